@@ -1,0 +1,1 @@
+"""What the host has: detection, simulation and choice of GPUs."""

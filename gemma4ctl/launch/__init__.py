@@ -1,0 +1,1 @@
+"""Preflight, start, watch and stop a server."""

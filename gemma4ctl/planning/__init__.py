@@ -1,0 +1,1 @@
+"""From a request, an inventory and the profile table to one immutable plan."""

@@ -1,0 +1,1 @@
+"""The profile table: variants, checkpoints, platforms, releases, images and published cells."""

@@ -1,0 +1,1 @@
+"""One plan, many forms: shell, argv, docker run, compose, JSON, tables."""
