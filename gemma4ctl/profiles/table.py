@@ -203,6 +203,21 @@ class Cell(Model):
     date: str | None = None
 
 
+class AutoSize(Model):
+    """What SGLang picks by GPU memory when the flags are unset.
+
+    The rows of the newest ``since`` that is not newer than a release apply to it; of these, the
+    first whose ``below_mib`` is above the smallest GPU's total memory.
+    """
+
+    since: str
+    below_mib: int | None = None  # None: any memory
+    chunked_prefill: int
+    graph_max_bs: int  # largest decode batch with a CUDA graph at TP below 4
+    graph_max_bs_tp4: int  # the same at TP 4 and above
+    source: str
+
+
 class MtpDefaults(Model):
     """The speculative triple; always emitted complete."""
 
@@ -225,5 +240,6 @@ class Profiles(Model):
     default_release: str
     images: tuple[Image, ...]
     cells: tuple[Cell, ...]
+    auto_sizes: tuple[AutoSize, ...] = ()
     mtp: MtpDefaults
     hash: str = Field(default="", description="SHA-256 of the files the table was read from")
