@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from gemma4ctl.planning.plan import Decision, Plan
 
 ENTRY = ("sglang", "serve")
@@ -27,4 +29,48 @@ def argv(plan: Plan) -> list[str]:
 
 def environment(plan: Plan) -> dict[str, str]:
     """The environment variables of ``plan``, in the order of its decisions; no secrets."""
-    return {d.env: str(d.value) for d in plan.decisions if d.env is not None and d.value is not None}
+    return {
+        d.env: str(d.value) for d in plan.decisions if d.env is not None and d.value is not None
+    }
+
+
+def flag_value(arguments: Sequence[str], *flags: str) -> str | None:
+    """The value SGLang would use for an option spelled as any of ``flags``: the last one given.
+
+    Understands ``--flag value`` and ``--flag=value``; None when the option is absent.
+    """
+    found = None
+    for position, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name not in flags:
+            continue
+        if equals:
+            found = value
+        elif position + 1 < len(arguments):
+            found = arguments[position + 1]
+    return found
+
+
+def with_flag_value(arguments: Iterable[str], value: str, *flags: str) -> list[str]:
+    """``arguments`` with the value of every option spelled as one of ``flags`` replaced."""
+    replaced: list[str] = []
+    for word in arguments:
+        name, equals, _ = word.partition("=")
+        if replaced and replaced[-1] in flags:
+            replaced.append(value)
+        elif equals and name in flags:
+            replaced.append(f"{name}={value}")
+        else:
+            replaced.append(word)
+    return replaced
+
+
+def lines(arguments: Sequence[str], *, head: int) -> list[list[str]]:
+    """``arguments`` grouped for reading: the first ``head`` words, then one option a line."""
+    grouped = [list(arguments[:head])]
+    for word in arguments[head:]:
+        if word.startswith("--"):
+            grouped.append([word])
+        else:
+            grouped[-1].append(word)
+    return grouped

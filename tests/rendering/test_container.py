@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from gemma4ctl.errors import NoPlanError, UsageError
+from gemma4ctl.rendering.container import HostContext, Mount, container, this_host
+
+from .plans import HOST, PLANS, make
+
+
+def mounts_by_target(name: str) -> dict[str, Mount]:
+    return {mount.target: mount for mount in container(PLANS[name], HOST).mounts}
+
+
+def test_same_folder_name_twice_gets_two_places() -> None:
+    spec = container(PLANS["local-model-and-draft"], HOST)
+    folders = {mount.source: mount.target for mount in spec.mounts if mount.read_only}
+    assert folders == {"/data/a/gemma": "/models/gemma", "/data/b/gemma": "/models/gemma-2"}
+    assert "/models/gemma-2" in spec.argv
+
+
+def test_same_folder_for_model_and_draft_is_mounted_once() -> None:
+    plan = make(model_path="/data/a", local=True, draft="/data/a", draft_local=True)
+    spec = container(plan, HOST)
+    assert [mount.source for mount in spec.mounts if mount.read_only] == ["/data/a"]
+    assert spec.argv.count("/models/a") == 2
+
+
+def test_snapshot_is_mounted_with_its_blobs() -> None:
+    mount = mounts_by_target("local-snapshot")["/models/models--google--gemma-4-12B-it"]
+    assert mount.source.endswith("/hub/models--google--gemma-4-12B-it")
+    argv = container(PLANS["local-snapshot"], HOST).argv
+    assert "/models/models--google--gemma-4-12B-it/snapshots/707f0a3b" in argv
+
+
+def test_path_after_dashes_is_mounted_too() -> None:
+    spec = container(make(extra=("--tokenizer-path=/data/tok",)), HOST)
+    assert "--tokenizer-path=/models/tok" in spec.argv
+
+
+def test_relative_local_path_is_mounted_from_here() -> None:
+    spec = container(make(model_path="gemma", local=True), HOST)
+    assert [mount.source for mount in spec.mounts if mount.read_only] == [f"{os.getcwd()}/gemma"]
+
+
+def test_name_without_letters_is_still_a_place() -> None:
+    spec = container(make(model_path="/data/模型", local=True), HOST)
+    assert "/models/checkpoint" in spec.argv
+
+
+def test_key_file_is_a_read_only_secret_and_its_path_is_not_inside() -> None:
+    spec = container(PLANS["api-key-file"], HOST)
+    secret = mounts_by_target("api-key-file")["/run/secrets/sglang.yaml"]
+    assert secret.read_only
+    assert secret.kind == "secret"
+    assert secret.source not in spec.argv
+
+
+def test_host_flag_is_added_where_the_argv_has_none() -> None:
+    plan = make()
+    bare = plan.model_copy(
+        update={"decisions": tuple(d for d in plan.decisions if d.name not in ("host", "port"))}
+    )
+    spec = container(bare, HOST)
+    assert spec.argv[-2:] == ("--host", "0.0.0.0")
+    assert (spec.publish.address, spec.publish.port) == ("127.0.0.1", 30000)
+
+
+@pytest.mark.parametrize(
+    ("asked", "published"),
+    [("localhost", "127.0.0.1"), ("0.0.0.0", "0.0.0.0"), ("::", "::"), ("[::1]", "::1")],
+)
+def test_published_address(asked: str, published: str) -> None:
+    assert container(make(host=asked), HOST).publish.address == published
+
+
+def test_port_is_not_published_on_a_name() -> None:
+    with pytest.raises(UsageError, match="gpu-server") as caught:
+        container(make(host="gpu-server"), HOST)
+    assert caught.value.exit_code == 2
+    assert "--host 127.0.0.1" in str(caught.value)
+
+
+def test_no_image_is_no_plan() -> None:
+    with pytest.raises(NoPlanError, match="No container image") as caught:
+        container(make(image=None), HOST)
+    assert caught.value.exit_code == 3
+
+
+def test_kernel_volume_is_keyed_by_image_and_architecture() -> None:
+    names = {
+        container(make(image=image, architecture=architecture), HOST).mounts[0].source
+        for image in ("a/b:1", "a/b:2", "a/b@sha256:00")
+        for architecture in ("sm_90", "sm_100")
+    }
+    assert len(names) == 6
+    assert "gemma4ctl-cache-a-b-sha256-00-sm_90" in names
+
+
+def test_hub_cache_apart_from_home_is_mounted_inside_it() -> None:
+    host = HostContext(hf_home="/a", hf_hub_cache="/b")
+    targets = {mount.source: mount.target for mount in container(make(), host).mounts}
+    assert targets["/a"] == "/root/.cache/huggingface"
+    assert targets["/b"] == "/root/.cache/huggingface/hub"
+
+
+def test_privileges() -> None:
+    single = container(PLANS["mi300x-e2b"], HOST)
+    several = container(PLANS["mi300x-31b-tp2-simulated"], HOST)
+    assert single.security_options == ("no-new-privileges:true",)
+    assert several.security_options == ("no-new-privileges:true", "seccomp=unconfined")
+    assert container(PLANS["h200-26b-mtp-tp2"], HOST).security_options == single.security_options
+    assert container(PLANS["xeon"], HOST).cap_add == ("SYS_NICE",)
+    assert several.cap_add == ()
+    assert not {"DAC_OVERRIDE", "CHOWN", "SETUID"} & set(single.cap_drop)
+
+
+def test_shared_memory_grows_with_the_ranks() -> None:
+    sizes = [container(make(gpu_count=count), HOST).shm_gib for count in (1, 2, 8)]
+    assert sizes == [16, 24, 72]
+
+
+def test_groups_of_this_host_only_for_its_own_devices() -> None:
+    assert container(PLANS["mi300x-e2b"], HOST).groups == ("44", "109")
+    elsewhere = container(PLANS["mi300x-31b-tp2-simulated"], HOST)
+    assert elsewhere.groups == ("44",)
+    assert "stat -c %g" in elsewhere.notes[0]
+    unknown = container(PLANS["mi300x-e2b"], HostContext(hf_home="/h"))
+    assert unknown.groups == ("44",)
+    assert container(PLANS["xeon"], HOST).groups == ()
+
+
+def test_this_host_reads_cache_folders(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert this_host({}, tmp_path) == HostContext("/home/someone/.cache/huggingface")
+    assert this_host({"XDG_CACHE_HOME": "/x"}, tmp_path).hf_home == "/x/huggingface"
+    given = this_host({"HF_HOME": "~/hf", "HUGGINGFACE_HUB_CACHE": "/hub"}, tmp_path)
+    assert (given.hf_home, given.hf_hub_cache) == ("/home/someone/hf", "/hub")
+
+
+def test_this_host_reads_device_groups(tmp_path) -> None:
+    (tmp_path / "dri").mkdir()
+    nodes = [tmp_path / "kfd", tmp_path / "dri" / "renderD128", tmp_path / "dri" / "card0"]
+    for node in nodes:
+        node.touch()
+    if os.geteuid() == 0:
+        for node, group in zip(nodes, (109, 109, 44), strict=True):
+            os.chown(node, 0, group)
+        assert this_host({}, tmp_path).device_groups == ("109",)
+    else:
+        assert this_host({}, tmp_path).device_groups == (str(os.getegid()),)
