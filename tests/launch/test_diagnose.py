@@ -1,0 +1,210 @@
+"""Diagnoses of captured failures (see logs/captured/README.md) and of constructed lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gemma4ctl.launch.causes import CAUSES
+from gemma4ctl.launch.diagnose import SHOWN_LINES, diagnose
+from gemma4ctl.launch.logs import parse
+
+CAPTURED = Path(__file__).parent / "logs" / "captured"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "told"),
+    [
+        ("wrong-backend", "attention-backend", "prefill=fa3, decode=fa3"),
+        ("unknown-flag", "unknown-flag", "--attention-backnd triton"),
+        ("ambiguous-flag", "ambiguous-flag", "--pp-max-micro-batch-size"),
+        ("missing-model", "model-missing", "/tmp/models/E9B-it"),
+        ("missing-draft", "draft-missing", "/tmp/models/E2B-it-absent"),
+        ("warmup-failed-missing-kernel", "kernels-missing", "kernels"),
+    ],
+)
+def test_captured_failures(name, code, told):
+    lines = (CAPTURED / f"{name}.log").read_text().splitlines()
+    found = diagnose(lines, phase=parse(lines).phase, returncode=1)
+    assert found.code == code
+    assert told in found.message
+    assert found.remedy
+    assert 0 < len(found.lines) <= SHOWN_LINES
+    assert not any("Traceback" in line or line.lstrip().startswith("File ") for line in found.lines)
+
+
+# Constructed: texts of sglang 0.5.16 and 0.5.23 (wheels), torch, transformers, docker, uvicorn.
+CUDA_OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB."
+CONSTRUCTED = [
+    (CUDA_OOM, "weights", "out-of-memory-weights"),
+    (CUDA_OOM, "draft", "out-of-memory-weights"),
+    (CUDA_OOM, "pools", "out-of-memory-pools"),
+    (CUDA_OOM, "graphs", "out-of-memory-graphs"),
+    (CUDA_OOM, "warmup", "out-of-memory-serving"),
+    ("torch.OutOfMemoryError: HIP out of memory.", "weights", "out-of-memory-weights"),
+    ("Exception: Capture cuda graph failed: CUDA out of memory.", "pools", "out-of-memory-graphs"),
+    ("Exception: Capture cuda graph failed: bad launch", "graphs", "graph-capture"),
+    (
+        "RuntimeError: Not enough memory. Please try to increase --mem-fraction-static. "
+        "Current value: mem_fraction_static=0.5",
+        "weights",
+        "memory-fraction-too-low",
+    ),
+    (
+        "ValueError: Loaded weights leave no GPU memory for the KV cache under",
+        "weights",
+        "memory-fraction-too-low",
+    ),
+    (
+        "ValueError: SWA pool (900 tokens) cannot hold even one request: the prefill admission",
+        "weights",
+        "swa-pool-too-small",
+    ),
+    ("RuntimeError: The memory capacity is unbalanced. Some GPUs", "starting", "gpus-unbalanced"),
+    (
+        "ERROR:    [Errno 98] error while attempting to bind on address ('127.0.0.1', 30000): "
+        "address already in use",
+        "warmup",
+        "port-in-use",
+    ),
+    ("ValueError: nccl_port at 31000 is not available in 30 seconds.", "starting", "port-in-use"),
+    ("OSError: [Errno 99] Cannot assign requested address", "warmup", "bind-address"),
+    (
+        "sglang serve: error: argument --tp-size: invalid int value: 'two'",
+        "starting",
+        "bad-flag-value",
+    ),
+    (
+        "ValueError: Gemma4AssistantForCausalLM draft requires --speculative-algorithm NEXTN or "
+        "EAGLE; EAGLE3 is not supported",
+        "starting",
+        "eagle3-draft",
+    ),
+    ("huggingface_hub.errors.GatedRepoError: 401 Client Error.", "starting", "gated-model"),
+    (
+        "huggingface_hub.errors.LocalEntryNotFoundError: Cannot find the requested files in the "
+        "disk cache and outgoing traffic has been disabled.",
+        "starting",
+        "offline-not-cached",
+    ),
+    ("RuntimeError: Cannot find any model weights with `/m`", "weights", "weights-missing"),
+    ("OSError: Can't load tokenizer for '/m'.", "starting", "tokenizer"),
+    ("KeyError: 'gemma4_assistant'", "starting", "transformers-too-old"),
+    (
+        "ValueError: The checkpoint has model type `gemma4_unified` but Transformers does not "
+        "recognize this architecture.",
+        "starting",
+        "transformers-too-old",
+    ),
+    (
+        "ValueError: Model architectures ['Gemma4UnifiedForConditionalGeneration'] are not "
+        "supported for now. Supported architectures: []",
+        "weights",
+        "architecture-unsupported",
+    ),
+    ("AssertionError: size mismatch 640 vs 1536", "weights", "checkpoint-incompatible"),
+    ("ModuleNotFoundError: No module named 'xgrammar'", "weights", "grammar-backend"),
+    ("ModuleNotFoundError: No module named 'decord'", "starting", "package-missing"),
+    (
+        "Exception: flashinfer_python is installed with version 0.5, which is less than the "
+        "minimum required version 0.6.14.",
+        "starting",
+        "package-mismatch",
+    ),
+    (
+        "RuntimeError: The NVIDIA driver on your system is too old (found version 12080).",
+        "starting",
+        "driver-too-old",
+    ),
+    ("RuntimeError: No CUDA GPUs are available", "starting", "no-gpu"),
+    ("RuntimeError: CUDA error: system not yet initialized", "starting", "fabric-manager"),
+    (
+        "CUDA error: no kernel image is available for execution on the device",
+        "graphs",
+        "gpu-unsupported",
+    ),
+    ("CUDA error: an illegal memory access was encountered", "warmup", "gpu-fault"),
+    ("torch.distributed.DistBackendError: NCCL error in: x.cpp", "starting", "nccl"),
+    ("Fatal Python error: Bus error", "starting", "shared-memory"),
+    ("OSError: [Errno 28] No space left on device", "starting", "disk-full"),
+    ("unable to mmap 49907246508 bytes from file", "weights", "host-mmap"),
+    (
+        "triton.runtime.errors.OutOfResources: out of resource: shared memory, Required: 147456, "
+        "Hardware limit: 101376.",
+        "graphs",
+        "kernel-shared-memory",
+    ),
+    ("RuntimeError: Could not find nvcc and default", "graphs", "compiler-missing"),
+    (
+        "RuntimeError: Rank 0 scheduler died during initialization (exit code: -9). If exit code",
+        "weights",
+        "worker-killed",
+    ),
+    (
+        "RuntimeError: Rank 0 scheduler died during initialization (exit code: -11). If",
+        "weights",
+        "worker-crashed",
+    ),
+    ("Initialization failed. warmup error: Traceback", "warmup", "warmup"),
+    (
+        "docker: Error response from daemon: could not select device driver with capabilities",
+        "starting",
+        "container-no-gpu",
+    ),
+    (
+        "docker: Error response from daemon: manifest for lmsysorg/sglang:v9 not found",
+        "image",
+        "image-missing",
+    ),
+    (
+        "docker: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.",
+        "starting",
+        "docker-daemon",
+    ),
+    (
+        'docker: Conflict. The container name "/gemma4" is already in use by container',
+        "starting",
+        "container-name",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "phase", "code"), CONSTRUCTED)
+def test_constructed_failures(line, phase, code):
+    found = diagnose(["[2026-11-22 03:00:00] harmless", line, "end"], phase=phase, returncode=1)
+    assert found.code == code
+    assert "{" not in found.message
+    assert line[:400] in found.lines
+
+
+def test_every_cause_is_covered_by_a_test():
+    captured = {"attention-backend", "unknown-flag", "ambiguous-flag", "model-missing"}
+    tested = {code for _, _, code in CONSTRUCTED} | captured | {"draft-missing", "kernels-missing"}
+    assert {cause.code for cause in CAUSES} == tested
+
+
+@pytest.mark.parametrize("name", ["e2b-ready", "e2b-small-pool-ready"])
+def test_no_cause_matches_a_healthy_start(name):
+    lines = (CAPTURED / f"{name}.log").read_text().splitlines()
+    assert diagnose(lines, phase="ready", returncode=3).code == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("returncode", "code"),
+    [(None, "not-ready-in-time"), (-9, "killed"), (137, "killed"), (-11, "signal"), (3, "unknown")],
+)
+def test_an_unknown_cause_is_told_by_how_the_server_ended(returncode, code):
+    found = diagnose(["one", "two"], phase="weights", returncode=returncode)
+    assert found.code == code
+    assert found.lines == ("one", "two")
+    assert "loading weights" in found.message
+
+
+def test_the_printed_arguments_are_no_evidence():
+    line = "server_args=ServerArgs(x='CUDA out of memory')"
+    assert diagnose([line], returncode=1).code == "unknown"
+
+
+def test_no_output_at_all():
+    assert diagnose([], returncode=127).lines == ()

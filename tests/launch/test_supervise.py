@@ -1,0 +1,228 @@
+"""Launching a fake server: readiness, exit statuses, signals, orphans, secrets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from gemma4ctl.errors import PreflightError, UsageError
+from gemma4ctl.launch.processes import descendants
+from gemma4ctl.launch.supervise import StartFailedError, serve
+
+SECRET = "s3cret/key with 'quotes'"
+TOKEN = "hf_fakefakefakefakefakefake"
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_sigterm_after_ready_drains_and_returns_143(fake, sink, send):
+    sink.on_ready = lambda: send(signal.SIGTERM)
+    outcome = serve(fake(predicted_full_layer_tokens=990), sink)
+    assert (outcome.status, outcome.ending, outcome.signal) == (143, "stopped", signal.SIGTERM)
+    assert outcome.seconds_to_ready is not None
+    assert outcome.reported.full_layer_tokens == 1000
+    assert outcome.reported.max_running_requests == 500
+    assert "Gracefully exiting" in outcome.log_path.read_text()
+    assert "1,000 tokens (planned 990)" in sink.text
+    assert "/v1" in sink.text
+    assert sink.closed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_other_stop_signals_drain_too(fake, sink, send, number):
+    sink.on_ready = lambda: send(number)
+    outcome = serve(fake("exit-zero"), sink)
+    assert (outcome.status, outcome.ending) == (128 + number, "stopped")
+    assert "SIGTERM received" in outcome.log_path.read_text()
+
+
+def test_the_end_of_the_grace_period_is_137(fake, sink, send):
+    sink.on_ready = lambda: send(signal.SIGTERM)
+    outcome = serve(fake("ignore-sigterm", grace_s=0.2), sink)
+    assert (outcome.status, outcome.ending) == (137, "grace-ended")
+    assert not descendants(os.getpid())
+
+
+def test_a_second_signal_ends_the_server_at_once(fake, sink, send):
+    def twice() -> None:
+        send(signal.SIGINT)
+        send(signal.SIGINT, 0.2)
+
+    sink.on_ready = twice
+    began = time.monotonic()
+    outcome = serve(fake("ignore-sigterm", grace_s=60.0), sink)
+    assert (outcome.status, outcome.ending) == (130, "stopped-twice")
+    assert time.monotonic() - began < 5
+
+
+def test_a_signal_before_ready_stops_the_start(fake, sink, send):
+    send(signal.SIGTERM, 0.3)
+    outcome = serve(fake("hang"), sink)
+    assert (outcome.status, outcome.seconds_to_ready) == (143, None)
+
+
+def test_strays_that_left_the_group_and_ignore_sigterm_are_killed(fake, sink, send):
+    sink.on_ready = lambda: send(signal.SIGTERM, 0.5)
+    outcome = serve(fake("strays"), sink)
+    lines = outcome.log_path.read_text().splitlines()
+    strays = [int(line.split()[1]) for line in lines if line.startswith("stray ")]
+    assert len(strays) == 2
+    assert not any(alive(pid) for pid in strays)
+    assert not descendants(os.getpid())
+    assert outcome.status == 143
+
+
+def test_a_server_that_ends_by_itself_gives_its_own_status(fake, sink):
+    outcome = serve(fake("exit-later"), sink)
+    assert (outcome.status, outcome.ending, outcome.diagnosis) == (0, "exited", None)
+
+
+def test_a_crash_while_serving_is_diagnosed(fake, sink):
+    outcome = serve(fake("crash-later"), sink)
+    assert outcome.status == 3
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.code == "out-of-memory-serving"
+    assert [notice.code for notice in outcome.notices] == ["out_of_memory"]
+
+
+def test_trouble_while_serving_is_named_once(fake, sink, send):
+    sink.on_ready = lambda: send(signal.SIGTERM, 0.3)
+    outcome = serve(fake("retract"), sink)
+    assert [notice.code for notice in outcome.notices] == ["retraction"]
+    assert sum(getattr(event, "code", "") == "retraction" for event in sink.events) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "code"), [("usage", "unknown-flag"), ("out-of-memory", "out-of-memory-weights")]
+)
+def test_a_failed_start_is_exit_6_with_a_diagnosis(fake, sink, mode, code):
+    with pytest.raises(StartFailedError) as caught:
+        serve(fake(mode), sink)
+    assert caught.value.exit_code == 6
+    assert caught.value.code == code
+    assert str(caught.value.outcome.log_path) in str(caught.value)
+    assert caught.value.outcome.seconds_to_ready is None
+
+
+def test_a_start_that_hangs_times_out_and_leaves_nothing(fake, sink):
+    with pytest.raises(StartFailedError) as caught:
+        serve(fake("hang", ready_timeout_s=0.5), sink)
+    assert caught.value.code == "not-ready-in-time"
+    assert "loading weights" in str(caught.value)
+    assert not descendants(os.getpid())
+
+
+def test_a_server_that_never_is_healthy_times_out(fake, sink):
+    with pytest.raises(StartFailedError, match="/health does not answer") as caught:
+        serve(fake("unhealthy", ready_timeout_s=0.8), sink)
+    assert caught.value.code == "unhealthy"
+
+
+def test_health_alone_counts_when_the_log_level_hides_the_ready_line(fake, sink, send):
+    sink.on_ready = lambda: send(signal.SIGTERM)
+    spec = fake("silent", extra=("--log-level", "error"))
+    assert not spec.logs_readiness
+    assert serve(spec, sink).status == 143
+
+
+def test_secrets_reach_the_server_but_no_log_or_message(fake, sink, send, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    sink.on_ready = lambda: send(signal.SIGTERM)
+    monkeypatch.setenv("FAKE_API_KEY", SECRET)
+    spec = fake("print-secrets", api_key=SecretStr(SECRET))
+    outcome = serve(spec, sink)
+    text = outcome.log_path.read_text()
+    assert "the key is *** and the token is ***" in text
+    for hidden in (SECRET, TOKEN, "shown-by-repr"):
+        assert hidden not in text + sink.text + repr(spec) + repr(outcome)
+
+
+def test_the_log_is_private_and_grows(fake, sink, tmp_path):
+    path = tmp_path / "new folder" / "a.log"
+    for _ in range(2):
+        serve(fake("exit-later", log_path=path), sink)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text().count("fired up") == 2
+
+
+def test_without_a_log_path_each_launch_has_a_new_file(fake, sink, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    outcomes = [serve(fake("exit-later", log_path=None), sink) for _ in range(2)]
+    paths = {outcome.log_path for outcome in outcomes}
+    assert len(paths) == 2
+    assert all(path.parent == tmp_path / "gemma4ctl" / "logs" for path in paths)
+
+
+def test_a_command_that_does_not_exist_is_a_preflight_error(fake, sink):
+    spec = fake().model_copy(update={"argv": ("/no/such/sglang", "serve")})
+    with pytest.raises(PreflightError, match="cannot execute"):
+        serve(spec, sink)
+
+
+def test_an_unwritable_log_is_a_usage_error(fake, sink, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot write the server log"):
+        serve(fake(log_path=tmp_path / "file" / "a.log"), sink)
+
+
+def test_signal_handlers_are_restored(fake, sink):
+    before = signal.getsignal(signal.SIGTERM)
+    serve(fake("exit-later"), sink)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_error_in_the_supervisor_leaves_no_process(fake, sink):
+    def broken(message: str) -> None:
+        raise RuntimeError("a bug")
+
+    sink.say = broken
+    with pytest.raises(RuntimeError, match="a bug"):
+        serve(fake(), sink)
+    assert not descendants(os.getpid())
+
+
+def test_the_server_drains_when_the_supervisor_is_killed(fake, tmp_path):
+    spec = fake()
+    (tmp_path / "spec.json").write_text(spec.model_dump_json())
+    code = """
+        import sys
+        from gemma4ctl.launch.spec import LaunchSpec
+        from gemma4ctl.launch.status import PlainStatus
+        from gemma4ctl.launch.supervise import serve
+        spec = LaunchSpec.model_validate_json(open(sys.argv[1]).read())
+        serve(spec, PlainStatus(sys.stderr))
+    """
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "spec.json")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert supervisor.stderr is not None
+    line = ""
+    while not line.startswith("ready after"):
+        line = supervisor.stderr.readline()
+        assert line, "the supervisor ended early"
+    servers = list(descendants(supervisor.pid))
+    assert servers
+    supervisor.kill()
+    supervisor.wait()
+    deadline = time.monotonic() + 3
+    while any(alive(pid) for pid in servers) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(alive(pid) for pid in servers)
+    supervisor.stderr.close()
