@@ -182,20 +182,36 @@ def real_parser(tree: Path) -> argparse.ArgumentParser:
     return parser
 
 
+EFFECTS = {
+    "BooleanOptionalAction": "boolean_optional",
+    "DeprecatedAliasStoreAction": "store",
+    "DeprecatedStoreConstAction": "store_const",
+    "DeprecatedStoreTrueAction": "store_true",
+    "LoRAPathAction": "store",
+    "_StoreAction": "store",
+    "_StoreTrueAction": "store_true",
+}
+TYPE_NAMES = {"json_list_type": "strict_json", "loads": "json"}
+
+
 def describe(action: argparse.Action) -> dict[str, Any]:
-    """What a flag table says of ``action``, in plain values."""
-    kind = getattr(action.type, "__name__", None)
+    """What a flag table says of ``action``, in its words."""
+    kind = type(action).__name__
+    error = getattr(action, "error_message", None)
+    type_name = getattr(action.type, "__name__", "str")
+    if kind == "LoRAPathAction":
+        type_name = "lora_path"
+    suppressed = action.default is argparse.SUPPRESS
     return {
         "options": list(action.option_strings),
         "dest": action.dest,
-        "action": type(action).__name__,
-        "type": kind,
         "nargs": action.nargs,
-        "choices": None if action.choices is None else [str(c) for c in action.choices],
-        "default": _plain(action.default),
+        "choices": None if action.choices is None else sorted(map(str, action.choices)),
+        "default": None if suppressed else _plain(action.default),
         "required": action.required,
-        "new_flag": getattr(action, "new_flag", None),
-        "error_message": getattr(action, "error_message", None),
+        "effect": EFFECTS.get(kind, "refuse" if error else "ignore"),
+        "type": None if action.nargs == 0 else TYPE_NAMES.get(type_name, type_name),
+        "error_message": error,
     }
 
 
@@ -203,26 +219,46 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def judge(parser: argparse.ArgumentParser, argv: list[str]) -> str | None:
-    """None where ``parser`` accepts ``argv``, else the last line of what it said."""
+def judge(parse: Callable[[list[str]], object], argv: list[str]) -> str | None:
+    """None where ``parse`` accepts ``argv``, else the last line of what it said."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-            parser.parse_args(argv)
-    except SystemExit as end:
-        return said.getvalue().strip().rpartition("\n")[2][:300] if end.code else None
-    except Exception as error:  # a custom action may raise anything
+            parse(argv)
+    except SystemExit:
+        return said.getvalue().strip().rpartition("\n")[2][:300]
+    except Exception as error:  # SGLang and its custom actions raise what they like
         return f"{type(error).__name__}: {error}"[:300]
     return None
+
+
+def serve_parser(parser: argparse.ArgumentParser) -> Callable[[list[str]], object]:
+    """What ``sglang serve`` does with its arguments until the language-model parser has them."""
+    serve: Any = importlib.import_module("sglang.cli.serve")
+    utils: Any = importlib.import_module("sglang.cli.utils")
+    normalize = getattr(serve, "_normalize_positional_model_path", lambda argv: (argv, False))
+    registry = getattr(serve, "_create_backend_registry", None)
+
+    def parse(argv: list[str]) -> object:
+        model_type, rest = serve._extract_model_type_override(argv)
+        rest, _ = normalize(rest)
+        if registry is not None and model_type != "auto":
+            registry().get(model_type)
+        utils.get_model_path(rest)
+        return parser.parse_args(rest)
+
+    return parse
 
 
 def main() -> None:
     """Judge the argv lists on stdin with the release in the folder ``sys.argv[1]``."""
     parser = real_parser(Path(sys.argv[1]).resolve())
+    serve = serve_parser(parser)
     commands: list[list[str]] = json.load(sys.stdin)
     answer = {
         "flags": [describe(a) for a in parser._actions if a.dest != "help"],
-        "errors": [judge(parser, argv) for argv in commands],
+        "serve": [judge(serve, argv) for argv in commands],
+        "module": [judge(parser.parse_args, argv) for argv in commands],
     }
     json.dump(answer, sys.stdout)
 

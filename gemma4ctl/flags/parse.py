@@ -123,11 +123,13 @@ class _Group:
 def parse(argv: Sequence[str], table: FlagTable, entry: Entry = "serve") -> Parsed:
     """What ``argv``, the words after ``sglang serve``, means to the release of ``table``."""
     groups = _groups(argv, table, entry)
+    unread = [group for group in groups if group.flag is MODEL_TYPE][:-1]
     parsed = Parsed()
     for group in groups:
         if group.flag is not None:
             parsed.given.append(Given(group.position, group.written, _canonical(group, table)))
-        parsed.problems.extend(_group_problems(group, table, parsed.values))
+        if group not in unread:
+            parsed.problems.extend(_group_problems(group, table, parsed.values))
     parsed.problems.extend(_duplicates(groups, table))
     parsed.problems.extend(_missing(groups, table, entry, len(argv)))
     parsed.problems.sort(key=lambda problem: problem.position)
@@ -379,17 +381,20 @@ def _duplicates(groups: list[_Group], table: FlagTable) -> Iterator[Problem]:
 def _missing(groups: list[_Group], table: FlagTable, entry: Entry, end: int) -> Iterator[Problem]:
     """Required flags that are not given.
 
-    ``sglang serve`` looks for the model itself, by its full option, before it reads ``--config``.
+    ``sglang serve`` looks for the model itself, before it reads prefixes and ``--config``.
     """
-    flags = [group.flag for group in groups if group.flag is not None]
-    given = {flag.dest for flag in flags}
+    given = {group.flag.dest: group for group in groups if group.flag is not None}
     if "help" in given or (entry == "module" and "config" in given):
         return
     for flag in table.flags:
-        if flag.required and flag.dest not in given:
+        group = given.get(flag.dest)
+        if flag.required and group is None:
             name = "model" if flag.dest == "model_path" else flag.canonical
-            message = f"No {name} is given: add {flag.canonical}."
-            yield Problem("missing-model", end, flag.canonical, message)
+            yield Problem("missing-model", end, flag.canonical, f"No {name}: add {flag.canonical}.")
+        elif flag.required and entry == "serve" and group and group.match.kind == "prefix":
+            message = f"sglang serve needs {flag.canonical} in full, not {group.written}."
+            fix = (_with_value(flag.canonical, group),)
+            yield Problem("missing-model", group.position, group.written, message, fix)
 
 
 def _with_value(option: str, group: _Group) -> str:
