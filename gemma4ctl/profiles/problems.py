@@ -41,8 +41,9 @@ class Overlay:
 
     def _user_location(self, location: Location) -> Location:
         match location:
-            case (str() as section, int() as index, *rest) if (section, index) in self.indices:
-                return (section, self.indices[section, index], *rest)
+            case (str() as section, int() as index, *rest):
+                row = self.indices.get((section, index))
+                return (section,) if row is None else (section, row, *rest)
         return location
 
 

@@ -99,8 +99,8 @@ def position(text: str, location: Sequence[str | int]) -> tuple[int, int]:
             if not found:
                 break
             mark, node = found[0].start_mark, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            node = node.value[step]
+        elif isinstance(node, yaml.SequenceNode) and step in range(len(node.value)):
+            node = node.value[int(step)]
             mark = node.start_mark
         else:
             break

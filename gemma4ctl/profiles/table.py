@@ -191,8 +191,8 @@ class Cell(Model):
     platform: str
     line: str = "standard"
     mtp: bool | None = None
-    tp: int
-    mem_fraction: float | None = None
+    tp: int = Field(ge=1)
+    mem_fraction: float | None = Field(default=None, gt=0, lt=1)
     attention_backend: str | None = None
     attention_backend_for: tuple[Modality, ...] = ()  # needed only with these; empty: always
     scheduler_recv_interval: int | None = None
