@@ -1,0 +1,34 @@
+docker run --rm --init \
+  --device /dev/dri \
+  --group-add 44 \
+  --group-add 109 \
+  --security-opt no-new-privileges:true \
+  --cap-drop AUDIT_WRITE \
+  --cap-drop MKNOD \
+  --cap-drop NET_RAW \
+  --cap-drop SETFCAP \
+  --cap-drop SYS_CHROOT \
+  --shm-size 40g \
+  --ulimit memlock=-1 \
+  --ulimit stack=67108864 \
+  --stop-timeout 120 \
+  --publish 127.0.0.1:30000:30000 \
+  --env HF_TOKEN \
+  --env HF_ENDPOINT \
+  --env HF_HUB_OFFLINE \
+  --env TRITON_CACHE_DIR=/root/.cache/triton \
+  --env TORCHINDUCTOR_CACHE_DIR=/root/.cache/inductor \
+  --env CUDA_CACHE_PATH=/root/.cache/nv \
+  --env HF_HOME=/root/.cache/huggingface \
+  --volume gemma4ctl-cache-registry.local-sglang-xpu-0.5.16-xe2:/root/.cache \
+  --volume /home/user/.cache/huggingface:/root/.cache/huggingface \
+  registry.local/sglang-xpu:0.5.16 sglang serve \
+  --model-path google/gemma-4-31B-it \
+  --tp-size 4 \
+  --reasoning-parser gemma4 \
+  --tool-call-parser gemma4 \
+  --device xpu \
+  --mem-fraction-static 0.85 \
+  --model-type llm \
+  --host 0.0.0.0 \
+  --port 30000

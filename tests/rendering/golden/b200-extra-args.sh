@@ -1,0 +1,12 @@
+sglang serve \
+  --model-path google/gemma-4-12B-it \
+  --reasoning-parser gemma4 \
+  --tool-call-parser gemma4 \
+  --mem-fraction-static 0.85 \
+  --model-type llm \
+  --host 127.0.0.1 \
+  --port 30000 \
+  --attention-backend=triton \
+  --chunked-prefill-size -1 \
+  --served-model-name 'gemma 4 $HOME' \
+  --enable-metrics

@@ -1,0 +1,9 @@
+sglang serve \
+  --model-path google/gemma-4-31B-it \
+  --tp-size 2 \
+  --reasoning-parser gemma4 \
+  --tool-call-parser gemma4 \
+  --mem-fraction-static 0.85 \
+  --model-type llm \
+  --host 127.0.0.1 \
+  --port 30000

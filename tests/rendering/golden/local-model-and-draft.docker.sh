@@ -1,0 +1,37 @@
+docker run --rm --init \
+  --gpus 1 \
+  --security-opt no-new-privileges:true \
+  --cap-drop AUDIT_WRITE \
+  --cap-drop MKNOD \
+  --cap-drop NET_RAW \
+  --cap-drop SETFCAP \
+  --cap-drop SYS_CHROOT \
+  --shm-size 16g \
+  --ulimit memlock=-1 \
+  --ulimit stack=67108864 \
+  --stop-timeout 120 \
+  --publish 0.0.0.0:8000:8000 \
+  --env HF_TOKEN \
+  --env HF_ENDPOINT \
+  --env HF_HUB_OFFLINE \
+  --env TRITON_CACHE_DIR=/root/.cache/triton \
+  --env TORCHINDUCTOR_CACHE_DIR=/root/.cache/inductor \
+  --env CUDA_CACHE_PATH=/root/.cache/nv \
+  --env HF_HOME=/root/.cache/huggingface \
+  --volume gemma4ctl-cache-lmsysorg-sglang-v0.5.16-cu130-sm_90:/root/.cache \
+  --volume /home/user/.cache/huggingface:/root/.cache/huggingface \
+  --mount type=bind,source=/data/a/gemma,target=/models/gemma,readonly \
+  --mount type=bind,source=/data/b/gemma,target=/models/gemma-2,readonly \
+  lmsysorg/sglang:v0.5.16-cu130 sglang serve \
+  --model-path /models/gemma \
+  --reasoning-parser gemma4 \
+  --tool-call-parser gemma4 \
+  --speculative-algorithm NEXTN \
+  --speculative-draft-model-path /models/gemma-2 \
+  --speculative-num-steps 5 \
+  --speculative-num-draft-tokens 6 \
+  --speculative-eagle-topk 1 \
+  --mem-fraction-static 0.85 \
+  --model-type llm \
+  --host 0.0.0.0 \
+  --port 8000

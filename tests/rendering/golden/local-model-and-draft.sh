@@ -1,0 +1,13 @@
+sglang serve \
+  --model-path /data/a/gemma \
+  --reasoning-parser gemma4 \
+  --tool-call-parser gemma4 \
+  --speculative-algorithm NEXTN \
+  --speculative-draft-model-path /data/b/gemma \
+  --speculative-num-steps 5 \
+  --speculative-num-draft-tokens 6 \
+  --speculative-eagle-topk 1 \
+  --mem-fraction-static 0.85 \
+  --model-type llm \
+  --host 0.0.0.0 \
+  --port 8000

@@ -1,0 +1,30 @@
+docker run --rm --init \
+  --gpus '"device=MIG-1c4b5a52-7e4d-5d6e-9a8b-0123456789ab"' \
+  --security-opt no-new-privileges:true \
+  --cap-drop AUDIT_WRITE \
+  --cap-drop MKNOD \
+  --cap-drop NET_RAW \
+  --cap-drop SETFCAP \
+  --cap-drop SYS_CHROOT \
+  --shm-size 16g \
+  --ulimit memlock=-1 \
+  --ulimit stack=67108864 \
+  --stop-timeout 120 \
+  --publish 127.0.0.1:30000:30000 \
+  --env HF_TOKEN \
+  --env HF_ENDPOINT \
+  --env HF_HUB_OFFLINE \
+  --env TRITON_CACHE_DIR=/root/.cache/triton \
+  --env TORCHINDUCTOR_CACHE_DIR=/root/.cache/inductor \
+  --env CUDA_CACHE_PATH=/root/.cache/nv \
+  --env HF_HOME=/root/.cache/huggingface \
+  --volume gemma4ctl-cache-lmsysorg-sglang-v0.5.16-cu130-sm_90:/root/.cache \
+  --volume /home/user/.cache/huggingface:/root/.cache/huggingface \
+  lmsysorg/sglang:v0.5.16-cu130 sglang serve \
+  --model-path google/gemma-4-E2B-it \
+  --reasoning-parser gemma4 \
+  --tool-call-parser gemma4 \
+  --mem-fraction-static 0.85 \
+  --model-type llm \
+  --host 0.0.0.0 \
+  --port 30000
