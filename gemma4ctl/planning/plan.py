@@ -44,7 +44,7 @@ class Warning(Model):  # noqa: A001 - the contract's word
 
 
 class HardwareSummary(Model):
-    """The devices of the plan. ``gpu_count`` is what the plan uses, ``host_gpu_count`` what there is."""
+    """The devices: ``gpu_count`` is what the plan uses, ``host_gpu_count`` what the host has."""
 
     platform: str
     vendor: Vendor

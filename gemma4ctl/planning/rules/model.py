@@ -1,0 +1,140 @@
+"""Rules about the weights: which checkpoint, where from, and whether it can load."""
+
+from __future__ import annotations
+
+from gemma4ctl.errors import NoPlanError
+from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
+from gemma4ctl.planning.situation import Situation
+
+OLD_ARCHITECTURES = ("sm_50", "sm_52", "sm_60", "sm_61", "sm_70", "sm_75")
+
+
+@rule("checkpoint-loads", source="page-config", severity="crash")
+def checkpoint_loads(s: Situation) -> Outcomes:
+    """Refuse a checkpoint that is known not to load; name one that nobody has measured."""
+    checkpoint = s.checkpoint
+    broken = checkpoint.status == "broken" and (
+        not checkpoint.broken_in or s.release.row_name in checkpoint.broken_in
+    )
+    if broken:
+        raise NoPlanError(
+            f"{checkpoint.id} does not load in SGLang {s.release.name}",
+            needed="a checkpoint that SGLang can load",
+            found=checkpoint.note,
+            remedies=[checkpoint.remedy] if checkpoint.remedy else [],
+            code="checkpoint-broken",
+        )
+    if checkpoint.status == "estimated":
+        yield Warn(
+            "checkpoint-unmeasured",
+            f"{checkpoint.id}: {checkpoint.note or 'no measurement is known'}",
+            "check answers and memory on your machine before you rely on it",
+            severity="silent",
+        )
+
+
+@rule("checkpoint-hardware", source="page-config", severity="crash")
+def checkpoint_hardware(s: Situation) -> Outcomes:
+    """Refuse a format that the GPU has no kernels for."""
+    checkpoint, platform = s.checkpoint, s.platform
+    needed = ", ".join(checkpoint.architectures or checkpoint.vendors)
+    if platform.vendor not in checkpoint.vendors or (
+        checkpoint.architectures and platform.architecture not in checkpoint.architectures
+    ):
+        raise NoPlanError(
+            f"{checkpoint.format} weights of {s.variant_name} do not run on {platform.title}",
+            needed=f"a GPU of {needed}",
+            found=f"{platform.title} ({platform.architecture})",
+            code="checkpoint-hardware",
+        )
+    yield from ()
+
+
+@rule("gpu-architecture", source="shared-memory", severity="crash")
+def gpu_architecture(s: Situation) -> Outcomes:
+    """Refuse GPUs whose shared memory cannot hold the tiles of a 512-wide attention head."""
+    if s.platform.architecture in OLD_ARCHITECTURES:
+        raise NoPlanError(
+            f"{s.platform.title} cannot run Gemma 4's attention",
+            needed="an NVIDIA GPU of Ampere (sm_80) or newer: full-attention heads are 512 wide",
+            found=f"{s.platform.architecture} with 64 KB of shared memory or less",
+            code="gpu-too-old",
+        )
+    yield from ()
+
+
+@rule("modalities", source="cookbook-2026-06", severity="crash")
+def modalities(s: Situation) -> Outcomes:
+    """Refuse an input that the variant has no encoder for."""
+    missing = [name for name in s.modalities if name not in s.variant.modalities]
+    if missing:
+        able = [
+            name for name, v in s.profiles.variants.items() if set(missing) <= set(v.modalities)
+        ]
+        raise NoPlanError(
+            f"Gemma 4 {s.variant_name} takes no {' or '.join(missing)}",
+            needed=f"a variant with {', '.join(missing)}: {', '.join(able)}",
+            found=f"{s.variant_name} takes {', '.join(s.variant.modalities)}",
+            code="modality-unsupported",
+        )
+    yield from ()
+
+
+@rule("kernels", source="wheels", severity="perf")
+def kernels(s: Situation) -> Outcomes:
+    """SGLang's own model code; this release of gemma4ctl ships no other."""
+    if s.request.kernels == "fused":
+        raise NoPlanError(
+            "fused kernels are not part of this release of gemma4ctl",
+            needed="--kernels stock or auto",
+            found="--kernels fused",
+            code="kernels-unavailable",
+        )
+    yield Choose("kernels", "stock", "SGLang's own model code", status="verified")
+
+
+@rule("model-path", source="page-config", severity="crash")
+def model_path(s: Situation) -> Outcomes:
+    """The checkpoint's repository, or the path given; never SGLang's probe for diffusion models."""
+    path = s.request.model_path
+    if path is None:
+        reason, origin = f"the published {s.checkpoint.name} checkpoint", "rule"
+    else:
+        reason, origin = "given", s.request.origins.get("model_path", "flag")
+    yield Choose(
+        "model_path",
+        path or s.checkpoint.id,
+        reason,
+        flag="--model-path",
+        status=s.checkpoint.status,
+        source=s.checkpoint.source,
+        origin=origin,
+    )
+
+
+@rule("model-type", source="wheels", severity="silent")
+def model_type(s: Situation) -> Outcomes:
+    """Say that this is a language model, so that `sglang serve` does not ask the hub."""
+    yield Choose(
+        "model_type",
+        "llm",
+        "spares the download that `sglang serve` tries to tell diffusion models apart",
+        flag="--model-type",
+        status="verified",
+    )
+
+
+@rule("host-ram", source="host-ram", severity="crash")
+def host_ram(s: Situation) -> Outcomes:
+    """The largest weight file is mapped as a whole while loading."""
+    host, largest = s.inventory.host, s.checkpoint.largest_shard_bytes
+    if host.ram_total_mib is None or largest is None or s.local_model or s.platform.unified_memory:
+        return
+    have = host.ram_total_mib + (host.swap_total_mib or 0)
+    need = largest >> 20
+    if have < need:
+        yield Warn(
+            "host-ram-small",
+            f"loading maps a file of {need:,} MiB, and the host has {have:,} MiB of RAM and swap",
+            f"add swap for another {need - have:,} MiB, or use a checkpoint with smaller files",
+        )

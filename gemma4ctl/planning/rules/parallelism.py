@@ -1,0 +1,199 @@
+"""Rules about the devices: how many, which ones."""
+
+from __future__ import annotations
+
+from gemma4ctl.errors import NoPlanError
+from gemma4ctl.hardware.select import choose
+from gemma4ctl.planning.memory import Pools, pools, weight_bytes
+from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
+from gemma4ctl.planning.situation import LARGEST_TP, Situation
+
+# A plan without a published TP uses the smallest that holds this many tokens of KV cache ...
+ROOMY_TOKENS = 32_768
+# ... and one that works at all holds a request of this length (or of the context asked for).
+LEAST_TOKENS = 8_192
+
+VISIBILITY = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES"}
+
+
+@rule("device", source="selector", severity="crash")
+def device(s: Situation) -> Outcomes:
+    """CPUs and Intel GPUs are named to SGLang; GPUs of NVIDIA and AMD are its default."""
+    words = list(s.platform.device_flags)
+    while words:
+        flag = words.pop(0)
+        value = words.pop(0) if words and not words[0].startswith("--") else True
+        yield Choose(
+            flag.removeprefix("--").replace("-", "_"),
+            value,
+            f"how SGLang runs on {s.platform.title}",
+            flag=flag,
+            status="verified",
+            source=s.platform.source,
+        )
+
+
+@rule("tensor-parallel", source="wheels", severity="oom")
+def tensor_parallel(s: Situation) -> Outcomes:
+    """The published TP where the host has it, else the smallest that fits and divides the heads."""
+    possible = [tp for tp in _sizes(len(s.group)) if divides(s, tp)]
+    working = [tp for tp in possible if fits(s, tp, LEAST_TOKENS)]
+    asked = s.given("tp_size") or s.request.tp
+    if asked is not None:
+        yield from _asked(s, int(asked), working)
+        return
+    if not working:
+        raise _nothing_fits(s, possible)
+    cell = s.cell()
+    if cell is not None and cell.tp in working:
+        reason = f"published for {s.variant_name} on {s.platform_name}"
+        if cell.mtp:
+            reason += " with MTP"
+        if cell.tp > min(working):
+            reason += f" (TP {min(working)} would fit)"
+        chosen, status, source = cell.tp, cell.status, cell.source
+    else:
+        roomy = [tp for tp in working if fits(s, tp, ROOMY_TOKENS)]
+        chosen, status, source = (roomy or working)[0], "estimated", None
+        reason = f"the smallest that fits {s.variant_name} and divides its heads"
+    yield from _decide(s, chosen, reason, status, source)
+    yield Choose(
+        "min_tensor_parallel_size", min(working), "the smallest TP that fits", status="estimated"
+    )
+    if cell is not None and cell.tp not in working:
+        yield Warn(
+            "tp-below-recommended",
+            f"{s.variant_name} on {s.platform_name} is published with TP {cell.tp}; "
+            f"this plan uses TP {chosen} on {len(s.group)} GPU(s)",
+            f"give it {cell.tp} GPUs for more KV cache and lower latency",
+            severity="perf",
+        )
+
+
+def _asked(s: Situation, tp: int, working: list[int]) -> Outcomes:
+    """The TP that the user named, if it can work."""
+    origin = "after --" if s.given("tp_size") else s.request.origins.get("tp", "flag")
+    if tp > len(s.group):
+        raise NoPlanError(
+            f"TP {tp} needs {tp} GPUs",
+            needed=f"{tp} {s.platform_name} that may work together",
+            found=f"{len(s.group)}",
+            remedies=[f"--tp-size {max(working)}"] if working else [],
+            code="too-few-gpus",
+        )
+    if not divides(s, tp):
+        raise NoPlanError(
+            f"TP {tp} does not divide the heads of Gemma 4 {s.variant_name}",
+            needed=f"a TP that divides {_heads(s)}",
+            found=f"TP {tp}",
+            remedies=[f"--tp-size {max(working)}"] if working else [],
+            code="tp-indivisible",
+        )
+    if tp not in working:
+        raise _nothing_fits(s, [tp])
+    yield from _decide(s, tp, "asked for", "estimated", "user", origin)
+    cell = s.cell()
+    if cell is not None and cell.tp != tp:
+        yield Warn(
+            "tp-not-recommended",
+            f"{s.variant_name} on {s.platform_name} is published with TP {cell.tp}, not {tp}",
+            f"--tp-size {cell.tp}",
+            severity="perf",
+        )
+
+
+def _decide(
+    s: Situation, tp: int, reason: str, status: str, source: str | None, origin: str = "rule"
+) -> Outcomes:
+    yield Choose(
+        "tensor_parallel_size",
+        tp,
+        reason,
+        flag="--tp-size" if tp > 1 else None,
+        status=status,  # type: ignore[arg-type]
+        source=source,
+        origin=origin,
+    )
+
+
+def _sizes(units: int) -> list[int]:
+    return [tp for tp in (1, 2, 4, 8, LARGEST_TP) if tp <= units]
+
+
+def _heads(s: Situation) -> str:
+    text = f"{s.variant.attention_heads} attention heads"
+    return text + (f" and {s.variant.vision.heads} vision heads" if s.variant.vision.heads else "")
+
+
+def divides(s: Situation, tp: int) -> bool:
+    """Whether every kind of head splits over ``tp`` ranks (KV heads may be replicated)."""
+    v = s.variant
+    if tp > 1 and any(unit.kind == "mig" for unit in s.group):
+        return False
+    split = [v.attention_heads, *([v.vision.heads] if v.vision.heads else [])]
+    shared = [v.kv_heads.sliding, v.kv_heads.full]
+    return all(n % tp == 0 for n in split) and all(n % tp == 0 or tp % n == 0 for n in shared)
+
+
+def fits(s: Situation, tp: int, tokens: int) -> bool:
+    """Whether the weights fit with KV cache for ``tokens`` (or the context asked for).
+
+    Where memory is not known, the published TP is the least known to work.
+    """
+    if not s.modelled:
+        cell = s.cell()
+        return cell is None or tp >= cell.tp
+    found: Pools | None = pools(s, tp, s.mtp)
+    wanted = max(tokens, s.request.context_length or 0)
+    return found is not None and found.full_tokens >= min(wanted, s.variant.max_context)
+
+
+def _nothing_fits(s: Situation, possible: list[int]) -> NoPlanError:
+    """Why no TP works: too little memory, or no TP that divides."""
+    if not possible:
+        return NoPlanError(
+            f"no tensor parallelism of Gemma 4 {s.variant_name} is possible",
+            needed=f"a TP that divides {_heads(s)}",
+            found=f"{len(s.group)} GPU(s)",
+            code="tp-indivisible",
+        )
+    tp = max(possible)
+    weights = weight_bytes(s, tp) >> 20
+    frees = [unit.memory_free_mib for unit in s.group if unit.memory_free_mib is not None]
+    context = max(LEAST_TOKENS, s.request.context_length or 0)
+    return NoPlanError(
+        f"Gemma 4 {s.variant_name} ({s.checkpoint.name}) does not fit on {tp} x {s.platform_name}",
+        needed=f"{weights:,} MiB a GPU for weights, and KV cache for {context:,} tokens",
+        found=f"{min(frees, default=0):,} MiB free on the fullest of {len(s.group)} GPU(s), "
+        f"{s.unit_mib or 0:,} MiB in total",
+        code="does-not-fit",
+    )
+
+
+@rule("devices", source="detected", severity="perf")
+def devices(s: Situation) -> Outcomes:
+    """Name the devices by UUID where the host has more than the plan uses."""
+    variable = VISIBILITY.get(s.platform.vendor)
+    if s.simulated or variable is None:
+        return
+    selection = choose(s.inventory, s.tp, ids=selected_ids(s))
+    if selected_ids(s) is None and len(s.group) == s.tp == len(s.inventory.devices):
+        return
+    yield Choose(
+        "devices",
+        ",".join(unit.id for unit in selection.units),
+        selection.reason,
+        env=variable,
+        status="verified",
+        origin=s.request.origins.get("gpus", "rule") if selected_ids(s) else "rule",
+    )
+
+
+def selected_ids(s: Situation) -> tuple[str, ...] | None:
+    """The units to choose from by id: those asked for, or those of the planned platform.
+
+    None where every unit of the inventory is of the planned platform.
+    """
+    if isinstance(s.request.gpus, tuple):
+        return s.request.gpus[: s.tp]
+    return None

@@ -1,0 +1,203 @@
+"""Rules about speculative decoding with the paired assistants (MTP)."""
+
+from __future__ import annotations
+
+from packaging.version import Version
+
+from gemma4ctl.errors import NoPlanError
+from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
+from gemma4ctl.planning.situation import Situation
+
+FLASHINFER_LONG_DRAFTS = "0.6.14"  # first with trtllm_mha kernels for 5 or more draft tokens
+SWA_FIX_RELEASE = "0.5.14"  # first with the fix of sglang#26966
+
+
+@rule("mtp", source="cookbook-2026-06", severity="perf")
+def mtp(s: Situation) -> Outcomes:
+    """Draft with the assistant when asked, or for latency where it is published."""
+    if s.request.mtp is not None:
+        on, reason = s.request.mtp, "asked for"
+        origin = s.request.origins.get("mtp", "flag")
+    else:
+        published = s.platform.mtp_algorithm == "NEXTN" and s.cell(mtp=True) is not None
+        on = s.request.objective == "latency" and published and _able(s) is None
+        reason = "published for the latency objective" if on else "not asked for"
+        origin = "rule"
+    obstacle = _able(s) if on else None
+    if obstacle is not None:
+        raise obstacle
+    yield Choose("mtp", on, reason, origin=origin, status="verified")
+    if on and s.platform.vendor == "amd":
+        yield Warn(
+            "mtp-unpublished",
+            f"no MTP setting is published for {s.platform_name}",
+            "compare speed and answers with --no-mtp before you rely on it",
+        )
+
+
+def _able(s: Situation) -> NoPlanError | None:
+    """Why MTP is impossible here; None when it is possible."""
+    if s.platform.mtp_algorithm == "NGRAM":
+        return None
+    if not s.release.row.mtp or s.release.before(s.variant.mtp_min_release):
+        return NoPlanError(
+            f"SGLang {s.release.name} has no MTP for Gemma 4 {s.variant_name}",
+            needed=f"SGLang {s.variant.mtp_min_release} or newer",
+            found=f"{s.release.name} with transformers {s.release.row.transformers}",
+            remedies=["--no-mtp", f"--sglang-version {s.profiles.default_release}"],
+            code="mtp-unsupported",
+        )
+    if s.checkpoint.draft is None and s.request.draft_path is None:
+        return NoPlanError(
+            f"{s.checkpoint.id} has no paired draft",
+            needed="an assistant of the same checkpoint line",
+            found="none published",
+            remedies=["--no-mtp", "--draft-path PATH"],
+            code="mtp-no-draft",
+        )
+    return None
+
+
+@rule("mtp-flags", source="mtp-assistant", severity="crash")
+def mtp_flags(s: Situation) -> Outcomes:
+    """The whole speculative set, always: SGLang fills in no defaults for Gemma 4's drafts."""
+    if not s.mtp:
+        return
+    if s.platform.mtp_algorithm == "NGRAM":
+        yield Choose(
+            "speculative_algorithm",
+            "NGRAM",
+            f"n-gram drafts: what is published for {s.platform.title}",
+            flag="--speculative-algorithm",
+            status="verified",
+            source="selector",
+        )
+        return
+    yield Choose(
+        "speculative_algorithm",
+        "NEXTN",
+        "SGLang turns it into its frozen-KV MTP for Gemma 4's assistants",
+        flag="--speculative-algorithm",
+        status="verified",
+        source="cookbook-2026-06",
+    )
+    yield Choose(
+        "draft_model_path",
+        s.request.draft_path or s.checkpoint.draft,
+        f"the assistant of the same checkpoint line ({s.checkpoint.line})",
+        flag="--speculative-draft-model-path",
+        status="verified",
+        source=s.checkpoint.source,
+        origin=s.request.origins.get("draft_path", "rule"),
+    )
+    short = _short_drafts(s)
+    steps = 3 if short else s.profiles.mtp.steps
+    reason = (
+        f"trtllm_mha of flashinfer {s.release.row.flashinfer} has no kernel for longer drafts"
+        if short
+        else "the published length"
+    )
+    status = "estimated" if short else "verified"
+    yield Choose(
+        "speculative_num_steps",
+        steps,
+        reason,
+        flag="--speculative-num-steps",
+        status=status,
+    )
+    yield Choose(
+        "speculative_num_draft_tokens",
+        steps + 1,
+        "one more than the steps at top-k 1",
+        flag="--speculative-num-draft-tokens",
+        status=status,
+    )
+    yield Choose(
+        "speculative_eagle_topk",
+        s.profiles.mtp.topk,
+        "drafts are chains, not trees",
+        flag="--speculative-eagle-topk",
+        status="verified",
+    )
+
+
+def _short_drafts(s: Situation) -> bool:
+    """Whether trtllm_mha will verify the drafts with kernels that stop at 4 draft tokens."""
+    flashinfer = s.release.row.flashinfer
+    return (
+        s.blackwell
+        and not (s.images and s.variant.bidirectional_images)
+        and flashinfer is not None
+        and Version(flashinfer) < Version(FLASHINFER_LONG_DRAFTS)
+    )
+
+
+@rule("mtp-swa-crash", source="pull-26966", severity="crash")
+def mtp_swa_crash(s: Situation) -> Outcomes:
+    """Releases before the fix of sglang#26966 crash on Blackwell when the sliding pool fills."""
+    if s.mtp and s.blackwell and s.release.before(SWA_FIX_RELEASE):
+        yield Warn(
+            "mtp-swa-crash",
+            f"SGLang {s.release.name} with MTP and trtllm_mha accesses memory illegally once the "
+            "sliding-window pool is about 85% full",
+            f"use SGLang {SWA_FIX_RELEASE} or newer, or `-- --attention-backend triton`",
+        )
+
+
+@rule("mtp-running-requests", source="wheels", severity="perf")
+def mtp_running_requests(s: Situation) -> Outcomes:
+    """With MTP SGLang runs 48 requests at once unless told otherwise."""
+    cap = s.profiles.mtp.max_running_requests
+    if not s.mtp or s.platform.mtp_algorithm != "NEXTN":
+        return
+    wanted = s.request.concurrency
+    if wanted is not None and wanted > cap:
+        yield Choose(
+            "max_running_requests",
+            wanted,
+            f"the concurrency asked for; with MTP SGLang would stop at {cap}",
+            flag="--max-running-requests",
+            origin=s.request.origins.get("concurrency", "flag"),
+        )
+    else:
+        yield Choose("max_running_requests", cap, "SGLang's own cap with MTP", status="verified")
+
+
+@rule("mtp-exclusions", source="wheels", severity="crash")
+def mtp_exclusions(s: Situation) -> Outcomes:
+    """Name what cannot be combined with Gemma 4's drafts."""
+    if not s.mtp:
+        return
+    if s.given("pp_size") and int(s.given("pp_size")) > 1:
+        yield Warn("mtp-pipeline", "MTP does not work with pipeline parallelism", "drop --pp-size")
+    if s.given("lora_paths") or s.given("enable_lora"):
+        yield Warn("mtp-lora", "MTP does not work with LoRA adapters", "use --no-mtp")
+    if s.given("speculative_algorithm") == "EAGLE3":
+        yield Warn("mtp-eagle3", "SGLang refuses EAGLE3 with Gemma 4's assistants", "use NEXTN")
+    topk = s.given("speculative_eagle_topk")
+    if topk and int(topk) > 1 and s.value("attention_backend") == "trtllm_mha":
+        yield Warn(
+            "mtp-topk",
+            "draft trees (top-k above 1) need the triton backend here",
+            "use --speculative-eagle-topk 1 or --attention-backend triton",
+        )
+    if s.given("enable_mixed_chunk"):
+        yield Warn(
+            "mtp-mixed-chunk",
+            "SGLang switches mixed chunks off with MTP",
+            "drop --enable-mixed-chunk",
+            severity="silent",
+        )
+
+
+@rule("mtp-draft-line", source="page-config", severity="silent")
+def mtp_draft_line(s: Situation) -> Outcomes:
+    """A draft of another checkpoint line or variant drafts badly, without an error."""
+    path = s.given("speculative_draft_model_path") or s.request.draft_path
+    known = {row.draft: row for row in s.profiles.checkpoints if row.draft}
+    if s.mtp and path in known and known[path].draft != s.checkpoint.draft:
+        yield Warn(
+            "draft-mismatch",
+            f"{path} is the draft of {known[path].id}",
+            f"use {s.checkpoint.draft}",
+        )
