@@ -139,12 +139,13 @@ def container(plan: Plan, host: HostContext | None = None) -> ContainerSpec:
     arguments, checkpoints = _with_mounted_checkpoints(plan, command.argv(plan))
     arguments, secrets = _with_mounted_config(arguments)
     publish = _published(arguments)
+    environment = _environment(plan)
     groups, notes = _groups(plan, host)
     return ContainerSpec(
         image=image,
         argv=tuple(_bound_inside(arguments)),
-        env=_environment(plan),
-        env_names=ENV_BY_NAME,
+        env=environment,
+        env_names=tuple(name for name in ENV_BY_NAME if name not in environment),
         mounts=(*_caches(plan, image, host), *checkpoints, *secrets),
         gpus=_gpus(plan),
         devices=_devices(plan),
@@ -156,7 +157,7 @@ def container(plan: Plan, host: HostContext | None = None) -> ContainerSpec:
         cap_add=_capabilities(plan),
         security_options=_security_options(plan),
         stop_timeout_s=STOP_TIMEOUT_S,
-        notes=notes,
+        notes=(*_image_notes(plan), *notes),
     )
 
 
@@ -169,6 +170,12 @@ def _image(plan: Plan) -> str:
             code="no-image",
         )
     return plan.image.reference
+
+
+def _image_notes(plan: Plan) -> tuple[str, ...]:
+    if plan.image is None or plan.image.status != "guess":
+        return ()
+    return ("The name of the image is a guess that nobody has checked: `docker pull` it first.",)
 
 
 def _absolute(path: str | Path) -> str:

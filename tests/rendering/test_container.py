@@ -7,7 +7,7 @@ import pytest
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.rendering.container import HostContext, Mount, container, this_host
 
-from .plans import HOST, PLANS, make
+from .plans import HOST, PLANS, decision, make
 
 
 def mounts_by_target(name: str) -> dict[str, Mount]:
@@ -104,6 +104,17 @@ def test_hub_cache_apart_from_home_is_mounted_inside_it() -> None:
     targets = {mount.source: mount.target for mount in container(make(), host).mounts}
     assert targets["/a"] == "/root/.cache/huggingface"
     assert targets["/b"] == "/root/.cache/huggingface/hub"
+
+
+def test_variable_of_the_plan_is_not_also_passed_by_name() -> None:
+    spec = container(make(flags=(decision("offline", "1", env="HF_HUB_OFFLINE"),)), HOST)
+    assert spec.env["HF_HUB_OFFLINE"] == "1"
+    assert spec.env_names == ("HF_TOKEN", "HF_ENDPOINT")
+
+
+def test_guessed_image_is_noted() -> None:
+    assert "guess" in container(PLANS["mi300x-e2b"], HOST).notes[0]
+    assert container(PLANS["h200-26b-mtp-tp2"], HOST).notes == ()
 
 
 def test_privileges() -> None:
