@@ -17,9 +17,8 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.planning.plan import Plan
@@ -51,8 +50,7 @@ VIDEO_GROUP = "44"  # fixed in Debian and Ubuntu; the number of "render" differs
 STOP_TIMEOUT_S = 120  # SGLang drains running requests after SIGTERM; Docker's default is 10 s
 
 
-@dataclass(frozen=True)
-class HostContext:
+class HostContext(NamedTuple):
     """What the container form takes from the host it is made on.
 
     ``device_groups`` are the group ids that own AMD's device files, empty where there are none.
@@ -63,8 +61,7 @@ class HostContext:
     device_groups: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(NamedTuple):
     """Something of the host inside the container.
 
     ``source`` is an absolute host path ("bind", "secret") or a volume name ("volume");
@@ -78,16 +75,14 @@ class Mount:
     create: bool = False
 
 
-@dataclass(frozen=True)
-class Publish:
+class Publish(NamedTuple):
     """A published TCP port. ``address`` is a host IP address, IPv6 without brackets."""
 
     address: str
     port: int
 
 
-@dataclass(frozen=True)
-class ContainerSpec:
+class ContainerSpec(NamedTuple):
     """One container: what Docker and Compose must both say.
 
     ``gpus``: ids (UUIDs) or a count for the NVIDIA runtime, None where it is not used.

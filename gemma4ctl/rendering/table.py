@@ -18,8 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gemma4ctl.hardware.inventory import Device, Host, Inventory, Link
-from gemma4ctl.planning.plan import Capacity, Decision, Plan
-from gemma4ctl.planning.plan import Warning as PlanWarning
+from gemma4ctl.planning.plan import Capacity, Decision, Plan, PlanWarning
 from gemma4ctl.rendering import command
 from gemma4ctl.rendering.shell import shell
 
