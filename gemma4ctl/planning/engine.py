@@ -14,18 +14,16 @@ from gemma4ctl.hardware.inventory import Inventory, Unit
 from gemma4ctl.hardware.select import choose
 from gemma4ctl.planning.images import choose_image
 from gemma4ctl.planning.memory import DEFAULT_SWA_RATIO, MIB, pools
-
 from gemma4ctl.planning.plan import (
     Capacity,
     Decision,
     HardwareSummary,
     Plan,
+    PlanWarning,
     VariantSummary,
-    Warning,
 )
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.rules import RULES, Choose, Rule
-from gemma4ctl.planning.rules.parallelism import selected_ids
 from gemma4ctl.planning.situation import Situation, is_folder, situate
 from gemma4ctl.profiles.table import Profiles
 
@@ -69,7 +67,7 @@ def _plan(
     request: Request, inventory: Inventory, profiles: Profiles, without: Collection[str]
 ) -> Plan:
     situation = situate(request, inventory, profiles)
-    warnings: list[Warning] = []
+    warnings: list[PlanWarning] = []
     for rule in RULES:
         if rule.id in without:
             continue
@@ -78,7 +76,7 @@ def _plan(
                 situation.made[outcome.name] = _decision(outcome, rule, situation)
             else:
                 warnings.append(
-                    Warning(
+                    PlanWarning(
                         code=outcome.code,
                         severity=outcome.severity or rule.severity,
                         message=outcome.message,
@@ -134,17 +132,17 @@ def _decision(choice: Choose, rule: Rule, s: Situation) -> Decision:
 
 def _replacement(choice: Choose, s: Situation) -> Words | None:
     """The user's words after ``--`` that set the same argument as ``choice``."""
-    flag = (
-        s.flags.find(choice.flag)
-        if choice.flag
-        else s.flags.flag_of(_DESTS.get(choice.name, choice.name))
-    )
-    dest = flag.dest if flag else choice.name
+    flag = s.flags.find(choice.flag) if choice.flag else None
+    dest = flag.dest if flag else _DESTS.get(choice.name, choice.name)
     return next((words for words in reversed(s.user_words) if words.dest == dest), None)
 
 
-# Decisions without a flag of their own whose SGLang argument has another name.
-_DESTS = {"tensor_parallel_size": "tp_size"}
+# Decisions whose SGLang argument has another name.
+_DESTS = {
+    "tensor_parallel_size": "tp_size",
+    "draft_model_path": "speculative_draft_model_path",
+    "api_key_config": "config",
+}
 
 
 def _user_value(words: Words, s: Situation) -> str | int | float | bool | tuple[str, ...] | None:
@@ -154,12 +152,9 @@ def _user_value(words: Words, s: Situation) -> str | int | float | bool | tuple[
 
 def _extras(s: Situation) -> Iterator[Decision]:
     """The user's flags that no rule plans, shown as such."""
-    replaced = {
-        s.flags.find(d.flag).dest for d in s.made.values() if d.flag and s.flags.find(d.flag)
-    }  # type: ignore[union-attr]
-    planned = replaced | {_DESTS.get(name, name) for name in s.made}
+    shown = {_DESTS.get(d.name, d.name) for d in s.made.values() if d.origin == AFTER_DASHES}
     for words in s.user_words:
-        if words.dest not in planned:
+        if words.dest not in shown:
             yield Decision(
                 name=words.dest or words.canonical,
                 value=_user_value(words, s) if words.dest else " ".join(words.words),
@@ -212,7 +207,7 @@ def _units(s: Situation) -> tuple[tuple[Unit, ...], str]:
     """The units of the plan, rank by rank, and why these."""
     if s.simulated:
         return s.group[: s.tp], f"{s.tp} of a simulated node of {len(s.group)}"
-    selection = choose(s.inventory, s.tp, ids=selected_ids(s))
+    selection = choose(s.usable, s.tp)
     return selection.units, selection.reason
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from packaging.version import Version
 
-from gemma4ctl.planning.plan import ImageChoice, Warning
+from gemma4ctl.planning.plan import ImageChoice, PlanWarning
 from gemma4ctl.planning.situation import Situation
 from gemma4ctl.profiles import lookup
 
@@ -12,7 +12,7 @@ RULE = "container-image"
 FLOATING = ("latest", "dev", "nightly")
 
 
-def choose_image(s: Situation) -> tuple[ImageChoice | None, tuple[Warning, ...]]:
+def choose_image(s: Situation) -> tuple[ImageChoice | None, tuple[PlanWarning, ...]]:
     """The image for the GPUs, driver, CPU and release of ``s``; None where no tag is known.
 
     A tag that was never seen in use is a guess, and says so; a floating tag is only used when
@@ -32,7 +32,7 @@ def choose_image(s: Situation) -> tuple[ImageChoice | None, tuple[Warning, ...]]
     )
     if not found:
         return None, (
-            Warning(
+            PlanWarning(
                 code="image-unknown",
                 severity="crash",
                 message=f"no container image of SGLang {s.release.name} for "
@@ -52,13 +52,13 @@ def choose_image(s: Situation) -> tuple[ImageChoice | None, tuple[Warning, ...]]
     return choice, () if image.status == "verified" else (_guess(image.reference),)
 
 
-def _named(reference: str) -> tuple[ImageChoice, tuple[Warning, ...]]:
+def _named(reference: str) -> tuple[ImageChoice, tuple[PlanWarning, ...]]:
     choice = ImageChoice(reference=reference, status="user", reason="asked for", source="user")
     tag = reference.rsplit("/", 1)[-1].partition(":")[2]
     if "@" in reference or (tag and not tag.startswith(FLOATING)):
         return choice, ()
     return choice, (
-        Warning(
+        PlanWarning(
             code="image-floating",
             severity="silent",
             message=f"{reference} may be another SGLang release tomorrow",
@@ -68,8 +68,8 @@ def _named(reference: str) -> tuple[ImageChoice, tuple[Warning, ...]]:
     )
 
 
-def _guess(reference: str) -> Warning:
-    return Warning(
+def _guess(reference: str) -> PlanWarning:
+    return PlanWarning(
         code="image-guess",
         severity="crash",
         message=f"the tag {reference} follows the naming of others, but was not seen in use",

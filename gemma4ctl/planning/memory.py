@@ -75,12 +75,13 @@ def fraction(s: Situation, tp: int, mtp: bool) -> Fraction:
         return Fraction(value, False, "estimated", reason, "wheels", origin)
     if asked is not None:
         return Fraction(float(asked), True, "estimated", "asked for", "user", origin)
-    for cell, status, what in (
-        (s.cell(mtp), None, "published for this GPU"),
-        (s.similar_cell(mtp), "estimated", f"published for {s.platform.like}, which it resembles"),
-    ):
-        if cell and cell.mem_fraction is not None:
-            return Fraction(cell.mem_fraction, True, status or cell.status, what, cell.source)
+    cell, similar = s.cell(mtp), s.similar_cell(mtp)
+    if cell and cell.mem_fraction is not None:
+        reason = "published for this GPU"
+        return Fraction(cell.mem_fraction, True, cell.status, reason, cell.source)
+    if similar and similar.mem_fraction is not None:
+        reason = f"published for {s.platform.like}, which it resembles"
+        return Fraction(similar.mem_fraction, True, "estimated", reason, similar.source)
     value = round(sglang_fraction(s, tp, multimodal=False) - 0.005, 2)
     reason = "what SGLang's own heuristic leaves free for CUDA graphs and activations"
     return Fraction(value, True, "estimated", reason, "wheels")

@@ -33,7 +33,7 @@ class Decision(Model):
     origin: str = "rule"
 
 
-class Warning(Model):  # noqa: A001 - the contract's word
+class PlanWarning(Model):
     """Something the user should know, with what to do about it."""
 
     code: str
@@ -111,7 +111,7 @@ class Plan(Model):
     decisions: tuple[Decision, ...]
     extra_args: tuple[str, ...] = ()  # the user's own flags, after --
     capacity: Capacity | None
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
 
     def decision(self, name: str) -> Decision | None:
         """The decision called ``name``, or None."""

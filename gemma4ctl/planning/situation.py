@@ -13,7 +13,8 @@ from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.flags.parse import Parsed, Words, parse, split
 from gemma4ctl.flags.table import FlagTable
 from gemma4ctl.flags.table import load as load_flags
-from gemma4ctl.hardware.inventory import Inventory, Unit, units
+from gemma4ctl.hardware.inventory import Device, Inventory, Unit, units
+from gemma4ctl.hardware.select import choose
 from gemma4ctl.planning.plan import Decision, Value
 from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles import lookup
@@ -65,6 +66,7 @@ class Situation:
     platform: Platform
     release: ChosenRelease
     group: tuple[Unit, ...]  # the units that may be used: of one platform and kind
+    usable: Inventory  # the inventory with every other unit hidden
     flags: FlagTable
     user: Parsed  # the flags after --, as SGLang's parser reads them
     user_words: tuple[Words, ...]
@@ -171,7 +173,7 @@ def situate(request: Request, inventory: Inventory, profiles: Profiles) -> Situa
     """
     variant = profiles.variants[request.model]
     checkpoint = lookup.checkpoint(profiles, request.model, request.checkpoint)
-    group = _group(inventory, profiles)
+    group = _asked(request, inventory, _group(request, inventory, profiles))
     platform_name, platform = _platform(group, profiles)
     release = _release(request, inventory, profiles, platform, variant.min_release)
     flags = load_flags(release.name)
@@ -186,17 +188,20 @@ def situate(request: Request, inventory: Inventory, profiles: Profiles) -> Situa
         platform=platform,
         release=release,
         group=group,
+        usable=only(inventory, group),
         flags=flags,
         user=user,
         user_words=tuple(split(request.extra_args, flags)),
     )
 
 
-def _group(inventory: Inventory, profiles: Profiles) -> tuple[Unit, ...]:
+def _group(request: Request, inventory: Inventory, profiles: Profiles) -> tuple[Unit, ...]:
     """The units of the best-equipped platform and kind: what one plan can use together."""
+    named = request.gpus if isinstance(request.gpus, tuple) else None
+    candidates = choose(inventory, len(named), ids=named).units if named else units(inventory)
     usable = [
         unit
-        for unit in units(inventory)
+        for unit in candidates
         if unit.health.status not in ("lost", "unreadable") and _plannable(unit, profiles)
     ]
     if not usable:
@@ -222,6 +227,28 @@ def _group(inventory: Inventory, profiles: Profiles) -> tuple[Unit, ...]:
 
     best = max({_key(unit) for unit in usable}, key=weight)
     return tuple(unit for unit in usable if _key(unit) == best)
+
+
+def _asked(request: Request, inventory: Inventory, group: tuple[Unit, ...]) -> tuple[Unit, ...]:
+    """The best of ``group`` where a number of GPUs was asked for."""
+    if not isinstance(request.gpus, int) or request.gpus == len(group):
+        return group
+    return choose(only(inventory, group), request.gpus).units
+
+
+def only(inventory: Inventory, group: tuple[Unit, ...]) -> Inventory:
+    """``inventory`` with every unit outside ``group`` hidden."""
+    kept = {(unit.index, unit.id) for unit in group}
+
+    def seen(device: Device) -> Device:
+        slices = tuple(
+            part.model_copy(update={"visible": (device.index, part.uuid) in kept})
+            for part in device.slices
+        )
+        whole = (device.index, device.uuid or str(device.index)) in kept
+        return device.model_copy(update={"slices": slices, "visible": whole})
+
+    return inventory.model_copy(update={"devices": tuple(map(seen, inventory.devices))})
 
 
 def _key(unit: Unit) -> tuple[str, str]:

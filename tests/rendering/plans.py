@@ -12,11 +12,9 @@ from gemma4ctl.planning.plan import (
     HardwareSummary,
     ImageChoice,
     Plan,
+    PlanWarning,
     Value,
     VariantSummary,
-)
-from gemma4ctl.planning.plan import (
-    Warning as PlanWarning,
 )
 from gemma4ctl.planning.request import Request
 from gemma4ctl.rendering.container import HostContext

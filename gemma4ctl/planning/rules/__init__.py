@@ -38,7 +38,7 @@ RULES: tuple[Rule, ...] = (
     serving.tool_call_parser,
     speculative.mtp_flags,
     speculative.mtp_swa_crash,
-    attention.aiter,
+    attention.small_variant_aiter,
     attention.attention_backend,
     attention.attention_backend_allowed,
     attention.image_backend,

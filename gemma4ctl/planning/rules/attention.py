@@ -133,7 +133,7 @@ def page_size(s: Situation) -> Outcomes:
 
 
 @rule("aiter", source="cookbook-2026-04", severity="crash")
-def aiter(s: Situation) -> Outcomes:
+def small_variant_aiter(s: Situation) -> Outcomes:
     """The small variants run without AITER's kernels on AMD."""
     if s.platform.vendor == "amd" and s.variant.per_layer_input:
         yield Choose(

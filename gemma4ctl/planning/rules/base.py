@@ -58,11 +58,11 @@ class Rule:
 
 
 def rule(
-    id: str, *, source: str, severity: Severity
+    rule_id: str, *, source: str, severity: Severity
 ) -> Callable[[Callable[[Situation], Outcomes]], Rule]:
     """Make a rule of a function."""
 
     def wrap(function: Callable[[Situation], Outcomes]) -> Rule:
-        return Rule(id, source, severity, function)
+        return Rule(rule_id, source, severity, function)
 
     return wrap

@@ -7,6 +7,7 @@ from gemma4ctl.hardware.select import choose
 from gemma4ctl.planning.memory import Pools, pools, weight_bytes
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import LARGEST_TP, Situation
+from gemma4ctl.profiles.table import Status
 
 # A plan without a published TP uses the smallest that holds this many tokens of KV cache ...
 ROOMY_TOKENS = 32_768
@@ -103,14 +104,14 @@ def _asked(s: Situation, tp: int, working: list[int]) -> Outcomes:
 
 
 def _decide(
-    s: Situation, tp: int, reason: str, status: str, source: str | None, origin: str = "rule"
+    s: Situation, tp: int, reason: str, status: Status, source: str | None, origin: str = "rule"
 ) -> Outcomes:
     yield Choose(
         "tensor_parallel_size",
         tp,
         reason,
         flag="--tp-size" if tp > 1 else None,
-        status=status,  # type: ignore[arg-type]
+        status=status,
         source=source,
         origin=origin,
     )
@@ -174,26 +175,16 @@ def _nothing_fits(s: Situation, possible: list[int]) -> NoPlanError:
 def devices(s: Situation) -> Outcomes:
     """Name the devices by UUID where the host has more than the plan uses."""
     variable = VISIBILITY.get(s.platform.vendor)
-    if s.simulated or variable is None:
+    everything = sum(len(device.slices) or 1 for device in s.inventory.devices)
+    named = isinstance(s.request.gpus, tuple)
+    if s.simulated or variable is None or (everything == s.tp and not named):
         return
-    selection = choose(s.inventory, s.tp, ids=selected_ids(s))
-    if selected_ids(s) is None and len(s.group) == s.tp == len(s.inventory.devices):
-        return
+    selection = choose(s.usable, s.tp)
     yield Choose(
         "devices",
         ",".join(unit.id for unit in selection.units),
         selection.reason,
         env=variable,
         status="verified",
-        origin=s.request.origins.get("gpus", "rule") if selected_ids(s) else "rule",
+        origin=s.request.origins.get("gpus", "rule") if named else "rule",
     )
-
-
-def selected_ids(s: Situation) -> tuple[str, ...] | None:
-    """The units to choose from by id: those asked for, or those of the planned platform.
-
-    None where every unit of the inventory is of the planned platform.
-    """
-    if isinstance(s.request.gpus, tuple):
-        return s.request.gpus[: s.tp]
-    return None

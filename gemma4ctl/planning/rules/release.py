@@ -7,12 +7,13 @@ from packaging.version import Version
 from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
+from gemma4ctl.profiles.table import Status
 
 
 @rule("release", source="wheels", severity="crash")
 def release(s: Situation) -> Outcomes:
     """Plan for the release asked for, else the installed one, else the table's."""
-    status = "verified" if s.release.known else "estimated"
+    status: Status = "verified" if s.release.known else "estimated"
     yield Choose(
         "sglang_version",
         s.release.name,

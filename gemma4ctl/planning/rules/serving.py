@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from gemma4ctl.planning.plan import Severity
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
 
@@ -175,5 +176,5 @@ def user_flags(s: Situation) -> Outcomes:
         if problem.code == "missing-model":
             continue
         remedy = "use " + " ".join(problem.fix) if problem.fix else "see `sglang serve --help`"
-        severity = "crash" if problem.refused else "silent"
+        severity: Severity = "crash" if problem.refused else "silent"
         yield Warn(problem.code, problem.message, remedy, severity=severity)

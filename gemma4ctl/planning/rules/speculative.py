@@ -7,6 +7,7 @@ from packaging.version import Version
 from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
+from gemma4ctl.profiles.table import Status
 
 FLASHINFER_LONG_DRAFTS = "0.6.14"  # first with trtllm_mha kernels for 5 or more draft tokens
 SWA_FIX_RELEASE = "0.5.14"  # first with the fix of sglang#26966
@@ -97,7 +98,7 @@ def mtp_flags(s: Situation) -> Outcomes:
         if short
         else "the published length"
     )
-    status = "estimated" if short else "verified"
+    status: Status = "estimated" if short else "verified"
     yield Choose(
         "speculative_num_steps",
         steps,
