@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Docker = Callable[..., "subprocess.CompletedProcess[str]"]
 
 DOCKER_TIMEOUT_S = 30.0
+NO_CLIENT = 127
 
 
-def docker(*words: str, timeout_s: float = DOCKER_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
+def docker(*words: str) -> subprocess.CompletedProcess[str]:
     """Run ``docker WORDS``; a missing client, a hang or a failure is a non-zero return code."""
     client = shutil.which("docker")
     command: Sequence[str] = [client or "docker", *words]
     if client is None:
-        return subprocess.CompletedProcess(command, 127, "", "docker is not installed")
+        return subprocess.CompletedProcess(command, NO_CLIENT, "", "docker is not installed")
     try:
         return subprocess.run(
             command,
@@ -22,11 +27,25 @@ def docker(*words: str, timeout_s: float = DOCKER_TIMEOUT_S) -> subprocess.Compl
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=timeout_s,
+            timeout=DOCKER_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(command, 124, "", str(error))
+
+
+def daemon_info(run: Docker = docker) -> dict[str, Any] | str:
+    """What the docker daemon says of itself (``docker info``), or why it does not answer."""
+    answer = run("info", "--format", "{{json .}}")
+    try:
+        info = json.loads(answer.stdout)
+    except ValueError:
+        info = None
+    errors = info.get("ServerErrors") if isinstance(info, dict) else None
+    if answer.returncode == 0 and isinstance(info, dict) and not errors:
+        return info
+    said = "; ".join(errors) if errors else answer.stderr.strip()
+    return said.splitlines()[-1] if said else "the docker daemon does not answer"
 
 
 def container_exists(name: str) -> bool:

@@ -151,6 +151,15 @@ def status_sink(
     plain = not stream.isatty() or environment.get("TERM") in {"dumb", "unknown"}
     if plain or environment.get("NO_COLOR"):
         return PlainStatus(stream)
+    return LiveStatus(_console(stream))
+
+
+def _console(stream: TextIO) -> Console:
+    """A console that goes quiet when its reader is gone; rich itself would end the process."""
     from rich.console import Console
 
-    return LiveStatus(Console(file=stream))
+    class PatientConsole(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+
+    return PatientConsole(file=stream)
