@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from itertools import combinations
 from typing import Literal
 
@@ -101,11 +102,14 @@ def _quoted(name: str) -> str:
 
 
 def _links(platform: Platform, gpus: int) -> tuple[Link, ...]:
-    """All pairs, where the platform's interconnect joins GPUs (NVLink-C2C joins GPU and CPU)."""
+    """All pairs that the platform's interconnect joins (NVLink-C2C joins a GPU and its CPU)."""
     interconnect = (platform.interconnect or "").lower()
     if "c2c" in interconnect:
         return ()
+    bridge = re.search(r"bridge of (\d+)", interconnect)
+    size = int(bridge[1]) if bridge else gpus
     for word, kind in (("nvlink", "nvlink"), ("xgmi", "xgmi"), ("infinity fabric", "xgmi")):
         if word in interconnect:
-            return tuple(Link(a=a, b=b, kind=kind) for a, b in combinations(range(gpus), 2))
+            pairs = combinations(range(gpus), 2)
+            return tuple(Link(a=a, b=b, kind=kind) for a, b in pairs if a // size == b // size)
     return ()

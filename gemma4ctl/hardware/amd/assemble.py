@@ -63,7 +63,6 @@ def reading(answer: Answer, nodes: tuple[Node, ...]) -> Reading:
     gpus = [_with_card_facts(gpu, gpus) for gpu in gpus]
     order = _order(gpus)
     cards = Counter(gpu.card for gpu in gpus)
-    shared_ids = Counter(gpu.unique_id for gpu in gpus)
     devices = tuple(
         _device(
             index,
@@ -71,7 +70,6 @@ def reading(answer: Answer, nodes: tuple[Node, ...]) -> Reading:
             matched[position],
             answer.tool,
             partitioned=cards[gpus[position].card] > 1 and gpus[position].card is not None,
-            own_id=shared_ids[gpus[position].unique_id] == 1,
         )
         for index, position in enumerate(order)
     )
@@ -134,16 +132,14 @@ def _order(gpus: list[Gpu]) -> list[int]:
     return sorted(range(len(gpus)), key=lambda position: known_numbers[position])
 
 
-def _device(
-    index: int, gpu: Gpu, node: Node | None, tool: str, *, partitioned: bool, own_id: bool
-) -> Device:
+def _device(index: int, gpu: Gpu, node: Node | None, tool: str, *, partitioned: bool) -> Device:
     partitioned = partitioned or gpu.compute_partition in _PARTITIONED
     memory = _partition_memory(gpu, node) if partitioned else _memory(gpu)
     return Device(
         index=index,
         vendor="amd",
         name=gpu.name or "AMD GPU",
-        uuid=f"GPU-{gpu.unique_id:016x}" if gpu.unique_id and own_id else None,
+        uuid=f"GPU-{gpu.unique_id:016x}" if gpu.unique_id and not partitioned else None,
         architecture=gpu.architecture,
         pci_bus_id=gpu.address,
         compute_partition=gpu.compute_partition,

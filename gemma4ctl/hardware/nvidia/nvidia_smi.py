@@ -9,12 +9,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
 from xml.etree import ElementTree
 
 from gemma4ctl.hardware.access import Access, Completed
 from gemma4ctl.hardware.inventory import Device, Health, Host, Link, Process, Slice
 from gemma4ctl.hardware.nvidia import unified
+from gemma4ctl.hardware.nvidia.clocks import throttling
 from gemma4ctl.hardware.values import (
     Reading,
     degraded,
@@ -22,7 +24,6 @@ from gemma4ctl.hardware.values import (
     lost,
     mib_from_quantity,
     pci_address,
-    plausible,
     trouble,
     unreadable,
     whole,
@@ -35,15 +36,12 @@ _NEWER = (
     "mig.mode.current",
     "ecc.errors.uncorrected.volatile.total",
     "retired_pages.pending",
-    "clocks_throttle_reasons.hw_thermal_slowdown",
-    "clocks_throttle_reasons.sw_thermal_slowdown",
-    "clocks_throttle_reasons.hw_power_brake_slowdown",
 )
-_THROTTLING = {
-    "clocks_throttle_reasons.hw_thermal_slowdown": "slowed down by temperature (hardware)",
-    "clocks_throttle_reasons.sw_thermal_slowdown": "slowed down by temperature (software)",
-    "clocks_throttle_reasons.hw_power_brake_slowdown": "slowed down by the power brake",
-}
+_QUERIES = (
+    (*_BASE, *_NEWER, "clocks_event_reasons.active"),
+    (*_BASE, *_NEWER, "clocks_throttle_reasons.active"),  # its name before driver 535
+    _BASE,
+)
 Row = Mapping[str, str]
 
 
@@ -65,18 +63,20 @@ def read(access: Access, host: Host) -> Reading:
         )
         for row in rows
     ]
-    next_index = max((item.index for item in devices), default=-1) + 1
+    taken = {item.index for item in devices}
+    free_indices = (index for index in count() if index not in taken)
     devices += [
         Device(
-            index=next_index + position,
+            index=next(free_indices),
             vendor="nvidia",
             name="NVIDIA GPU",
             pci_bus_id=address,
             health=lost(sentence),
             source=SOURCE,
         )
-        for position, (address, sentence) in enumerate(gone.items())
+        for address, sentence in gone.items()
     ]
+    devices.sort(key=lambda item: item.index)
     whole_gpus = {item.index for item in devices if not item.mig_enabled}
     links = tuple(
         link
@@ -87,13 +87,12 @@ def read(access: Access, host: Host) -> Reading:
 
 
 def _query(access: Access) -> Completed | None:
-    """The table with every field, or with the old ones where the driver knows no others."""
-    for names in (_BASE + _NEWER, _BASE):
-        answer = access.run(
-            ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,nounits"]
-        )
+    """The table with every field, or with the older ones where the driver knows no others."""
+    answer = None
+    for names in _QUERIES:
+        answer = access.run(["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv"])
         if answer is None or "not a valid field" not in answer.text:
-            return answer
+            break
     return answer
 
 
@@ -111,7 +110,7 @@ def _stdout(access: Access, *arguments: str) -> str:
 
 
 def parse_table(text: str) -> list[dict[str, str]]:
-    """The rows of a ``--query-gpu ... --format=csv,nounits`` table, keyed by field.
+    """The rows of a ``--query-gpu ... --format=csv`` table, keyed by field.
 
     Lines that are not rows of the table (warnings, errors) are left out, also a row whose index
     was given before.
@@ -137,7 +136,7 @@ def parse_lost(text: str) -> dict[str, str]:
     """PCI address -> complaint, of GPUs whose handle the tool could not get."""
     found = {}
     for line in text.splitlines():
-        match = re.search(r"device handle for GPU ?\d*:? ?([0-9A-Fa-f:.]+): (.+)", line)
+        match = re.search(r"device handle for GPU ?(?:\d+: )?([0-9A-Fa-f:.]+): (.+)", line)
         if match and (address := pci_address(match[1])):
             found[address] = match[2].strip()[:200]
     return found
@@ -168,15 +167,15 @@ def device(
 def _memory(row: Row, name: str, host: Host) -> dict[str, Any]:
     if unified.is_integrated(name):
         return unified.memory_fields(host)
-    total = plausible(whole(row.get("memory.total")))
-    if total is None:
+    total = mib_from_quantity(row.get("memory.total", ""))
+    if not total:
         said = row.get("memory.total", "")
         if "lost" in said.lower():
             return {"health": lost(said.strip("[]"))}
         return {"health": unreadable(f"its memory cannot be read: nvidia-smi says {said!r}")}
     return {
         "memory_total_mib": total,
-        "memory_free_mib": plausible(whole(row.get("memory.free"))),
+        "memory_free_mib": mib_from_quantity(row.get("memory.free", "")),
     }
 
 
@@ -198,8 +197,8 @@ def _health(row: Row) -> Health:
         reasons.append(f"{errors} uncorrected ECC error(s) since the driver was loaded")
     if row.get("retired_pages.pending") == "Yes":
         reasons.append("memory pages wait for retirement: reset the GPU")
-    reasons += [sentence for field, sentence in _THROTTLING.items() if row.get(field) == "Active"]
-    return degraded(reasons)
+    bits = row.get("clocks_event_reasons.active") or row.get("clocks_throttle_reasons.active")
+    return degraded(reasons + throttling(whole(bits) or 0))
 
 
 def _details(access: Access) -> ElementTree.Element:
@@ -251,13 +250,13 @@ def _processes(access: Access) -> dict[str, tuple[Process, ...]]:
     text = _stdout(
         access,
         "--query-compute-apps=gpu_uuid,pid,used_memory,process_name",
-        "--format=csv,noheader,nounits",
+        "--format=csv,noheader",
     )
     found: dict[str, tuple[Process, ...]] = {}
     for line in text.splitlines():
         uuid, *rest = (cell.strip() for cell in line.split(",", 3))
         if len(rest) == 3 and (pid := whole(rest[0])) is not None:
-            process = Process(pid=pid, name=known(rest[2]), memory_mib=plausible(whole(rest[1])))
+            process = Process(pid=pid, name=known(rest[2]), memory_mib=mib_from_quantity(rest[1]))
             found[uuid] = (*found.get(uuid, ()), process)
     return found
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from gemma4ctl.hardware.access import Access
 from gemma4ctl.hardware.inventory import Device, Health, Host, Link, Process, Slice
 from gemma4ctl.hardware.nvidia import unified
+from gemma4ctl.hardware.nvidia.clocks import throttling
 from gemma4ctl.hardware.values import (
     Reading,
     degraded,
@@ -24,11 +25,6 @@ from gemma4ctl.hardware.values import (
 
 SOURCE = "nvml"
 _T = TypeVar("_T")
-_THROTTLING = {
-    0x20: "slowed down by temperature (software)",
-    0x40: "slowed down by temperature (hardware)",
-    0x80: "slowed down by the power brake",
-}
 
 
 def read(access: Access, host: Host) -> Reading:
@@ -146,10 +142,10 @@ class _Reader:
             raise
         except self.library.NVMLError as error:
             return {"health": unreadable(f"its memory cannot be read: {error}")}
-        return {
-            "memory_total_mib": mib_from_bytes(memory.total),
-            "memory_free_mib": mib_from_bytes(memory.free),
-        }
+        total = mib_from_bytes(memory.total)
+        if not total:
+            return {"health": unreadable(f"NVML says its memory is {memory.total} bytes")}
+        return {"memory_total_mib": total, "memory_free_mib": mib_from_bytes(memory.free)}
 
     def mig_enabled(self, handle: Any) -> bool:
         mode = self.ask(self.library.nvmlDeviceGetMigMode, handle)
@@ -211,8 +207,7 @@ class _Reader:
         elif rows and rows[2]:
             reasons.append("rows of memory wait for remapping: reset the GPU")
         bits = self.ask(library.nvmlDeviceGetCurrentClocksThrottleReasons, handle) or 0
-        reasons += [sentence for bit, sentence in _THROTTLING.items() if bits & bit]
-        return degraded(reasons)
+        return degraded(reasons + throttling(bits))
 
     def links(self, handles: dict[int, Any]) -> tuple[Link, ...]:
         """NVLink connections, direct or through NVSwitch, between every pair of whole GPUs."""
