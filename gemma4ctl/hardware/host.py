@@ -21,6 +21,7 @@ PACKAGES = (
     "flashinfer-python",
 )
 _CGROUP = "/sys/fs/cgroup"
+_NUMA_NODES = "/sys/devices/system/node"
 
 
 @dataclass
@@ -60,8 +61,13 @@ def read_host(access: Access, environ: Mapping[str, str]) -> Host:
 
 def _read_memory(access: Access, facts: _Facts) -> None:
     sizes = _meminfo(access.read("/proc/meminfo") or "")
-    facts.put("ram_total_mib", sizes.get("MemTotal"), "/proc/meminfo")
-    facts.put("ram_available_mib", sizes.get("MemAvailable"), "/proc/meminfo")
+    total, available = sizes.get("MemTotal"), sizes.get("MemAvailable")
+    facts.put("ram_total_mib", total, "/proc/meminfo")
+    facts.put("ram_available_mib", available, "/proc/meminfo")
+    gpu_total, gpu_free = _gpu_memory_nodes(access)
+    if gpu_total and total and available:
+        facts.limit("ram_total_mib", total - gpu_total, _NUMA_NODES)
+        facts.limit("ram_available_mib", max(available - gpu_free, 0), _NUMA_NODES)
     facts.put("swap_total_mib", sizes.get("SwapTotal"), "/proc/meminfo")
     for folder in _cgroup_folders(access):
         limit = mib_from_bytes(access.read(f"{folder}/memory.max"))
@@ -73,6 +79,23 @@ def _read_memory(access: Access, facts: _Facts) -> None:
         facts.limit("swap_total_mib", swap, f"{folder}/memory.swap.max")
     old = f"{_CGROUP}/memory/memory.limit_in_bytes"
     facts.limit("ram_total_mib", mib_from_bytes(access.read(old)), old)
+
+
+def _gpu_memory_nodes(access: Access) -> tuple[int, int]:
+    """Total and free MiB of the NUMA nodes without CPUs on an arm64 host.
+
+    Grace hosts show each GPU's memory as such a node, and ``/proc/meminfo`` counts it as RAM.
+    """
+    total = free = 0
+    if access.machine != "aarch64":
+        return total, free
+    for folder in access.path(_NUMA_NODES).glob("node[0-9]*"):
+        if access.read(folder / "cpulist") == "":
+            text = access.read(folder / "meminfo") or ""
+            sizes = _meminfo(re.sub(r"^Node \d+ ", "", text, flags=re.MULTILINE))
+            total += sizes.get("MemTotal", 0)
+            free += sizes.get("MemFree", 0)
+    return total, free
 
 
 def _meminfo(text: str) -> dict[str, int]:

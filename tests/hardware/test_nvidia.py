@@ -49,6 +49,9 @@ def test_nvidia_smi_processes(detected: Detect) -> None:
 def test_gb200_is_joined_through_switches_on_arm(detected: Detect) -> None:
     inventory = detected("gb200")
     assert inventory.host.cpu_architecture == "aarch64"
+    assert inventory.host.ram_total_mib == 489960 + 489823  # not the GPUs' memory nodes
+    assert inventory.host.ram_available_mib == 1700000 - 4 * 187416
+    assert inventory.host.sources["ram_total_mib"] == "/sys/devices/system/node"
     assert [gpu.pci_bus_id for gpu in inventory.devices] == [
         "0008:01:00.0",
         "0009:01:00.0",
@@ -240,3 +243,16 @@ def test_names_in_bytes_are_decoded(tmp_path: Path) -> None:
     assert reading.devices[0].name == "NVIDIA GB200"
     assert reading.devices[0].pci_bus_id == "0008:01:00.0"
     assert reading.host["driver_version"] == "580.1"
+
+
+def test_processes_in_a_container_are_not_named_by_its_own(detected: Detect) -> None:
+    host = recorded("mixed-nvidia")
+    host["files"]["/.dockerenv"] = ""
+    assert [process.name for process in detected(host).devices[0].processes] == [None] * 3
+
+
+def test_a_library_of_another_kind_is_a_problem(tmp_path: Path) -> None:
+    library = FakeNvml(recorded("gb200")["nvml"])
+    library.nvmlDeviceGetCount = None  # type: ignore[assignment,method-assign]
+    reading = nvml.read(Access(root=tmp_path, load=lambda name: library), Host())
+    assert reading.devices == () and "NVML cannot be read" in reading.problems[0]

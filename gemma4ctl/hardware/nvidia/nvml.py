@@ -39,6 +39,8 @@ def read(access: Access, host: Host) -> Reading:
         return Reading("nvml", problems=_init_problems(library, error))
     try:
         return _Reader(library, access, host).reading()
+    except Exception as error:  # another package named pynvml, or a library of another age
+        return Reading("nvml", problems=(f"NVML cannot be read: {error!r}",))
     finally:
         library.nvmlShutdown()
 
@@ -182,10 +184,14 @@ class _Reader:
             for entry in self.ask(function, handle) or ():
                 found[entry.pid] = Process(
                     pid=entry.pid,
-                    name=self.access.read(f"/proc/{entry.pid}/comm"),
+                    name=self.process_name(entry.pid),
                     memory_mib=mib_from_bytes(entry.usedGpuMemory),
                 )
         return tuple(found[pid] for pid in sorted(found))
+
+    def process_name(self, pid: int) -> str | None:
+        """The name of a process; NVML numbers them as the host does, not as a container does."""
+        return None if self.host.container else self.access.read(f"/proc/{pid}/comm")
 
     def health(self, handle: Any) -> Health:
         library = self.library
