@@ -7,7 +7,9 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from gemma4ctl.flags.table import FlagTable, available, load
+from gemma4ctl.flags.table import FlagTable, load
+
+UNVERSIONED = "(installed)"  # the release of a source tree without package metadata
 
 
 @lru_cache(maxsize=1)
@@ -15,32 +17,30 @@ def installed_table() -> FlagTable | None:
     """The flags that the installed SGLang accepts; None where none is installed.
 
     Always read from its source files, so a patched or nightly SGLang is judged by its own flags;
-    where they cannot be read, the table known for its release stands in.
+    where they cannot be understood, the table known for its release stands in.
     """
     root = _site_folder()
     if root is None:
         return None
-    from gemma4ctl.flags.extract import FolderTree, extract
-    from gemma4ctl.flags.extract.evaluate import NotStaticError
-    from gemma4ctl.flags.extract.source import NotSglangError
+    from gemma4ctl.flags.extract import FolderTree, NotSglangError, NotStaticError, extract
 
     release = _release()
     try:
         return extract(FolderTree(root), release)
     except (NotSglangError, NotStaticError, OSError, SyntaxError, UnicodeDecodeError):
-        return load(release)
+        return None if release == UNVERSIONED else load(release)
 
 
 def _site_folder() -> Path | None:
     """The folder that contains the package ``sglang``."""
-    spec = find_spec("sglang")  # a top-level name: nothing is imported
+    spec = find_spec("sglang")  # a top-level name, so nothing is imported
     locations = spec.submodule_search_locations if spec else None
     return Path(next(iter(locations))).parent if locations else None
 
 
 def _release() -> str:
-    """The installed version as its metadata gives it, else the newest known release."""
+    """The installed version as its metadata gives it."""
     try:
         return metadata.version("sglang")
     except metadata.PackageNotFoundError:
-        return available()[-1]
+        return UNVERSIONED

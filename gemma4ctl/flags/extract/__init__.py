@@ -6,11 +6,12 @@ one :class:`~gemma4ctl.flags.table.Flag`.
 """
 
 from gemma4ctl.flags.extract.declarations import declarations, takes_positional_model
+from gemma4ctl.flags.extract.evaluate import NotStaticError
 from gemma4ctl.flags.extract.normalize import flag_of
 from gemma4ctl.flags.extract.source import FolderTree, NotSglangError, SourceTree, WheelTree
 from gemma4ctl.flags.table import FlagTable
 
-__all__ = ["FolderTree", "NotSglangError", "SourceTree", "WheelTree", "extract"]
+__all__ = ["FolderTree", "NotSglangError", "NotStaticError", "SourceTree", "WheelTree", "extract"]
 
 
 def extract(tree: SourceTree, release: str) -> FlagTable:

@@ -176,6 +176,8 @@ def _const(arg: Mapping[str, Any]) -> dict[str, Any]:
 def _without_none(type_: ast.expr) -> ast.expr | None:
     """X of ``Optional[X]``, ``Union[X, None]`` and ``X | None``; None for a union of several."""
     match type_:
+        case ast.Constant(value=str() as quoted):
+            return _without_none(ast.parse(quoted, mode="eval").body)
         case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
             return _without_none(inner)
         case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=elements)):
