@@ -3,6 +3,9 @@
 Mappings merge by key. The lists merge by what identifies an entry (:data:`IDENTITY`), so an
 overlay needs only the identifying fields and those that it changes. An entry that the overlay adds
 or changes without naming a ``source`` gets the source ``user-file``.
+
+``profiles.json`` is the built-in table ready to validate (:mod:`gemma4ctl.profiles.compiled`): it
+spares every command the YAML parser. It counts only while its hash is that of ``profiles.yaml``.
 """
 
 from __future__ import annotations
@@ -10,11 +13,12 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gemma4ctl.profiles import reading
-from gemma4ctl.profiles.problems import Overlay, find_problems
 from gemma4ctl.profiles.table import Profiles
+
+if TYPE_CHECKING:
+    from gemma4ctl.profiles.problems import Overlay
 
 IDENTITY: dict[str, tuple[str, ...]] = {
     "checkpoints": ("variant", "name"),
@@ -25,6 +29,8 @@ IDENTITY: dict[str, tuple[str, ...]] = {
 _DEFAULTS = {"line": "standard"}
 _SOURCED = ("variants", "platforms", "releases", *IDENTITY)
 USER_SOURCE = "user-file"
+COMPILED_FILE = Path(__file__).with_name("profiles.json")
+COMPILED_HEAD = 100  # characters that hold its hash
 
 
 def load(user: Path | None = None) -> Profiles:
@@ -37,17 +43,30 @@ def load(user: Path | None = None) -> Profiles:
         UsageError: the user's file cannot be read or is invalid; the message holds file, line,
             column, field and the accepted values.
     """
-    text = builtin_file().read_text(encoding="utf-8")
-    data = reading.parse_trusted(text)
     path = user or default_user_file()
+    text = builtin_file().read_text(encoding="utf-8")
     if user is None and not path.is_file():
-        return Profiles.model_validate({**data, "hash": _hash(text)})
+        return _builtin(text)
+    from gemma4ctl.profiles import reading
+    from gemma4ctl.profiles.problems import find_problems
+
     user_text = reading.read_text(path)
-    overlay = overlaid(data, reading.parse(user_text, path), path, user_text)
+    overlay = overlaid(reading.parse_trusted(text), reading.parse(user_text, path), path, user_text)
     problems = find_problems(overlay)
     if problems:
         raise problems.error()
-    return Profiles.model_validate({**overlay.data, "hash": _hash(text, user_text)})
+    return Profiles.model_validate({**overlay.data, "hash": text_hash(text, user_text)})
+
+
+def _builtin(text: str) -> Profiles:
+    """The built-in table of ``text``, from its compiled form where that is current."""
+    if COMPILED_FILE.is_file():
+        compiled = COMPILED_FILE.read_text(encoding="utf-8")
+        if text_hash(text) in compiled[:COMPILED_HEAD]:
+            return Profiles.model_validate_json(compiled)
+    from gemma4ctl.profiles import reading
+
+    return Profiles.model_validate({**reading.parse_trusted(text), "hash": text_hash(text)})
 
 
 def builtin_file() -> Path:
@@ -64,6 +83,8 @@ def default_user_file() -> Path:
 
 def overlaid(base: dict[str, Any], user: dict[Any, Any], path: Path, text: str) -> Overlay:
     """``base`` with the entries of ``user`` merged in; neither is changed."""
+    from gemma4ctl.profiles.problems import Overlay
+
     merged: dict[Any, Any] = dict(base)
     indices: dict[tuple[str, int], int] = {}
     for section, value in _with_sources(user, path).items():
@@ -123,7 +144,8 @@ def _sourced(row: Any) -> Any:
     return {"source": USER_SOURCE, **row} if isinstance(row, dict) else row
 
 
-def _hash(*texts: str) -> str:
+def text_hash(*texts: str) -> str:
+    """The SHA-256 of the texts that a table was read from, in hexadecimal."""
     digest = hashlib.sha256()
     for text in texts:
         digest.update(text.encode())

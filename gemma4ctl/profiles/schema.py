@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gemma4ctl.profiles.generated import write_or_check
 from gemma4ctl.profiles.table import Profiles
 
 SCHEMA_FILE = Path(__file__).with_name("profiles.schema.json")
@@ -27,14 +28,7 @@ def schema_text() -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the schema, or with ``--check`` return 1 when the committed one is stale."""
-    if "--check" not in arguments:
-        SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")
-        return 0
-    current = SCHEMA_FILE.read_text(encoding="utf-8") if SCHEMA_FILE.is_file() else ""
-    if current == schema_text():
-        return 0
-    print(f"{SCHEMA_FILE} is stale: run python -m gemma4ctl.profiles.schema", file=sys.stderr)
-    return 1
+    return write_or_check(SCHEMA_FILE, schema_text(), "gemma4ctl.profiles.schema", arguments)
 
 
 if __name__ == "__main__":

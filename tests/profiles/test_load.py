@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from gemma4ctl.errors import UsageError
 from gemma4ctl.profiles import load as load_module
-from gemma4ctl.profiles.load import IDENTITY, builtin_file, default_user_file, load
+from gemma4ctl.profiles.load import IDENTITY, builtin_file, default_user_file, load, text_hash
 from gemma4ctl.profiles.lookup import cell, checkpoint
 from gemma4ctl.profiles.reading import MAX_BYTES, parse, parse_trusted, position
 from gemma4ctl.profiles.table import Profiles
@@ -53,6 +55,32 @@ def test_builtin_file_prefers_the_packaged_one(
     packaged = module.with_name("profiles.yaml")
     packaged.touch()
     assert builtin_file() == packaged
+
+
+def test_compiled_table_says_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fast = load()
+    monkeypatch.setattr(load_module, "COMPILED_FILE", tmp_path / "absent.json")
+    assert load() == fast
+
+
+def test_compiled_table_of_another_file_is_ignored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    edited = tmp_path / "profiles.yaml"
+    text = builtin_file().read_text(encoding="utf-8")
+    edited.write_text(text.replace("memory_mib: 143771", "memory_mib: 143000"))
+    monkeypatch.setattr(load_module, "builtin_file", lambda: edited)
+    profiles = load()
+    assert profiles.platforms["H200"].memory_mib == 143000
+    assert profiles.hash == text_hash(edited.read_text(encoding="utf-8"))
+
+
+def test_the_yaml_parser_is_not_imported_without_a_user_file() -> None:
+    code = (
+        "import sys; from gemma4ctl.profiles.load import load; load(); "
+        "sys.exit('yaml' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_dates_stay_text() -> None:
@@ -205,6 +233,10 @@ BROKEN = {
     "unknown release": (
         "default_release: 0.5.160\n",
         ["default_release: '0.5.160'", "did you mean '0.5.16'"],
+    ),
+    "unknown release of a checkpoint": (
+        "checkpoints:\n  - {variant: 12B, name: qat, broken_in: [0.5.160]}\n",
+        ["mine.yaml:2:31: checkpoints.0.broken_in: '0.5.160' does not exist"],
     ),
     "bad pattern": (
         "platforms:\n  H200: {names: ['(']}\n",

@@ -1,15 +1,18 @@
-"""``gemma4ctl profiles``: lists, details, validation, schema."""
+"""``gemma4ctl profiles``: lists, details, validation, and the generated files."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import jsonschema
 import pytest
 
 from gemma4ctl.errors import UsageError
-from gemma4ctl.profiles import schema, views
+from gemma4ctl.profiles import compiled, schema, views
 from gemma4ctl.profiles.load import builtin_file, load
 from gemma4ctl.profiles.reading import parse_trusted
 
@@ -62,9 +65,9 @@ def test_validate(tmp_path: Path) -> None:
     ]
 
 
-def test_committed_schema_is_current() -> None:
-    assert schema.SCHEMA_FILE.read_text(encoding="utf-8") == schema.schema_text()
-    assert schema.main(["--check"]) == 0
+@pytest.mark.parametrize("module", [schema, compiled])
+def test_generated_files_are_current(module: ModuleType) -> None:
+    assert module.main(["--check"]) == 0
 
 
 def test_builtin_table_validates_against_the_schema() -> None:
@@ -75,11 +78,22 @@ def test_builtin_table_validates_against_the_schema() -> None:
         jsonschema.validate(table, json.loads(schema.schema_text()))
 
 
-def test_a_stale_schema_is_noticed_and_rewritten(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("module", ["gemma4ctl.profiles.schema", "gemma4ctl.profiles.compiled"])
+def test_generators_run_as_modules(module: str) -> None:
+    checked = subprocess.run([sys.executable, "-m", module, "--check"], check=False)
+    assert checked.returncode == 0
+
+
+@pytest.mark.parametrize(("module", "name"), [(schema, "SCHEMA_FILE"), (compiled, "COMPILED_FILE")])
+def test_a_stale_file_is_noticed_and_rewritten(
+    module: ModuleType,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(schema, "SCHEMA_FILE", tmp_path / "schema.json")
-    assert schema.main(["--check"]) == 1
-    assert "is stale" in capsys.readouterr().err
-    assert schema.main([]) == 0
-    assert schema.main(["--check"]) == 0
+    monkeypatch.setattr(module, name, tmp_path / "generated.json")
+    assert module.main(["--check"]) == 1
+    assert f"is stale: run python -m {module.__name__}" in capsys.readouterr().err
+    assert module.main([]) == 0
+    assert module.main(["--check"]) == 0
