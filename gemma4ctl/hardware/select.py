@@ -200,7 +200,9 @@ def _link_merit(chosen: Sequence[Unit], links: Links) -> str:
     pairs = len(chosen) * (len(chosen) - 1) // 2
     if unlinked == 0:
         return "all joined by direct links"
-    return "joined over PCIe" if unlinked == pairs else f"{unlinked} of {pairs} pairs over PCIe"
+    if unlinked == pairs:
+        return "no direct links known"
+    return f"{unlinked} of {pairs} pairs without a known direct link"
 
 
 def _named(inventory: Inventory, ids: Sequence[str]) -> Iterable[Unit]:
@@ -265,6 +267,8 @@ def _no_plan(
     if need_free_mib is not None:
         need += f" with {need_free_mib} MiB free each"
     reasons = [f"{key}: {why}" for key, why in faults.items() if why]
+    if not inventory.devices:
+        reasons += inventory.problems
     hidden = sum(not device.visible for device in inventory.devices)
     if hidden:
         reasons.append(f"{hidden} hidden by {' or '.join(inventory.visibility) or 'the inventory'}")

@@ -94,9 +94,9 @@ def test_unknown_health_before_degraded() -> None:
 def test_the_best_linked() -> None:
     inventory = host(*(gpu(n) for n in range(4)), links=[(0, 3), (1, 2)])
     assert chosen(choose(inventory, 2)) == [0, 3]
-    assert "2 of 3 pairs over PCIe" in choose(inventory, 3).reason
+    assert "2 of 3 pairs without a known direct link" in choose(inventory, 3).reason
     no_links = host(gpu(0), gpu(1), links=[])
-    assert "joined over PCIe" in choose(no_links, 2).reason
+    assert "no direct links known" in choose(no_links, 2).reason
 
 
 def test_more_links_win() -> None:
@@ -253,6 +253,11 @@ def test_no_gpu_at_all() -> None:
     assert caught.value.exit_code == 3
     assert caught.value.needed == "1 GPU" and caught.value.found == "0 usable"
     assert caught.value.remedies == ("plan for other hardware: --hardware NAME --gpus N",)
+
+
+def test_what_detection_complained_of_is_said() -> None:
+    with pytest.raises(NoPlanError, match="no driver answers"):
+        choose(Inventory(problems=("1 NVIDIA GPU but no driver answers",)), 1)
 
 
 def test_no_usable_gpu_has_a_remedy() -> None:
