@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import BinaryIO, TextIO
+from typing import IO, TextIO
 
 from gemma4ctl.launch.lines import Line, LineSplitter
 from gemma4ctl.launch.logs import LogParser
@@ -23,7 +23,7 @@ class ServerOutput:
     secret that happens to be a common word does not hide them; it keeps figures, never text.
     """
 
-    def __init__(self, pipe: BinaryIO, log: TextIO, redact: Redactor, sink: StatusSink) -> None:
+    def __init__(self, pipe: IO[bytes], log: TextIO, redact: Redactor, sink: StatusSink) -> None:
         self.parser = LogParser()
         self.tail: deque[str] = deque(maxlen=KEPT_LINES)
         self.ready = threading.Event()

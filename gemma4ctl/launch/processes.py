@@ -54,7 +54,7 @@ def die_with_parent() -> Callable[[], None]:
     """
     libc, parent, terminate = _libc(), os.getpid(), int(signal.SIGTERM)
 
-    def arrange() -> None:
+    def arrange() -> None:  # pragma: no cover - runs in the child
         if libc:
             libc.prctl(_PR_SET_PDEATHSIG, terminate, 0, 0, 0)
             if os.getppid() != parent:  # it died before the call

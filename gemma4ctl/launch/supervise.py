@@ -89,9 +89,10 @@ def serve(spec: LaunchSpec, status: StatusSink) -> Outcome:
         stack.enter_context(adopting())
         stack.callback(status.close)
         strangers = frozenset(descendants(os.getpid()))
+        redact = _redactor(spec, environment)
         process = _start(spec, environment)
         assert process.stdout is not None
-        output = ServerOutput(process.stdout, log, _redactor(spec, environment), status)  # type: ignore[arg-type]
+        output = ServerOutput(process.stdout, log, redact, status)
         stack.callback(output.finish, spec.timing.reap_s)
         stack.callback(_end, process, spec, strangers, status)
         output.start()

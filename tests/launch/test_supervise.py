@@ -162,6 +162,7 @@ def test_the_log_is_private_and_grows(fake, sink, tmp_path):
 
 def test_without_a_log_path_each_launch_has_a_new_file(fake, sink, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr("gemma4ctl.launch.logfile.time.strftime", lambda _: "20261122-030000")
     outcomes = [serve(fake("exit-later", log_path=None), sink) for _ in range(2)]
     paths = {outcome.log_path for outcome in outcomes}
     assert len(paths) == 2
@@ -226,3 +227,52 @@ def test_the_server_drains_when_the_supervisor_is_killed(fake, tmp_path):
         time.sleep(0.02)
     assert not any(alive(pid) for pid in servers)
     supervisor.stderr.close()
+
+
+# Containers: a fake docker client that runs the fake server and keeps a container's name in a file.
+
+DOCKER = """\
+#!/bin/sh
+case "$1" in
+  run) touch "$STATE/$3"; shift 3; exec "$@" ;;
+  rm) echo "removed $3" >> "$STATE/calls"; rm -f "$STATE/$3" ;;
+  container) test -e "$STATE/$5" ;;
+esac
+"""
+
+
+@pytest.fixture
+def in_container(fake, tmp_path, monkeypatch):
+    client = tmp_path / "bin" / "docker"
+    client.parent.mkdir()
+    client.write_text(DOCKER)
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{client.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("STATE", str(tmp_path))
+
+    def build(*modes, **fields):
+        spec = fake(*modes, container_name="gemma4", **fields)
+        argv = (str(client), "run", "--name", "gemma4", *spec.argv)
+        return spec.model_copy(update={"argv": argv})
+
+    return build
+
+
+def test_a_container_is_stopped_by_signal_and_removed_by_name(in_container, sink, send, tmp_path):
+    sink.on_ready = lambda: send(signal.SIGTERM)
+    assert serve(in_container("exit-zero"), sink).status == 143
+    assert (tmp_path / "calls").read_text() == "removed gemma4\n"
+    assert not (tmp_path / "gemma4").exists()
+
+
+def test_a_container_of_somebody_else_is_left_alone(in_container, sink, tmp_path):
+    (tmp_path / "gemma4").touch()
+    with pytest.raises(PreflightError, match="a container called gemma4 exists already"):
+        serve(in_container(), sink)
+    assert not (tmp_path / "calls").exists()
+
+
+def test_processes_that_cannot_be_killed_are_named(fake, sink, monkeypatch):
+    monkeypatch.setattr("gemma4ctl.launch.supervise.end_descendants", lambda **_: (11, 12))
+    serve(fake("exit-later"), sink)
+    assert "these processes of the server could not be killed: 11, 12" in sink.text
