@@ -185,6 +185,7 @@ class Cell(Model):
     """Published or measured settings of one variant on one platform and checkpoint line.
 
     ``mtp``: the cell is for MTP on (True), off (False) or both (None).
+    ``scheduler_recv_interval`` pays at high concurrency only.
     """
 
     variant: str
