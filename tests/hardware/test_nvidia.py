@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gemma4ctl.hardware.access import Access, Completed
 from gemma4ctl.hardware.inventory import Host, Inventory, Link, units
-from gemma4ctl.hardware.nvidia import nvidia_smi, nvml
+from gemma4ctl.hardware.nvidia import nvidia_smi, nvml, xid
 
 from .recorded import FakeNvml, recorded
 
@@ -256,3 +258,41 @@ def test_a_library_of_another_kind_is_a_problem(tmp_path: Path) -> None:
     library.nvmlDeviceGetCount = None  # type: ignore[assignment,method-assign]
     reading = nvml.read(Access(root=tmp_path, load=lambda name: library), Host())
     assert reading.devices == () and "NVML cannot be read" in reading.problems[0]
+
+
+LOG = """
+[  1.0] NVRM: loading NVIDIA UNIX Open Kernel Module for x86_64  570.158.01
+[ 99.1] NVRM: Xid (PCI:0000:01:00): 31, pid=7, name=python3, MMU Fault
+[ 99.2] NVRM: Xid (PCI:0000:C1:00): 74, pid='<unknown>', name=<unknown>, NVLink: fatal error
+[ 99.3] NVRM: Xid (PCI:0000:C1:00): 74, pid='<unknown>', name=<unknown>, NVLink: fatal error
+[ 99.4] NVRM: Xid (PCI:0000:44:00): 79, GPU has fallen off the bus
+"""
+
+
+def test_hardware_events_of_the_kernel_log_degrade(detected: Detect) -> None:
+    host = recorded("mixed-nvidia")
+    host["commands"] = {"dmesg": LOG}
+    first, second = detected(host).devices
+    assert first.health.status == "ok"  # XID 31 is the fault of a program
+    assert second.health.reasons == ("XID 74 since boot: NVLink error",)
+
+
+def test_events_come_after_other_reasons_and_spare_the_lost(detected: Detect) -> None:
+    host = recorded("lost")
+    host["commands"] = {
+        "dmesg": "NVRM: Xid (PCI:0000:04:00): 95, x\nNVRM: Xid (PCI:00000000:03:00): 79, y"
+    }
+    _, _, lost_later, ailing = detected(host).devices
+    assert lost_later.health.status == "lost" and len(lost_later.health.reasons) == 1
+    assert len(ailing.health.reasons) == 6 and ailing.health.reasons[-1].startswith("XID 95")
+
+
+def test_a_closed_kernel_log_says_nothing(detected: Detect) -> None:
+    host = recorded("mixed-nvidia")
+    host["commands"] = {"dmesg": {"$status": 1, "stdout": LOG}}
+    assert {gpu.health.status for gpu in detected(host).devices} == {"ok"}
+
+
+@given(st.text(max_size=100))
+def test_any_log_is_read(text: str) -> None:
+    assert xid.parse(text) == {} or "Xid" in text

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gemma4ctl.hardware import pci
 from gemma4ctl.hardware.access import Access
 from gemma4ctl.hardware.inventory import Host
-from gemma4ctl.hardware.nvidia import nvidia_smi, nvml
+from gemma4ctl.hardware.nvidia import nvidia_smi, nvml, xid
 from gemma4ctl.hardware.values import Reading
 
 
@@ -15,7 +17,7 @@ def read(access: Access, host: Host) -> Reading:
     for read_source in (nvml.read, nvidia_smi.read):
         reading = read_source(access, host)
         if reading.devices:
-            return reading
+            return replace(reading, devices=xid.with_events(access, reading.devices))
         complaints += reading.problems
     on_bus = pci.accelerators(access, pci.NVIDIA)
     if on_bus:
