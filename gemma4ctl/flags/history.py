@@ -67,13 +67,22 @@ def successor(option: str, table: FlagTable) -> str | None:
     replace), else the flag that sets the same value; None where there is neither.
     """
     first, last = spans()[option]
-    old, new = load(last).find(option), load(first)
-    if old is None:
-        return None
+    old = load(last).by_option[option]
     if old.replacement is not None:
-        return old.replacement
-    predecessor = next((flag for flag in new.flags if flag.replacement == option), None)
-    if predecessor is not None and table.find(predecessor.canonical):
-        return predecessor.canonical
-    same = table.flag_of(old.dest)
+        return _current(old.replacement, table)
+    predecessors = (flag for flag in load(first).flags if flag.replacement == option)
+    predecessor = next((flag for flag in predecessors if table.find(flag.canonical)), None)
+    same = predecessor or table.flag_of(old.dest)
     return same.canonical if same is not None else None
+
+
+def _current(replacement: str, table: FlagTable) -> str | None:
+    """``replacement`` as ``table``'s release has it, which may have replaced it in turn."""
+    option, attached, value = replacement.partition("=")
+    flag = table.find(option.partition(" ")[0])
+    if flag is not None and flag.replacement is not None:
+        return _current(flag.replacement, table)
+    if flag is not None:
+        impossible = attached and flag.choices is not None and value not in flag.choices
+        return None if impossible else replacement
+    return successor(option, table) if option in spans() else None

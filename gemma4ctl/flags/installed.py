@@ -9,6 +9,8 @@ from pathlib import Path
 
 from gemma4ctl.flags.table import FlagTable, load
 
+# What reading declarations of a shape that no release has had yet can end in.
+MISREADINGS = (AttributeError, LookupError, TypeError, ValueError)
 UNVERSIONED = "(installed)"  # the release of a source tree without package metadata
 
 
@@ -27,7 +29,7 @@ def installed_table() -> FlagTable | None:
     release = _release()
     try:
         return extract(FolderTree(root), release)
-    except (NotSglangError, NotStaticError, OSError, SyntaxError, UnicodeDecodeError):
+    except (NotSglangError, NotStaticError, OSError, SyntaxError, *MISREADINGS):
         return None if release == UNVERSIONED else load(release)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -45,6 +46,9 @@ def test_a_flag_that_never_was_is_nowhere() -> None:
         ("--cuda-graph-max-bs", "0.5.23", "--cuda-graph-max-bs-decode"),  # SGLang named it
         ("--cuda-graph-bs-decode", "0.5.13", "--cuda-graph-bs"),  # it was to replace this one
         ("--enable-unified-memory", "0.5.12", None),
+        # replaced twice, and the value it stood for is gone
+        ("--enable-piecewise-cuda-graph", "0.5.19", "--cuda-graph-backend-prefill=tc_piecewise"),
+        ("--enable-piecewise-cuda-graph", "0.5.23", None),
     ],
 )
 def test_successor(option: str, release: str, new: str | None) -> None:
@@ -57,3 +61,12 @@ def test_a_flag_that_sets_the_same_value_succeeds_another() -> None:
     assert old is not None
     table = FlagTable("0.5.23", (Flag(("--renamed",), old.dest),))
     assert successor(gone, table) == (old.replacement or "--renamed")
+
+
+@pytest.mark.parametrize("release", ["0.5.11", "0.5.13", "0.5.16", "0.5.19", "0.5.23"])
+def test_every_successor_exists_in_its_release(release: str) -> None:
+    table = load(release)
+    for option in spans():
+        new = None if table.find(option) else successor(option, table)
+        if new is not None:
+            assert table.find(re.split(r"[= ]", new)[0]) is not None, (option, new)

@@ -50,7 +50,9 @@ def test_a_checkout_without_metadata_is_read_too(
     assert table is not None and table.release == UNVERSIONED
 
 
-@pytest.mark.parametrize("text", ["class Renamed: pass", "class ServerArgs(", "\0"])
+@pytest.mark.parametrize(
+    "text", ["class Renamed: pass", "class ServerArgs(", "\0", "class ServerArgs: pass"]
+)
 def test_a_source_that_cannot_be_read_gets_the_table_of_its_release(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
 ) -> None:

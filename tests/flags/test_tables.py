@@ -130,6 +130,13 @@ def test_gemma4_parsers_are_choices(table: FlagTable) -> None:
 
 
 @every_table
+def test_deprecated_flags_name_flags_that_exist(table: FlagTable) -> None:
+    for flag in table.flags:
+        if flag.replacement is not None and "{" not in flag.replacement:
+            assert table.find(re.split(r"[= ]", flag.replacement)[0]), flag
+
+
+@every_table
 def test_short_forms_work_only_as_prefixes(table: FlagTable) -> None:
     assert table.match("--tp").kind == "prefix"
     assert table.match("--tp").option == "--tp-size"

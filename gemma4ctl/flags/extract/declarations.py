@@ -238,21 +238,30 @@ def _of_calls(
     module: Module, server_args: ast.ClassDef, defaults: Mapping[str, ast.expr | None]
 ) -> Iterator[Declaration]:
     scope = Scope(module, {}, defaults)
-    for statement in _add_cli_args(server_args).body:
+    function = _add_cli_args(server_args)
+    parser = function.args.args[0].arg
+    for statement in function.body:
         match statement:
+            case ast.Expr(value=ast.Call(func=ast.Name(id="add_cli_args_from_dataclass"))):
+                pass  # the annotated fields
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 scope.variables[name] = _computed(scope, value)
             case ast.Expr(value=ast.Call(func=ast.Attribute(attr="add_argument")) as call):
                 options = tuple(scope.value(option) for option in call.args)
                 yield Declaration(options, _keywords(scope, call), _help(call))
+            case _ if _uses(statement, parser):
+                raise NotStaticError(ast.unparse(statement).partition("\n")[0])
 
 
 def _add_cli_args(server_args: ast.ClassDef) -> ast.FunctionDef:
-    return next(
-        statement
-        for statement in server_args.body
-        if isinstance(statement, ast.FunctionDef) and statement.name == "add_cli_args"
-    )
+    for statement in server_args.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "add_cli_args":
+            return statement
+    raise NotStaticError("ServerArgs.add_cli_args")
+
+
+def _uses(statement: ast.stmt, name: str) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(statement))
 
 
 def _computed(scope: Scope, node: ast.expr) -> Any:
@@ -265,7 +274,9 @@ def _computed(scope: Scope, node: ast.expr) -> Any:
 def _keywords(scope: Scope, call: ast.Call) -> dict[str, Any]:
     keywords: dict[str, Any] = {}
     for keyword in call.keywords:
-        if keyword.arg in UNREAD_KEYWORDS or keyword.arg is None:
+        if keyword.arg is None:
+            raise NotStaticError(ast.unparse(call))
+        if keyword.arg in UNREAD_KEYWORDS:
             continue
         if keyword.arg == "default":
             keywords["default"] = _computed(scope, keyword.value)

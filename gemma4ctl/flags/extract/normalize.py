@@ -145,5 +145,5 @@ def _replacement(declaration: Declaration) -> str | None:
     if new_flag is not None:
         return str(new_flag)
     text = declaration.keywords.get("error_message") or declaration.help
-    found = REPLACEMENT_IN_TEXT.search(text)
-    return found.group(1) if found else None
+    named = REPLACEMENT_IN_TEXT.findall(text)
+    return next((option for option in named if option not in declaration.options), None)

@@ -225,6 +225,45 @@ def test_defaults_are_computed_where_they_can_be(
     assert flag.default == value
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "if os.name: parser.add_argument('--y')",
+        "for name in ['--y']: parser.add_argument(name)",
+        "add_more_args(parser)",
+        "parser.add_argument('--y', **common)",
+    ],
+)
+def test_a_declaration_of_a_new_shape_is_not_overlooked(tmp_path: Path, statement: str) -> None:
+    files = with_call("'--x'")
+    files["sglang/srt/server_args.py"] += f"\n        {statement}"
+    with pytest.raises(NotStaticError):
+        table_of(tmp_path, files)
+
+
+def test_a_class_without_arguments_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NotStaticError, match="add_cli_args"):
+        table_of(tmp_path, {"sglang/srt/server_args.py": "class ServerArgs: pass"})
+
+
+@pytest.mark.parametrize(
+    ("field", "default"),
+    [
+        ("dataclasses.field(default=3)", 3),
+        ("dataclasses.field(default_factory=set)", []),
+        ("dataclasses.field(repr=False)", None),
+        ("compute()", None),
+    ],
+)
+def test_defaults_of_fields(tmp_path: Path, field: str, default: object) -> None:
+    files = with_call("'--x'")
+    files["sglang/srt/server_args.py"] = files["sglang/srt/server_args.py"].replace(
+        "class ServerArgs:\n", f"class ServerArgs:\n    y: A[str, 'help'] = {field}\n"
+    )
+    flag = table_of(tmp_path, files).find("--y")
+    assert flag is not None and flag.default == default
+
+
 def test_an_own_action_class_gives_its_arity(tmp_path: Path) -> None:
     files = with_call("'--x', action=Own")
     files["sglang/srt/server_args.py"] += (
