@@ -44,7 +44,7 @@ def _cause(
 _GPU_OUT_OF_MEMORY = r"OutOfMemoryError|(?:CUDA|HIP|XPU)(?: error:)? out of memory"
 
 _NO_MODEL = (
-    r"RepositoryNotFoundError|404 Client Error"
+    r"RepositoryNotFoundError|40[14] Client Error"  # the hub answers 401 for unknown names too
     r"|(?:Repo id must [^:]*: )'(?P<model>[^']+)'"
     r"|Can't load the (?:configuration|model) of '(?P<name>[^']+)'"
     r"|(?P<id>\S+) is not a local folder and is not a valid model identifier"
@@ -140,7 +140,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     _cause(
         "gpus-unbalanced",
-        r"The memory capacity is unbalanced",
+        r"RuntimeError: The memory capacity is unbalanced",
         "the chosen GPUs have unequal free memory: other processes use some of them",
         "choose idle GPUs with --gpus, or stop the other processes",
     ),
@@ -215,7 +215,7 @@ CAUSES: tuple[Cause, ...] = (
     _cause(
         "gated-model",
         r"GatedRepoError|Access to model .* is restricted|Cannot access gated repo"
-        r"|401 Client Error|Invalid user token",
+        r"|Invalid user token",
         "the Hugging Face hub refuses access to the model",
         "accept the licence on the model's page and set HF_TOKEN to a token that may read it",
     ),
@@ -240,7 +240,8 @@ CAUSES: tuple[Cause, ...] = (
         "model-missing",
         _NO_MODEL,
         "the model was not found: {model}",
-        "check --model-path: a folder with config.json, or a repository's name",
+        "check --model-path: a folder with config.json, or a repository's name; "
+        "a private repository needs HF_TOKEN",
     ),
     _cause(
         "weights-missing",
@@ -251,7 +252,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     _cause(
         "tokenizer",
-        r"Can't load tokenizer|(?:Unrecognized|Tokenizer class|does not exist).*[Tt]okenizer"
+        r"Can't load tokenizer|Tokenizer class \S+ does not exist"
         r"|Couldn't instantiate the backend tokenizer|can't determine decoder type",
         "the tokenizer cannot be loaded",
         "the model folder needs tokenizer.json and tokenizer_config.json; download them again",
@@ -273,14 +274,14 @@ CAUSES: tuple[Cause, ...] = (
     _cause(
         "checkpoint-incompatible",
         r"size mismatch|shape mismatch|Attempted to load weight .* into parameter"
-        r"|Following weights were not initialized|AssertionError: .*(?:loaded_weight|param)",
+        r"|AssertionError: .*(?:loaded_weight|param)",
         "the weights do not have the shapes that SGLang expects",
         "use the bf16 checkpoint: `gemma4ctl profiles list checkpoints` marks the broken ones",
     ),
     _cause(
         "grammar-backend",
         r"No module named '(?P<module>xgrammar|outlines|llguidance)\w*'"
-        r"|[Gg]rammar backend .*(?:not|fail)",
+        r"|Invalid grammar backend",
         "the grammar backend (structured output, tool calls) cannot be loaded",
         "install xgrammar, or pass `-- --grammar-backend none`",
     ),

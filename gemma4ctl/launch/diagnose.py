@@ -11,10 +11,13 @@ from gemma4ctl.launch.causes import CAUSES, Cause
 from gemma4ctl.launch.logs import PHASE_TITLES, Phase
 
 SHOWN_LINES = 12
+SHOWN_WIDTH = 300
 
 _ERROR = re.compile(
     r"\b\w*(?:Error|Exception)\b|\berror\b|[Ff]ailed|[Kk]illed|[Ff]atal|Not enough|out of memory"
 )
+# SGLang prints its arguments, and passes over models and processors that it cannot import.
+_NO_EVIDENCE = re.compile(r"server_args=|Ignore import error|\b\w+Warning: ")
 _NOISE = re.compile(r"^\s*$|^\s*File \"|^\s*[\^~]+\s*$|^\s*Traceback|\d+%\|")
 _STACK_CODE = re.compile(r"^\s{4}")
 
@@ -40,7 +43,7 @@ def diagnose(
         returncode: as of :class:`subprocess.Popen` (negative: killed by that signal); None when
             the server was still running, that is, when it did not become ready in time.
     """
-    lines = [line for line in lines if "server_args=" not in line]  # it names every flag
+    lines = [line for line in lines if not _NO_EVIDENCE.search(line)]
     for cause in CAUSES:
         if cause.phases and phase not in cause.phases:
             continue
@@ -68,12 +71,12 @@ def _relevant(lines: Sequence[str]) -> tuple[str, ...]:
     """The last lines that speak of errors; the very last lines when none does."""
     telling = [line for line in lines if not _NOISE.search(line) and not _STACK_CODE.match(line)]
     errors = [line for line in telling if _ERROR.search(line)]
-    return tuple(line[:400] for line in (errors or telling)[-SHOWN_LINES:])
+    return tuple(line[:SHOWN_WIDTH] for line in (errors or telling)[-SHOWN_LINES:])
 
 
 def _by_ending(phase: Phase, returncode: int | None) -> tuple[str, str, str]:
     """Code, message and remedy when no line tells the cause."""
-    doing = PHASE_TITLES[phase]
+    doing = "serving" if phase == "ready" else PHASE_TITLES[phase]
     if returncode is None and phase == "ready":
         return (
             "unhealthy",

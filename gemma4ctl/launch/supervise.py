@@ -17,7 +17,7 @@ from gemma4ctl.launch.container import container_exists, remove_container
 from gemma4ctl.launch.diagnose import Diagnosis, diagnose
 from gemma4ctl.launch.health import HealthWatch
 from gemma4ctl.launch.logfile import open_log
-from gemma4ctl.launch.logs import Notice, Phase, Reported
+from gemma4ctl.launch.logs import Notice, Phase, PhaseStarted, Reported
 from gemma4ctl.launch.output import ServerOutput
 from gemma4ctl.launch.processes import adopting, descendants, die_with_parent, end_descendants
 from gemma4ctl.launch.redact import Redactor, secrets_in
@@ -69,7 +69,8 @@ def serve(spec: LaunchSpec, status: StatusSink) -> Outcome:
 
     SIGINT, SIGTERM and SIGHUP stop it: the server gets SIGTERM, on which SGLang drains; a second
     signal, or the end of ``spec.grace_s``, kills it. Whatever happens, also an error here, no
-    process of the launch is left.
+    process of the launch is left. Until then every new child of this process counts as the
+    server's, and is ended with it.
 
     Args:
         spec: what to launch.
@@ -96,6 +97,7 @@ def serve(spec: LaunchSpec, status: StatusSink) -> Outcome:
         stack.callback(output.finish, spec.timing.reap_s)
         stack.callback(_end, process, spec, strangers, status)
         output.start()
+        status.event(PhaseStarted("starting"))
         return _Supervision(spec, status, process, output, stops, Path(log.name)).run()
 
 

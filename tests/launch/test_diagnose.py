@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gemma4ctl.launch.causes import CAUSES
-from gemma4ctl.launch.diagnose import SHOWN_LINES, diagnose
+from gemma4ctl.launch.diagnose import SHOWN_LINES, SHOWN_WIDTH, diagnose
 from gemma4ctl.launch.logs import parse
 
 CAPTURED = Path(__file__).parent / "logs" / "captured"
@@ -175,7 +175,7 @@ def test_constructed_failures(line, phase, code):
     found = diagnose(["[2026-11-22 03:00:00] harmless", line, "end"], phase=phase, returncode=1)
     assert found.code == code
     assert "{" not in found.message
-    assert line[:400] in found.lines
+    assert line[:SHOWN_WIDTH] in found.lines
 
 
 def test_every_cause_is_covered_by_a_test():
@@ -201,9 +201,25 @@ def test_an_unknown_cause_is_told_by_how_the_server_ended(returncode, code):
     assert "loading weights" in found.message
 
 
-def test_the_printed_arguments_are_no_evidence():
-    line = "server_args=ServerArgs(x='CUDA out of memory')"
+@pytest.mark.parametrize(
+    "line",
+    [
+        "server_args=ServerArgs(x='CUDA out of memory')",
+        "Ignore import error when loading sglang.srt.models.x: cannot import name 'Y' from "
+        "'transformers.models'",
+        "/site/x.py:1: UserWarning: CUDA out of memory",
+    ],
+)
+def test_arguments_passed_over_imports_and_warnings_are_no_evidence(line):
     assert diagnose([line], returncode=1).code == "unknown"
+
+
+def test_the_hub_answers_401_for_a_name_that_does_not_exist():
+    lines = [
+        "401 Client Error. Repository Not Found for url: https://huggingface.co/api/models/a/b",
+        "OSError: a/b is not a local folder and is not a valid model identifier listed on",
+    ]
+    assert diagnose(lines, returncode=1).code == "model-missing"
 
 
 def test_no_output_at_all():
