@@ -1,0 +1,75 @@
+"""The ``gemma4ctl`` command: its subcommands, and how errors reach the user.
+
+Modules of this package import nothing heavy at the top, so that ``--help`` stays quick; each
+command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from gemma4ctl import __version__
+from gemma4ctl.cli.commands import detect, docker, doctor, profiles, serve, suggest
+from gemma4ctl.errors import Gemma4ctlError
+
+AFTER_DASHES = {"allow_extra_args": True}
+
+
+class Commands(TyperGroup):
+    """Prints our own errors on stderr and exits with their status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except Gemma4ctlError as error:
+            print(f"gemma4ctl: {error}", file=sys.stderr)
+            raise typer.Exit(error.exit_code) from None
+        except BrokenPipeError:
+            # The reader of stdout went away (`gemma4ctl suggest | head -1`): not our error.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    name="gemma4ctl",
+    cls=Commands,
+    help="Take a machine with GPUs to a correct, fast, explained Gemma 4 endpoint on SGLang.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("detect")(detect.detect)
+app.command("suggest", context_settings=AFTER_DASHES)(suggest.suggest)
+app.command("serve", context_settings=AFTER_DASHES)(serve.serve)
+app.command("docker", context_settings=AFTER_DASHES)(docker.docker)
+app.add_typer(profiles.app, name="profiles")
+app.command("doctor")(doctor.doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"gemma4ctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", help="Print the version.", callback=_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """The options of ``gemma4ctl`` itself."""
+
+
+def main() -> None:
+    """Run ``gemma4ctl`` with the process's arguments."""
+    app()

@@ -1,0 +1,83 @@
+"""``gemma4ctl docker``: the plan as ``docker run`` or a Compose file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gemma4ctl.cli.options import ForceOption, JsonOption, PlanOption, request_options
+
+if TYPE_CHECKING:
+    from gemma4ctl.planning.plan import Plan
+
+
+@request_options
+def docker(
+    ctx: typer.Context,
+    flags: dict[str, Any],
+    extra: tuple[str, ...],
+    compose: Annotated[
+        bool, typer.Option("--compose", help="A Compose file instead of a command.")
+    ] = False,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the Compose file here."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the container.")
+    ] = None,
+    plan_file: PlanOption = None,
+    json: JsonOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Print a docker run command, or a Compose file, for the same plan.
+
+    Example: gemma4ctl docker --model 31B --compose -o compose.yaml
+    """
+    from gemma4ctl.cli import inputs
+    from gemma4ctl.cli.plans import stored_or_made
+    from gemma4ctl.cli.show import print_json, say_warnings
+    from gemma4ctl.errors import UsageError
+
+    if output is not None and not compose:
+        raise UsageError(
+            "--output needs --compose: a docker run command is printed",
+            remedies=["add --compose", "or redirect: gemma4ctl docker ... > run.sh"],
+            code="conflicting-options",
+        )
+    plan, read = stored_or_made(plan_file, flags, extra, "docker")
+    if read is not None and read.api_key is not None and read.request.api_key_config is not None:
+        inputs.keep_key(read.request.api_key_config, read.api_key)
+    if json:
+        from gemma4ctl.rendering.document import plan_document
+
+        print_json(plan_document(plan))
+        return
+    text = _text(plan, compose, name)
+    if output is None:
+        print(text, end="" if text.endswith("\n") else "\n")
+    else:
+        _write(output, text, force)
+    say_warnings(plan.warnings)
+
+
+def _text(plan: Plan, compose: bool, name: str | None) -> str:
+    if compose:
+        from gemma4ctl.rendering.compose import compose as compose_text
+
+        return compose_text(plan)
+    from gemma4ctl.rendering.docker_run import docker_shell
+
+    return docker_shell(plan, name=name)
+
+
+def _write(output: str, text: str, force: bool) -> None:
+    from pathlib import Path
+
+    from gemma4ctl.cli.inputs import say
+    from gemma4ctl.rendering.compose import MARKER
+    from gemma4ctl.rendering.files import write_new
+
+    write_new(Path(output), text, marker=MARKER, force=force)
+    say(f"written: {output}; start it with: docker compose -f {output} up -d")

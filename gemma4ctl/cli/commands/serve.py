@@ -1,0 +1,232 @@
+"""``gemma4ctl serve``: preflight, launch, wait until ready, stay, stop cleanly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+
+from gemma4ctl.cli.options import JsonOption, PlanOption, request_options
+
+if TYPE_CHECKING:
+    from gemma4ctl.cli.inputs import Inputs
+    from gemma4ctl.launch.preflight import Check
+    from gemma4ctl.launch.runtime import RuntimeChoice
+    from gemma4ctl.launch.spec import LaunchSpec
+    from gemma4ctl.launch.supervise import Outcome
+    from gemma4ctl.planning.plan import Plan
+
+READY_TIMEOUT_S = 1800
+GRACE_S = 60
+
+
+@request_options
+def serve(
+    ctx: typer.Context,
+    flags: dict[str, Any],
+    extra: tuple[str, ...],
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime",
+            metavar="KIND",
+            help="auto (default): an installed SGLang, else docker; local; docker.",
+        ),
+    ] = None,
+    ready_timeout: Annotated[
+        str | None,
+        typer.Option("--ready-timeout", metavar="SECONDS", help="Longest start (default 1800)."),
+    ] = None,
+    grace: Annotated[
+        str | None,
+        typer.Option(
+            "--grace", metavar="SECONDS", help="Time to finish requests when stopped (default 60)."
+        ),
+    ] = None,
+    log_file: Annotated[
+        Path | None,
+        typer.Option("--log-file", metavar="FILE", help="Where the server's log goes."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print exactly what would run, and stop.")
+    ] = False,
+    plan_file: PlanOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Start Gemma 4 on this machine and stay with it.
+
+    Returns the server's own exit status; 5: this host is not ready, 6: the server did not start.
+    SIGINT and SIGTERM let it finish running requests first. With --json the result is printed
+    as one object when the server has ended.
+
+    Example: gemma4ctl serve --model 26B-A4B --mtp
+    """
+    from gemma4ctl.cli.plans import stored_or_made
+    from gemma4ctl.cli.show import print_json, say_warnings
+    from gemma4ctl.settings import gather
+
+    own = {"runtime": runtime, "ready_timeout": ready_timeout, "grace": grace}
+    settings = gather(own)
+    plan, read = stored_or_made(plan_file, flags, extra, "serve")
+    say_warnings(plan.warnings)
+    choice = _runtime(plan, settings.get("runtime", "auto"))
+    spec = _spec(
+        plan,
+        choice,
+        read,
+        log_file=log_file,
+        ready_timeout_s=float(settings.get("ready_timeout", READY_TIMEOUT_S)),
+        grace_s=float(settings.get("grace", GRACE_S)),
+    )
+    if dry_run:
+        document = {"schema_version": 1, "argv": list(spec.argv), "env": spec.env}
+        print_json(document) if json else print(_shell(spec))
+        return
+    _preflight(plan, choice)
+    with _key_file(plan, read):
+        outcome = _launch(plan, spec, json=json)
+    raise typer.Exit(outcome.status)
+
+
+def _runtime(plan: Plan, asked: str) -> RuntimeChoice:
+    """Where the server runs, for a plan."""
+    from gemma4ctl.launch.runtime import choose_runtime
+    from gemma4ctl.profiles.load import load
+
+    variant = load().variants[plan.variant.name]
+    least = variant.mtp_min_release if plan.variant.draft_path else variant.min_release
+    kind = cast(Literal["auto", "local", "docker"], asked)
+    return choose_runtime(kind, os.environ, min_release=least)
+
+
+def _spec(
+    plan: Plan,
+    choice: RuntimeChoice,
+    read: Inputs | None,
+    *,
+    log_file: Path | None,
+    ready_timeout_s: float,
+    grace_s: float,
+) -> LaunchSpec:
+    """What to launch for ``plan``."""
+    from gemma4ctl.launch.spec import LaunchSpec
+    from gemma4ctl.rendering.command import argv, environment
+
+    port = int(str(plan.value("port") or plan.request.port))
+    name = f"gemma4ctl-{port}" if choice.runtime == "docker" else None
+    if choice.runtime == "docker":
+        from gemma4ctl.rendering.docker_run import docker_argv
+
+        words, env = docker_argv(plan, name=name), {}
+    else:
+        words, env = argv(plan), environment(plan)
+        if choice.install is not None:
+            words[0] = str(choice.install.executable)
+    return LaunchSpec(
+        argv=tuple(words),
+        env=env,
+        host=str(plan.value("host") or plan.request.host),
+        port=port,
+        log_path=log_file,
+        ready_timeout_s=ready_timeout_s,
+        grace_s=grace_s,
+        api_key=read.api_key if read else None,
+        predicted_full_layer_tokens=plan.capacity.full_layer_tokens if plan.capacity else None,
+        container_name=name,
+        release=plan.release,
+    )
+
+
+def _shell(spec: LaunchSpec) -> str:
+    """``spec`` as a command line: environment, then argv, one option a line."""
+    import shlex
+
+    from gemma4ctl.rendering.command import lines
+    from gemma4ctl.rendering.shell import join_lines
+
+    assignments = [[f"{name}={shlex.quote(value)}"] for name, value in spec.env.items()]
+    prefix = "".join(f"{words[0]} " for words in assignments)
+    return prefix + join_lines(lines(spec.argv, head=2))
+
+
+def _preflight(plan: Plan, choice: RuntimeChoice) -> None:
+    """Check the host; warnings are shown, a failed check refuses to launch."""
+    from gemma4ctl.cli.inputs import say
+    from gemma4ctl.hardware.detect import detect
+    from gemma4ctl.hardware.identify import identify
+    from gemma4ctl.launch import preflight
+    from gemma4ctl.profiles.load import load
+
+    profiles = load()
+    needs = preflight.needs_of(plan, profiles, choice.runtime)
+    found: Sequence[Check] = preflight.checks(
+        needs, identify(detect(), profiles), os.environ, install=choice.install
+    )
+    for check in found:
+        if check.status == "warn":
+            say(f"{check.name}: {check.found}; needed: {check.needed}\n           {check.remedy}")
+    preflight.require(found)
+
+
+@contextmanager
+def _key_file(plan: Plan, read: Inputs | None) -> Iterator[None]:
+    """Keep the file with the API key for as long as the server runs."""
+    path = plan.request.api_key_config
+    if path is None or read is None or read.api_key is None:
+        yield
+        return
+    from gemma4ctl.secrets import write_config
+
+    write_config(Path(path), read.api_key)
+    try:
+        yield
+    finally:
+        Path(path).unlink(missing_ok=True)
+
+
+def _launch(plan: Plan, spec: LaunchSpec, *, json: bool) -> Outcome:
+    """Launch and stay; with ``json`` print the result, of a failed start too."""
+    from gemma4ctl.cli.show import print_json
+    from gemma4ctl.launch.status import status_sink
+    from gemma4ctl.launch.supervise import StartFailedError
+    from gemma4ctl.launch.supervise import serve as supervise
+
+    try:
+        outcome = supervise(spec, status_sink())
+    except StartFailedError as error:
+        if json:
+            print_json(result_document(plan, spec, error.outcome))
+        raise
+    if json:
+        print_json(result_document(plan, spec, outcome))
+    return outcome
+
+
+def result_document(plan: Plan, spec: LaunchSpec, outcome: Outcome) -> dict[str, Any]:
+    """The result of a launch as a JSON-ready object."""
+    from dataclasses import asdict
+
+    return {
+        "schema_version": 1,
+        "variant": plan.variant.name,
+        "gpu": plan.hardware.platform,
+        "gpu_count": plan.hardware.gpu_count,
+        "sglang_version": plan.release,
+        "argv": list(spec.argv),
+        "env": spec.env,
+        "url": spec.url,
+        "status": "ready" if outcome.seconds_to_ready is not None else "failed",
+        "seconds_to_ready": outcome.seconds_to_ready,
+        "phase_seconds": outcome.phase_seconds,
+        "predicted": plan.capacity.model_dump(mode="json") if plan.capacity else None,
+        "reported": asdict(outcome.reported),
+        "notices": [asdict(notice) for notice in outcome.notices],
+        "diagnosis": asdict(outcome.diagnosis) if outcome.diagnosis else None,
+        "ending": outcome.ending,
+        "exit_status": outcome.status,
+        "log": str(outcome.log_path),
+    }

@@ -1,0 +1,270 @@
+"""Where the value of an option comes from: flag > environment > project file > user file.
+
+The project file is ``gemma4ctl.yaml`` in the working directory, the user file
+``$XDG_CONFIG_HOME/gemma4ctl/config.yaml``; both hold options by name, ``context-length: 32768``.
+The environment variable of an option is ``GEMMA4CTL_CONTEXT_LENGTH``. Whatever none of them sets
+is left to the rules.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gemma4ctl.errors import UsageError
+
+PREFIX = "GEMMA4CTL_"
+PROJECT_FILE = "gemma4ctl.yaml"
+USER_FILE = "gemma4ctl/config.yaml"
+LARGEST_FILE = 1 << 20  # bytes
+
+
+class BadValueError(ValueError):
+    """A text that is no value of an option; the message says what is allowed."""
+
+
+def boolean(text: str) -> bool:
+    """ "yes" or "no", in the usual spellings."""
+    known = {"1": True, "true": True, "yes": True, "on": True}
+    known |= {"0": False, "false": False, "no": False, "off": False}
+    if text.strip().lower() not in known:
+        raise BadValueError("true or false")
+    return known[text.strip().lower()]
+
+
+def whole(text: str) -> int:
+    """A whole number of at least 1; ``32k`` means 32,768."""
+    plain = text.strip().lower()
+    factor = 1024 if plain.endswith("k") else 1
+    try:
+        value = int(plain.removesuffix("k")) * factor
+    except ValueError:
+        raise BadValueError("a whole number, such as 32768 or 32k") from None
+    if value < 1:
+        raise BadValueError("a whole number of at least 1")
+    return value
+
+
+def port(text: str) -> int:
+    """A TCP port."""
+    if not text.strip().isdigit() or not 1 <= int(text) <= 65535:
+        raise BadValueError("a port from 1 to 65535")
+    return int(text)
+
+
+def gpus(text: str) -> int | tuple[str, ...]:
+    """A number of GPUs, or their ids: indices with a comma, or UUIDs."""
+    if text.strip().isdigit():
+        return whole(text)
+    ids = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not ids:
+        raise BadValueError("a number of GPUs, or ids: 2  0,  0,3  GPU-1a2b,GPU-3c4d")
+    return ids
+
+
+def fraction(text: str) -> float | str:
+    """A share between 0 and 1, or "auto"."""
+    if text.strip().lower() == "auto":
+        return "auto"
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise BadValueError("a number between 0 and 1, or auto")
+    return value
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """A converter that accepts ``allowed``, in any case."""
+
+    def convert(text: str) -> str:
+        if text.strip().lower() not in allowed:
+            raise BadValueError(", ".join(allowed))
+        return text.strip().lower()
+
+    return convert
+
+
+def several_of(*allowed: str) -> Callable[[str], tuple[str, ...]]:
+    """A converter for comma-separated members of ``allowed``; kept in the order of ``allowed``."""
+
+    def convert(text: str) -> tuple[str, ...]:
+        given = {part.strip().lower() for part in text.split(",") if part.strip()}
+        if not given or given - set(allowed):
+            raise BadValueError("a list of " + ", ".join(allowed))
+        return tuple(name for name in allowed if name in given)
+
+    return convert
+
+
+def text(value: str) -> str:
+    """Any text but an empty one."""
+    if not value.strip():
+        raise BadValueError("a text")
+    return value
+
+
+# Option name -> how its text is read. The names are those of the request's fields.
+OPTIONS: dict[str, Callable[[str], Any]] = {
+    "model": text,
+    "checkpoint": text,
+    "model_path": text,
+    "draft_path": text,
+    "hardware": text,
+    "gpus": gpus,
+    "hardware_file": text,
+    "tp_size": whole,
+    "mtp": boolean,
+    "modality": several_of("text", "image", "audio"),
+    "context_length": whole,
+    "concurrency": whole,
+    "objective": one_of("latency", "balanced", "throughput"),
+    "mem_fraction": fraction,
+    "sglang_version": text,
+    "image": text,
+    "kernels": one_of("auto", "stock", "fused"),
+    "reasoning": boolean,
+    "tools": boolean,
+    "host": text,
+    "port": port,
+    "api_key_file": text,
+    "profiles": text,
+    "runtime": one_of("auto", "local", "docker"),
+    "ready_timeout": whole,
+    "grace": whole,
+}
+SECRETS = ("api_key",)  # in the environment only: a file of options is no place for them
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values that were set, and where each came from."""
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of option ``name``."""
+        return self.values.get(name, default)
+
+
+def gather(
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str] = os.environ,
+    *,
+    project: Path | None = None,
+    user: Path | None = None,
+) -> Settings:
+    """The settings of one invocation.
+
+    Args:
+        flags: option name -> text, bool or None (not given), from the command line.
+        environment: the process's environment.
+        project: the project file; default ``gemma4ctl.yaml`` in the working directory.
+        user: the user file; default under ``$XDG_CONFIG_HOME``.
+
+    Raises:
+        UsageError: a value is not allowed, or a file is unreadable or has an unknown key.
+    """
+    project = project or Path(PROJECT_FILE)
+    user = user or _user_file(environment)
+    layers = [
+        (f"user file {user}", _file(user)),
+        (f"project file {project}", _file(project)),
+        ("environment", _environment(environment)),
+        ("flag", {name: value for name, value in flags.items() if value is not None}),
+    ]
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, layer in layers:
+        for name, value in layer.items():
+            where = f"environment {PREFIX}{name.upper()}" if origin == "environment" else origin
+            values[name] = _read(name, value, where)
+            origins[name] = where
+    return Settings(values, origins)
+
+
+def option_name(name: str) -> str:
+    """How option ``name`` is written on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def _read(name: str, value: Any, origin: str) -> Any:
+    """``value`` as option ``name`` reads it."""
+    if isinstance(value, bool):
+        value = "true" if value else "false"
+    elif isinstance(value, list):
+        value = ",".join(map(str, value))
+    try:
+        return OPTIONS[name](str(value))
+    except BadValueError as error:
+        raise UsageError(
+            f"{option_name(name)} does not take {str(value)!r}",
+            needed=str(error),
+            found=f"{value} ({origin})",
+            code="bad-value",
+        ) from None
+
+
+def _environment(environment: Mapping[str, str]) -> dict[str, str]:
+    named = {name: environment.get(PREFIX + name.upper()) for name in OPTIONS}
+    return {name: value for name, value in named.items() if value}
+
+
+def _user_file(environment: Mapping[str, str]) -> Path:
+    home = environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "~"), ".config")
+    return Path(home, USER_FILE)
+
+
+def _file(path: Path) -> dict[str, Any]:
+    """The options that a file sets; {} where there is none."""
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise _bad_file(path, "it is larger than 1 MiB")
+        content = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise _bad_file(path, str(error)) from error
+    return _options(path, content)
+
+
+def _options(path: Path, content: str) -> dict[str, Any]:
+    import yaml
+
+    if "&" in content:
+        raise _bad_file(path, "YAML anchors are not used in an options file")
+    try:
+        read = yaml.safe_load(content) or {}
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise _bad_file(path, " ".join(str(error).split())) from error
+    if not isinstance(read, dict):
+        raise _bad_file(path, "it is no mapping of options")
+    options = {str(name).replace("-", "_"): value for name, value in read.items()}
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        raise _bad_file(path, _unknown(unknown[0]))
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _unknown(name: str) -> str:
+    from difflib import get_close_matches
+
+    if name in SECRETS:
+        return f"{name} is a secret: use the environment {PREFIX}{name.upper()} or api-key-file"
+    near = get_close_matches(name, OPTIONS, n=1)
+    hint = f"; did you mean {near[0].replace('_', '-')}?" if near else ""
+    return f"{name.replace('_', '-')} is no option{hint}"
+
+
+def _bad_file(path: Path, problem: str) -> UsageError:
+    return UsageError(
+        f"{path} cannot be used: {problem}",
+        needed="options by name, such as `context-length: 32768`",
+        remedies=["options: " + ", ".join(name.replace("_", "-") for name in OPTIONS)],
+        code="bad-options-file",
+    )
