@@ -8,7 +8,14 @@ import pytest
 
 from gemma4ctl.hardware.inventory import Health, Unit
 from gemma4ctl.launch.preflight.needs import WORKING_MIB, needs_of
-from gemma4ctl.planning.plan import Capacity, HardwareSummary, ImageChoice, Plan, VariantSummary
+from gemma4ctl.planning.plan import (
+    Capacity,
+    Decision,
+    HardwareSummary,
+    ImageChoice,
+    Plan,
+    VariantSummary,
+)
 from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles.load import load
 
@@ -109,6 +116,15 @@ def test_a_container_brings_its_own_cuda():
     assert needs.cuda_majors == (int(image.cuda.split(".")[0]),)
     unknown = chosen.model_copy(update={"reference": "my/own:image"})
     assert needs_of(plan(image=unknown), PROFILES, "docker").cuda_majors == ()
+
+
+def test_host_and_port_after_the_dashes_win():
+    decisions = tuple(
+        Decision(name=n, value=v, rule="r", reason="", source="", status="verified")
+        for n, v in (("host", "::1"), ("port", 32000))
+    )
+    needs = needs_of(plan(decisions=decisions), PROFILES, "local")
+    assert (needs.host, needs.port) == ("::1", 32000)
 
 
 def test_amd_has_no_cuda():

@@ -243,16 +243,16 @@ def test_without_nvml_nvidia_smi_is_asked(monkeypatch, tmp_path):
 )
 def test_the_fabric_manager(states, status):
     chosen = units(inventory(device(0), device(1)))
-    check = fabric.check_fabric(needs(*chosen), states=lambda: states)
+    check = fabric.check_fabric(chosen, states=lambda: states)
     assert check is not None
     assert check.status == status
 
 
 def test_no_fabric_check_on_one_gpu_or_without_nvswitch():
     chosen = units(inventory(device(0), device(1)))
-    assert fabric.check_fabric(needs(H100), states=lambda: ["failed"]) is None
-    assert fabric.check_fabric(needs(*chosen), states=lambda: ["none", "none"]) is None
-    assert fabric.check_fabric(needs(*chosen), states=list) is None
+    assert fabric.check_fabric([H100], states=lambda: ["failed"]) is None
+    assert fabric.check_fabric(chosen, states=lambda: ["none", "none"]) is None
+    assert fabric.check_fabric(chosen, states=list) is None
 
 
 @pytest.mark.parametrize(
@@ -510,6 +510,21 @@ def test_every_failure_is_in_one_error_with_need_found_and_remedy(port):
 
 def test_no_gpu_is_a_failure(port):
     assert run_all(needs(port=port))["GPU"].status == "fail"
+
+
+def test_memory_is_what_is_free_now_not_when_the_plan_was_made(port):
+    busy = inventory(device(memory_free_mib=10_000))
+    assert run_all(needs(H100, port=port), busy)["GPU 0 memory"].status == "fail"
+
+
+def test_a_planned_gpu_that_is_gone_fails_unless_the_command_names_none(port):
+    other = inventory(device(uuid="GPU-other"))
+    found = run_all(needs(H100, port=port), other)
+    assert found["GPU GPU-0"].status == "fail"
+    assert "GPU 0 memory" not in found
+    loose = run_all(needs(H100, port=port, pinned=False), other)
+    assert loose["GPU 0 memory"].status == "ok"
+    assert run_all(needs(H100, port=port, pinned=False), inventory())["GPU GPU-0"].status == "fail"
 
 
 def test_docker_checks_replace_those_of_the_local_sglang(port):

@@ -6,10 +6,11 @@ Nothing here uses the network or reads a secret.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from gemma4ctl.errors import PreflightError
-from gemma4ctl.hardware.inventory import Inventory
+from gemma4ctl.hardware.inventory import Inventory, Unit, units
 from gemma4ctl.launch.container import daemon_info
 from gemma4ctl.launch.install import SGLangInstall
 from gemma4ctl.launch.preflight import containers, files, gpu, host, software
@@ -74,9 +75,30 @@ def _gpu_checks(
     if not needs.units:
         remedy = "check `gemma4ctl detect` and the driver"
         return [fail("GPU", "none", "a GPU that SGLang supports", remedy)]
-    found = [gpu.check_health(unit) for unit in needs.units]
-    found += [gpu.check_memory(unit, needs, inventory) for unit in needs.units]
-    return found + _present(check_fabric(needs, states=fabric))
+    now = _units_now(needs, inventory)
+    there = [unit for unit in now.values() if unit]
+    remedy = "make the plan again on this host"
+    found = [
+        fail(f"GPU {planned}", "not on this host, or hidden", "the GPU of the plan", remedy)
+        for planned, unit in now.items()
+        if unit is None
+    ]
+    found += [gpu.check_health(unit) for unit in there]
+    found += [gpu.check_memory(unit, needs, inventory) for unit in there]
+    return found + _present(check_fabric(there, states=fabric))
+
+
+def _units_now(needs: Needs, inventory: Inventory) -> dict[str, Unit | None]:
+    """The planned units, by their ids, as they are now; None: not there.
+
+    Where the command names no units, the server takes the first ones of the host.
+    """
+    there = units(inventory)
+    by_id = {unit.id: unit for unit in there}
+    planned = [unit.id for unit in needs.units]
+    if needs.pinned:
+        return {unit_id: by_id.get(unit_id) for unit_id in planned}
+    return dict(zip_longest(planned, there[: len(planned)]))
 
 
 def _docker_checks(needs: Needs, info: dict[str, Any] | str) -> list[Check]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
+from gemma4ctl.hardware.inventory import Unit
 from gemma4ctl.launch.preflight.check import Check, fail, ok, warn
-from gemma4ctl.launch.preflight.needs import Needs
 
 FabricState = Literal["none", "not started", "in progress", "completed", "failed", "unknown"]
 
@@ -71,10 +71,10 @@ def parse_smi(text: str) -> list[FabricState]:
 
 
 def check_fabric(
-    needs: Needs, *, states: Callable[[], list[FabricState]] = fabric_states
+    units: Sequence[Unit], *, states: Callable[[], list[FabricState]] = fabric_states
 ) -> Check | None:
     """GPUs behind NVSwitch can be used: the fabric manager configured them. None: no NVSwitch."""
-    nvidia = [unit for unit in needs.units if unit.vendor == "nvidia"]
+    nvidia = [unit for unit in units if unit.vendor == "nvidia"]
     if len(nvidia) < 2:
         return None
     every = states()

@@ -30,6 +30,7 @@ class Needs(Model):
     ``minimum_mib``: free memory per GPU without which it cannot start (weights and working
     memory); ``planned_mib``: with which it gets the planned KV pools. ``cuda_majors`` are the CUDA
     versions that the release (or the container image) is built for, ``transformers`` its pin.
+    ``pinned``: the command names the units, so these very ones must be there.
     ``weights``: False with ``--load-format dummy``, which reads none.
     """
 
@@ -37,6 +38,7 @@ class Needs(Model):
     host: str
     port: int
     units: tuple[Unit, ...]
+    pinned: bool = True
     release: str
     min_release: str
     minimum_mib: int | None = None
@@ -56,9 +58,10 @@ def needs_of(plan: Plan, profiles: Profiles, runtime: Runtime) -> Needs:
     minimum, planned = _memory(plan)
     return Needs(
         runtime=runtime,
-        host=plan.request.host,
-        port=plan.request.port,
+        host=str(plan.value("host") or plan.request.host),
+        port=int(str(plan.value("port") or plan.request.port)),
         units=plan.hardware.units,
+        pinned=plan.hardware.pinned,
         release=plan.release,
         min_release=variant.mtp_min_release if plan.variant.draft_path else variant.min_release,
         minimum_mib=minimum,
