@@ -91,6 +91,9 @@ def read(flag: Flag, text: str) -> Any:
 
     A type without a reader (a newer SGLang) takes every text.
     """
-    if flag.keys is not None:
-        return nested_object(text, flag.keys)
-    return READERS.get(flag.type, str)(text)
+    try:
+        if flag.keys is not None:
+            return nested_object(text, flag.keys)
+        return READERS.get(flag.type, str)(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

@@ -43,6 +43,7 @@ def test_good_values(type_: str, text: str, value: Any) -> None:
         ("strict_json", "[NaN]"),
         ("human_readable_int", "1.5Ki"),
         ("human_readable_int", "1K"),
+        ("json", "[" * 100_000),
         ("lora_path", "{x}"),
         ("lora_path", '{"lora_name":"n"}'),
     ],
