@@ -173,18 +173,31 @@ def _nothing_fits(s: Situation, possible: list[int]) -> NoPlanError:
 
 @rule("devices", source="detected", severity="perf")
 def devices(s: Situation) -> Outcomes:
-    """Name the devices by UUID where the host has more than the plan uses."""
+    """Name the devices where the host has more than the plan uses: one by UUID, several by index.
+
+    SGLang's own all-reduce reads the variable as indices and is silently left out with UUIDs
+    (0.5.11 to 0.5.23); indices mean the same devices everywhere in PCI bus order.
+    """
     variable = VISIBILITY.get(s.platform.vendor)
     everything = sum(len(device.slices) or 1 for device in s.inventory.devices)
     named = isinstance(s.request.gpus, tuple)
     if s.simulated or variable is None or (everything == s.tp and not named):
         return
     selection = choose(s.usable, s.tp)
+    indexed = s.platform.vendor == "nvidia" and s.tp > 1
     yield Choose(
         "devices",
-        ",".join(unit.id for unit in selection.units),
+        ",".join(str(unit.index) if indexed else unit.id for unit in selection.units),
         selection.reason,
         env=variable,
         status="verified",
         origin=s.request.origins.get("gpus", "rule") if named else "rule",
     )
+    if indexed:
+        yield Choose(
+            "device_order",
+            "PCI_BUS_ID",
+            "makes the indices above mean what nvidia-smi shows",
+            env="CUDA_DEVICE_ORDER",
+            status="verified",
+        )
