@@ -10,22 +10,25 @@ from collections.abc import Collection, Iterator
 from gemma4ctl import __version__
 from gemma4ctl.errors import Gemma4ctlError, NoPlanError
 from gemma4ctl.flags.parse import Words
-from gemma4ctl.hardware.inventory import Inventory, Unit
-from gemma4ctl.hardware.select import choose
+from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.images import choose_image
-from gemma4ctl.planning.memory import DEFAULT_SWA_RATIO, MIB, pools
+from gemma4ctl.planning.memory import MIB, pools, swa_ratio
+from gemma4ctl.planning.nearest import alternatives, command, host_of
 from gemma4ctl.planning.plan import (
     Capacity,
     Decision,
     HardwareSummary,
     Plan,
     PlanWarning,
+    Value,
     VariantSummary,
 )
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.rules import RULES, Choose, Rule
+from gemma4ctl.planning.rules.serving import SECRET_FLAGS
 from gemma4ctl.planning.situation import Situation, is_folder, situate
 from gemma4ctl.profiles.table import Profiles
+from gemma4ctl.rendering.command import words
 
 AFTER_DASHES = "after --"
 NEAREST_SHOWN = 3
@@ -114,15 +117,14 @@ def _decision(choice: Choose, rule: Rule, s: Situation) -> Decision:
         status=choice.status,
         origin=choice.origin,
     )
-    words = _replacement(choice, s)
-    if words is None:
+    own = _replacement(choice, s)
+    if own is None:
         return decision
-    instead = f"{choice.flag} {choice.value}" if choice.flag else f"{choice.value}"
     return decision.model_copy(
         update={
-            "value": _user_value(words, s),
+            "value": _user_value(own, s),
             "flag": None,
-            "reason": f"your own flag; the rules say {instead} ({choice.reason})",
+            "reason": _replaced(decision),
             "source": "your command line",
             "status": "estimated",
             "origin": AFTER_DASHES,
@@ -130,11 +132,19 @@ def _decision(choice: Choose, rule: Rule, s: Situation) -> Decision:
     )
 
 
+def _replaced(planned: Decision) -> str:
+    """Why the user's flag stands, and what the rules would have set."""
+    if planned.origin == AFTER_DASHES or planned.value is None:
+        return "your own flag"
+    instead = " ".join(words(planned)) or str(planned.value)
+    return f"your own flag, instead of {instead} ({planned.reason})"
+
+
 def _replacement(choice: Choose, s: Situation) -> Words | None:
     """The user's words after ``--`` that set the same argument as ``choice``."""
     flag = s.flags.find(choice.flag) if choice.flag else None
     dest = flag.dest if flag else _DESTS.get(choice.name, choice.name)
-    return next((words for words in reversed(s.user_words) if words.dest == dest), None)
+    return next((own for own in reversed(s.user_words) if own.dest == dest), None)
 
 
 # Decisions whose SGLang argument has another name.
@@ -145,25 +155,30 @@ _DESTS = {
 }
 
 
-def _user_value(words: Words, s: Situation) -> str | int | float | bool | tuple[str, ...] | None:
-    value = s.user.values.get(words.dest or "")
+def _user_value(own: Words, s: Situation) -> Value:
+    """What the user's words set; a secret is not repeated."""
+    if own.dest is None:
+        return " ".join(own.words)
+    if own.dest in SECRET_FLAGS:
+        return "(hidden)"
+    value = s.user.values.get(own.dest)
     return tuple(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _extras(s: Situation) -> Iterator[Decision]:
-    """The user's flags that no rule plans, shown as such."""
+    """The user's flags that no rule plans, shown as such; the last of equal ones."""
     shown = {_DESTS.get(d.name, d.name) for d in s.made.values() if d.origin == AFTER_DASHES}
-    for words in s.user_words:
-        if words.dest not in shown:
-            yield Decision(
-                name=words.dest or words.canonical,
-                value=_user_value(words, s) if words.dest else " ".join(words.words),
-                rule="user-flags",
-                reason="your own flag, passed on unchanged",
-                source="your command line",
-                status="estimated",
-                origin=AFTER_DASHES,
-            )
+    extras = {own.dest or own.words: own for own in s.user_words if own.dest not in shown}
+    for own in extras.values():
+        yield Decision(
+            name=own.dest or own.canonical or own.words[0],
+            value=_user_value(own, s),
+            rule="user-flags",
+            reason="your own flag, passed on unchanged",
+            source="your command line",
+            status="estimated",
+            origin=AFTER_DASHES,
+        )
 
 
 _SENTENCES = {
@@ -186,35 +201,28 @@ def _source(key: str, profiles: Profiles) -> str:
 
 
 def _hardware(s: Situation) -> HardwareSummary:
-    chosen, reason = _units(s)
+    selection = s.selection(s.tp)
+    chosen = selection.units
     frees = [unit.memory_free_mib for unit in chosen if unit.memory_free_mib is not None]
     return HardwareSummary(
         platform=s.platform_name,
         vendor=s.platform.vendor,
         architecture=s.platform.architecture,
-        gpu_count=s.tp,
+        gpu_count=len(chosen),
         host_gpu_count=len(s.group),
         memory_mib=s.unit_mib,
         free_mib=min(frees, default=None),
         source=s.inventory.source,
         units=chosen,
         pinned="devices" in s.made,
-        choice=reason,
+        choice=selection.reason,
     )
 
 
-def _units(s: Situation) -> tuple[tuple[Unit, ...], str]:
-    """The units of the plan, rank by rank, and why these."""
-    if s.simulated:
-        return s.group[: s.tp], f"{s.tp} of a simulated node of {len(s.group)}"
-    selection = choose(s.usable, s.tp)
-    return selection.units, selection.reason
-
-
 def _variant(s: Situation) -> VariantSummary:
-    draft = s.made.get("draft_model_path")
     path = str(s.value("model_path") or s.checkpoint.id)
-    draft_path = str(draft.value) if draft else None
+    draft = s.value("draft_model_path")
+    draft_path = str(draft) if draft else None
     return VariantSummary(
         name=s.variant_name,
         model_path=path,
@@ -229,7 +237,6 @@ def _capacity(s: Situation) -> Capacity | None:
     found = pools(s, s.tp, s.mtp)
     if found is None:
         return None
-    ratio = float(s.given("swa_full_tokens_ratio") or DEFAULT_SWA_RATIO)
     return Capacity(
         weights_mib_per_gpu=found.weights // MIB,
         draft_mib_per_gpu=found.draft // MIB,
@@ -238,68 +245,21 @@ def _capacity(s: Situation) -> Capacity | None:
         swa_layer_tokens=found.swa_tokens,
         max_concurrent_requests=found.requests(s.context),
         max_context_tokens=min(found.full_tokens, s.variant.max_context),
-        basis=f"estimate from SGLang's pool formula at a sliding/full ratio of {ratio:g}",
+        basis=f"estimate from SGLang's pool formula at a sliding/full ratio of {swa_ratio(s):g}",
     )
 
 
 def nearest(request: Request, inventory: Inventory, profiles: Profiles) -> tuple[str, ...]:
     """Commands near ``request`` that do have a plan, nearest first."""
     found: list[str] = []
-    for words, candidate in _alternatives(request, profiles):
+    for candidate in alternatives(request, profiles):
+        host = host_of(candidate, request, inventory, profiles)
         try:
-            _plan(candidate, inventory, profiles, ())
+            _plan(candidate, host, profiles, ())
         except Gemma4ctlError:
             continue
-        found.append(f"gemma4ctl suggest --model {candidate.model}{words}")
+        if (words := command(candidate)) not in found:
+            found.append(words)
         if len(found) == NEAREST_SHOWN:
             break
     return tuple(found)
-
-
-def _alternatives(request: Request, profiles: Profiles) -> Iterator[tuple[str, Request]]:
-    """Requests that change one thing, the least important first, with the options that say so."""
-    kept = _options(request)
-    newest = profiles.default_release
-    changes: list[dict[str, object]] = [
-        {"mtp": False},
-        {"tp": None},
-        {"context_length": 32_768},
-        {"context_length": 8_192},
-        {"modalities": None},
-        {"sglang_version": newest},
-        {"sglang_version": newest, "mtp": False},
-    ]
-    names = [row.name for row in profiles.checkpoints if row.variant == request.model]
-    changes += [{"checkpoint": name} for name in names if name != request.checkpoint]
-    sizes = sorted(profiles.variants, key=lambda name: -profiles.variants[name].parameters)
-    changes += [
-        {"model": name, "checkpoint": "bf16", "model_path": None, "draft_path": None}
-        for name in sizes
-        if name != request.model
-    ]
-    for change in changes:
-        if all(getattr(request, name) == value for name, value in change.items()):
-            continue
-        if change.get("context_length") and not _shorter(request, change["context_length"]):
-            continue
-        candidate = request.model_copy(update=change)
-        yield _options(candidate) or kept, candidate
-
-
-def _shorter(request: Request, length: object) -> bool:
-    return request.context_length is not None and int(str(length)) < request.context_length
-
-
-def _options(request: Request) -> str:
-    """The options that repeat ``request``, besides its model."""
-    words = [
-        ("--hardware", request.hardware),
-        ("--gpus", request.gpus if isinstance(request.gpus, int) else None),
-        ("--checkpoint", request.checkpoint if request.checkpoint != "bf16" else None),
-        ("--tp-size", request.tp),
-        ("--context-length", request.context_length),
-        ("--modality", ",".join(request.modalities) if request.modalities else None),
-        ("--sglang-version", request.sglang_version),
-    ]
-    text = "".join(f" {name} {value}" for name, value in words if value is not None)
-    return text + (" --mtp" if request.mtp else "")

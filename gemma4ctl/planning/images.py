@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from packaging.version import Version
-
 from gemma4ctl.planning.plan import ImageChoice, PlanWarning
 from gemma4ctl.planning.situation import Situation
 from gemma4ctl.profiles import lookup
@@ -20,7 +18,6 @@ def choose_image(s: Situation) -> tuple[ImageChoice | None, tuple[PlanWarning, .
     """
     if s.request.image is not None:
         return _named(s.request.image)
-    driver = s.inventory.host.cuda_driver_version
     found = lookup.images(
         s.profiles,
         vendor=s.platform.vendor,
@@ -28,7 +25,7 @@ def choose_image(s: Situation) -> tuple[ImageChoice | None, tuple[PlanWarning, .
         architecture=s.platform.architecture,
         cpu_architecture=s.inventory.host.cpu_architecture or s.platform.cpu_architectures[0],
         variant=s.variant_name,
-        cuda_major=Version(driver).major if driver else None,
+        cuda_major=s.cuda_major,
     )
     if not found:
         return None, (

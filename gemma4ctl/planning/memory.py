@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gemma4ctl.planning.situation import Situation
+from gemma4ctl.planning.situation import Situation, free_mib
 from gemma4ctl.profiles.table import Status, Variant
 
 MIB = 1 << 20
 BF16 = 2
 
 DEFAULT_SWA_RATIO = 0.8  # --swa-full-tokens-ratio when unset
+LARGEST_PAGE = 64  # tokens of a KV page of trtllm_mha; others use 1
 MTP_DRAFT_LAYERS_CHARGED = 4  # SGLang charges the draft's layers although they own no KV
 
 # Measured with SGLang 0.5.16 on H100 and H200: free memory at "Load weight begin" against the
@@ -26,6 +27,12 @@ CONTEXT_MIB = 1230
 # H100 and H200 with 0.5.16: E2B 0.49, E4B 0.46, 26B-A4B 0.94, 31B 1.24 GB.
 LOAD_OVERHEAD_SHARE = 0.02
 LOAD_OVERHEAD_FLOOR = 460_000_000
+
+# A GPU with at least this share of its memory free counts as idle.
+IDLE_SHARE = 0.9
+
+MAX_PREFILL_TOKENS = 16_384  # --max-prefill-tokens when unset: stands in for an unchunked prefill
+TP_OF_LARGE_GRAPHS = 4  # from this TP on SGLang captures CUDA graphs for larger batches
 
 # Bytes of a sharded parameter by format, scales and layers kept in bf16 included (estimates; the
 # published w4a16 checkpoints have 0.68 to 0.75).
@@ -62,46 +69,92 @@ class Pools:
         return max(0, min(self.full_tokens // context, sliding, self.max_running_requests))
 
 
-def fraction(s: Situation, tp: int, mtp: bool) -> Fraction:
-    """The memory fraction for ``tp`` ranks: the user's, the published one, or a derived one."""
+def fraction(s: Situation, tp: int, mtp: bool) -> Fraction | None:
+    """The memory fraction for ``tp`` ranks: the user's, the published one, or a derived one.
+
+    None where nothing is published and the memory is not known: SGLang decides.
+    """
     user = s.given("mem_fraction_static")
     if user is not None:
-        return Fraction(float(user), False, "estimated", "given after --", "user", "after --")
+        return Fraction(float(user), False, "estimated", "your own flag", "user", "after --")
     asked = s.request.mem_fraction
     origin = s.request.origins.get("mem_fraction", "flag")
     if asked == "auto":
-        value = sglang_fraction(s, tp, multimodal=True)
-        reason = f"left to SGLang, which picks about {value:.3f}"
-        return Fraction(value, False, "estimated", reason, "wheels", origin)
+        return _left_to_sglang(s, tp, origin)
     if asked is not None:
         return Fraction(float(asked), True, "estimated", "asked for", "user", origin)
+    return _lowered(s, tp, _published(s, mtp) or _derived(s, tp))
+
+
+def _left_to_sglang(s: Situation, tp: int, origin: str) -> Fraction | None:
+    value = sglang_fraction(s, tp, multimodal=True)
+    if value is None:
+        return None
+    reason = f"left to SGLang, which picks about {value:.3f}"
+    return Fraction(round(value, 4), False, "estimated", reason, "wheels", origin)
+
+
+def _published(s: Situation, mtp: bool) -> Fraction | None:
     cell, similar = s.cell(mtp), s.similar_cell(mtp)
     if cell and cell.mem_fraction is not None:
-        reason = "published for this GPU"
+        reason = f"published for {s.variant_name} on {s.platform_name}"
         return Fraction(cell.mem_fraction, True, cell.status, reason, cell.source)
     if similar and similar.mem_fraction is not None:
-        reason = f"published for {s.platform.like}, which it resembles"
+        reason = f"published for {s.platform.like}, which this GPU resembles"
         return Fraction(similar.mem_fraction, True, "estimated", reason, similar.source)
-    value = round(sglang_fraction(s, tp, multimodal=False) - 0.005, 2)
-    reason = "what SGLang's own heuristic leaves free for CUDA graphs and activations"
-    return Fraction(value, True, "estimated", reason, "wheels")
+    return None
 
 
-def sglang_fraction(s: Situation, tp: int, *, multimodal: bool) -> float:
-    """SGLang's own memory fraction; ``multimodal`` applies its further cut for vision towers."""
+def _derived(s: Situation, tp: int) -> Fraction | None:
+    heuristic = sglang_fraction(s, tp, multimodal=False)
+    if heuristic is None:
+        return None
+    reason = "leaves what SGLang's own heuristic reserves for CUDA graphs and activations"
+    return Fraction(_down(heuristic), True, "estimated", reason, "wheels")
+
+
+def _lowered(s: Situation, tp: int, usual: Fraction | None) -> Fraction | None:
+    """``usual`` where the GPUs are idle; lower where others hold memory, to keep the reserve.
+
+    SGLang takes the fraction of the memory that it finds free, so the rest would shrink with it.
+    """
+    free, total = _least_free(s, tp), s.unit_mib
+    if usual is None or not free or not total or free >= IDLE_SHARE * total:
+        return usual
+    value = max(0.01, _down(1 - total * (1 - usual.value) / free))
+    reason = f"{usual.value:g} less the share of {total - free:,} MiB that are not free"
+    return Fraction(value, True, "estimated", reason, "detected")
+
+
+def _down(value: float) -> float:
+    """``value`` rounded down to two decimals."""
+    return int(value * 100 + 1e-9) / 100
+
+
+def sglang_fraction(s: Situation, tp: int, *, multimodal: bool) -> float | None:
+    """SGLang's own memory fraction, None where the memory is not known.
+
+    ``multimodal`` applies its further cut for image encoders.
+    """
     size, total = s.auto_size, s.unit_mib
     if size is None or total is None:
-        return 0.9
-    graph_batch = size.graph_max_bs if tp < 4 else size.graph_max_bs_tp4
-    reserved = 512 + 1.5 * max(size.chunked_prefill, 2048) + tp / 8 * 1024 + 2 * graph_batch
+        return None
+    graph_batch = size.graph_max_bs if tp < TP_OF_LARGE_GRAPHS else size.graph_max_bs_tp4
+    chunk = int(s.given("chunked_prefill_size") or size.chunked_prefill)
+    tokens = max(chunk if chunk > 0 else MAX_PREFILL_TOKENS, 2048)
+    reserved = 512 + 1.5 * tokens + tp * s.pp / 8 * 1024 + 2 * graph_batch
     if total > 61440:
         reserved = max(reserved, 10240)
-    value = (total - reserved) / total
-    if multimodal and s.variant.vision.layers:
-        vision = s.variant.vision
-        weight = vision.layers * vision.hidden_size**2 / (24 * 1024**2)
-        value *= 0.95 * min(1.05, max(0.8, 1 - 0.1 * (weight - 1)))
-    return round(value, 3)
+    value = round((total - reserved) / total, 3)
+    return value * _vision_factor(s.variant) if multimodal else value
+
+
+def _vision_factor(v: Variant) -> float:
+    """What SGLang leaves of its fraction for models with an image encoder."""
+    if not v.vision.layers:
+        return 1.0
+    weight = v.vision.layers * v.vision.hidden_size**2 / (24 * 1024**2)
+    return 0.95 * min(1.05, max(0.8, 1 - 0.1 * (weight - 1)))
 
 
 def checkpoint_bytes(s: Situation) -> int:
@@ -124,8 +177,9 @@ def weight_bytes(s: Situation, tp: int) -> int:
     replicated = min(total, replicated_parameters(v) * BF16)
     doubled_k = v.layers.full * v.hidden_size * v.kv_heads.full * v.head_dim.full if v.k_eq_v else 0
     sharded = total - replicated + doubled_k * BF16
-    overhead = max(LOAD_OVERHEAD_FLOOR, int(LOAD_OVERHEAD_SHARE * total / tp))
-    return replicated + sharded // tp + overhead
+    shards = tp * s.pp
+    overhead = max(LOAD_OVERHEAD_FLOOR, int(LOAD_OVERHEAD_SHARE * total / shards))
+    return replicated + sharded // shards + overhead
 
 
 def replicated_parameters(v: Variant) -> int:
@@ -150,22 +204,23 @@ def cell_bytes(v: Variant, tp: int, *, mtp: bool, ratio: float, kv_bytes: int = 
 
 
 def pools(s: Situation, tp: int, mtp: bool) -> Pools | None:
-    """The KV pools on the fullest usable unit; None when memory is unknown or nothing is left."""
-    if not s.modelled:
+    """The KV pools on the fullest chosen unit; None when memory is unknown or nothing is left."""
+    share = fraction(s, tp, mtp)
+    free = _least_free(s, tp)
+    if not s.modelled or share is None or free is None:
         return None
     weights = weight_bytes(s, tp)
-    start = _free_at_start(s) * MIB
-    draft = draft_bytes(s) if mtp and s.platform.mtp_algorithm == "NEXTN" else 0
-    static = start * fraction(s, tp, mtp).value
-    rest = static - weights - draft
-    ratio = float(s.given("swa_full_tokens_ratio") or DEFAULT_SWA_RATIO)
+    drafting = mtp and s.platform.mtp_algorithm == "NEXTN"
+    draft = draft_bytes(s) if drafting else 0
+    ratio = swa_ratio(s)
     kv_bytes = 1 if str(s.given("kv_cache_dtype") or "").startswith("fp8") else BF16
-    cell = cell_bytes(s.variant, tp, mtp=mtp, ratio=ratio, kv_bytes=kv_bytes)
-    full = int(rest // cell) if rest > 0 else 0
+    cell = cell_bytes(s.variant, tp, mtp=drafting, ratio=ratio, kv_bytes=kv_bytes)
+    rest = _start_mib(s, tp, free) * MIB * share.value - weights - draft
+    full = pool_tokens(rest, cell)
     if s.given("max_total_tokens"):
         full = min(full, int(s.given("max_total_tokens")))
     swa = int(full * ratio)
-    if swa <= s.variant.sliding_window + 64:
+    if swa <= s.variant.sliding_window + LARGEST_PAGE:
         return None
     return Pools(
         weights=weights,
@@ -174,24 +229,41 @@ def pools(s: Situation, tp: int, mtp: bool) -> Pools | None:
         full_tokens=full,
         swa_tokens=swa,
         sliding_window=s.variant.sliding_window,
-        max_running_requests=_max_running(s, full, mtp),
+        max_running_requests=_max_running(s, full, drafting),
     )
 
 
-def _free_at_start(s: Situation) -> int:
-    """MiB that SGLang finds free before it loads weights, on the fullest usable unit."""
-    frees = [
-        min(unit.memory_free_mib or 0, (unit.memory_total_mib or 0) - CONTEXT_MIB // 2)
-        for unit in s.group
-    ]
-    return max(0, min(sorted(frees, reverse=True)[: max(1, s.tp)]) - CONTEXT_MIB // 2)
+def pool_tokens(rest: float, cell: int) -> int:
+    """Tokens of the full pool in ``rest`` bytes at ``cell`` bytes a token, at least 0."""
+    return max(0, int(rest // cell))
 
 
-def _max_running(s: Situation, full_tokens: int, mtp: bool) -> int:
+def swa_ratio(s: Situation) -> float:
+    """Tokens of the sliding pool for one of the full pool."""
+    asked = float(s.given("swa_full_tokens_ratio") or DEFAULT_SWA_RATIO)
+    return asked if asked > 0 else DEFAULT_SWA_RATIO
+
+
+def _least_free(s: Situation, tp: int) -> int | None:
+    """Free MiB of the fullest unit that a plan with TP ``tp`` uses; None where one is unknown."""
+    frees = [free_mib(unit) for unit in s.selection(tp).units]
+    return None if None in frees else min(free for free in frees if free is not None)
+
+
+def _start_mib(s: Situation, tp: int, free: int) -> int:
+    """MiB that SGLang finds free before it loads weights, of ``free`` before it starts.
+
+    An idle card shows a part of what the context takes as used already.
+    """
+    totals = [unit.memory_total_mib or 0 for unit in s.selection(tp).units]
+    return max(0, min(free, min(totals) - CONTEXT_MIB // 2) - CONTEXT_MIB // 2)
+
+
+def _max_running(s: Situation, full_tokens: int, drafting: bool) -> int:
     """SGLang's cap on running requests."""
     user = s.given("max_running_requests")
     if user is not None:
         return int(user)
-    if mtp:
-        return s.request.concurrency or s.profiles.mtp.max_running_requests
+    if drafting:
+        return max(s.request.concurrency or 0, s.profiles.mtp.max_running_requests)
     return min(int(min(max(full_tokens / s.context * 512, 2048), 4096)), max(1, full_tokens // 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -14,7 +15,7 @@ from gemma4ctl.flags.parse import Parsed, Words, parse, split
 from gemma4ctl.flags.table import FlagTable
 from gemma4ctl.flags.table import load as load_flags
 from gemma4ctl.hardware.inventory import Device, Inventory, Unit, units
-from gemma4ctl.hardware.select import choose
+from gemma4ctl.hardware.select import Selection, choose
 from gemma4ctl.planning.plan import Decision, Value
 from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles import lookup
@@ -71,6 +72,7 @@ class Situation:
     user: Parsed  # the flags after --, as SGLang's parser reads them
     user_words: tuple[Words, ...]
     made: dict[str, Decision] = field(default_factory=dict)
+    selections: dict[int, Selection] = field(default_factory=dict)  # memo of `selection`
 
     @property
     def variant_name(self) -> str:
@@ -89,6 +91,32 @@ class Situation:
     def tp(self) -> int:
         """Ranks of the tensor-parallel group."""
         return int(str(self.value("tensor_parallel_size") or 1))
+
+    @property
+    def pp(self) -> int:
+        """Pipeline stages: 1 unless the user's own flags say more."""
+        return max(1, int(self.given("pp_size") or 1))
+
+    @property
+    def groups(self) -> int:
+        """Tensor-parallel groups that the user's own flags ask for: stages times replicas."""
+        shared = self.given("enable_dp_attention") or self.given("attn_dp_size")
+        return self.pp * (1 if shared else max(1, int(self.given("dp_size") or 1)))
+
+    def selection(self, tp: int) -> Selection:
+        """The units of a plan with TP ``tp``, rank by rank, and why these.
+
+        Raises:
+            NoPlanError: there are not that many that may work together.
+        """
+        count = tp * self.groups
+        if count not in self.selections:
+            if self.simulated and count <= len(self.group):
+                reason = f"{count} of a simulated node of {len(self.group)}"
+                self.selections[count] = Selection(units=self.group[:count], reason=reason)
+            else:
+                self.selections[count] = choose(self.usable, count)
+        return self.selections[count]
 
     @property
     def mtp(self) -> bool:
@@ -122,21 +150,26 @@ class Situation:
         return min(known, default=None)
 
     @property
+    def context_asked(self) -> int | None:
+        """The context length asked for, by a flag after -- or by the request."""
+        own = self.given("context_length")
+        return self.request.context_length if own is None else int(own)
+
+    @property
     def context(self) -> int:
         """The context length served: asked for, else the model's maximum."""
-        return int(
-            self.given("context_length") or self.request.context_length or self.variant.max_context
-        )
+        return self.variant.max_context if self.context_asked is None else self.context_asked
+
+    @property
+    def cuda_major(self) -> int | None:
+        """The newest CUDA major version that the driver supports; None when it is unknown."""
+        version = re.match(r"\d+", self.inventory.host.cuda_driver_version or "")
+        return int(version[0]) if version else None
 
     @property
     def simulated(self) -> bool:
         """Whether the hardware is a platform row, not a machine."""
         return self.inventory.source in SIMULATED
-
-    @property
-    def local_model(self) -> bool:
-        """Whether the weights are a folder of this machine."""
-        return is_folder(self.request.model_path)
 
     def cell(self, mtp: bool | None = None) -> Cell | None:
         """The published settings for this variant, platform and checkpoint line."""
@@ -176,7 +209,8 @@ def situate(request: Request, inventory: Inventory, profiles: Profiles) -> Situa
     group = _asked(request, inventory, _group(request, inventory, profiles))
     platform_name, platform = _platform(group, profiles)
     release = _release(request, inventory, profiles, platform, variant.min_release)
-    flags = load_flags(release.name)
+    flags = load_flags(release.row_name)
+    _check_extra(request.extra_args)
     user = parse(request.extra_args, flags)
     return Situation(
         request=request,
@@ -195,6 +229,18 @@ def situate(request: Request, inventory: Inventory, profiles: Profiles) -> Situa
     )
 
 
+def _check_extra(words: tuple[str, ...]) -> None:
+    """SGLang would take a first word without dashes for the model."""
+    if words and not words[0].startswith("-"):
+        raise UsageError(
+            f"{words[0]!r} after -- is not a flag",
+            needed="flags of `sglang serve` after --",
+            found=" ".join(words),
+            remedies=["name the model with --model or --model-path, before --"],
+            code="extra-args",
+        )
+
+
 def _group(request: Request, inventory: Inventory, profiles: Profiles) -> tuple[Unit, ...]:
     """The units of the best-equipped platform and kind: what one plan can use together."""
     named = request.gpus if isinstance(request.gpus, tuple) else None
@@ -205,28 +251,38 @@ def _group(request: Request, inventory: Inventory, profiles: Profiles) -> tuple[
         if unit.health.status not in ("lost", "unreadable") and _plannable(unit, profiles)
     ]
     if not usable:
-        raise NoPlanError(
-            "no GPU that a plan can use",
-            needed="a GPU whose memory and architecture can be read",
-            found="; ".join(inventory.problems)
-            or ", ".join(f"{unit.name} ({unit.health.status})" for unit in units(inventory))
-            or "no GPU",
-            remedies=[
-                "look at the devices: gemma4ctl detect",
-                "plan for other hardware: --hardware H200 --gpus 1",
-            ],
-            code="no-usable-gpu",
-        )
+        raise _no_unit(request, inventory)
+    groups: dict[tuple[object, ...], list[Unit]] = {}
+    for unit in usable:
+        groups.setdefault(_key(unit), []).append(unit)
+    wanted = request.gpus if isinstance(request.gpus, int) else 1
+    large = [group for group in groups.values() if len(group) >= wanted]
+    return tuple(max(large or list(groups.values()), key=_weight))
 
-    def weight(key: tuple[str, str]) -> tuple[int, int]:
-        members = [unit for unit in usable if _key(unit) == key]
-        return (
-            sum(unit.memory_free_mib or unit.memory_total_mib or 0 for unit in members),
-            -members[0].index,
-        )
 
-    best = max({_key(unit) for unit in usable}, key=weight)
-    return tuple(unit for unit in usable if _key(unit) == best)
+def _no_unit(request: Request, inventory: Inventory) -> NoPlanError:
+    seen = ", ".join(f"{unit.name} ({unit.health.status})" for unit in units(inventory))
+    return NoPlanError(
+        "no GPU that a plan can use",
+        needed="a GPU whose memory and architecture can be read",
+        found="; ".join(inventory.problems) or seen or "no visible GPU",
+        remedies=[
+            "look at the devices: gemma4ctl detect",
+            f"plan for other hardware: gemma4ctl suggest --model {request.model} --hardware H200",
+        ],
+        code="no-usable-gpu",
+    )
+
+
+def _weight(group: list[Unit]) -> tuple[int, int]:
+    """What a plan can use of ``group``: free memory of all units, or of one MIG slice."""
+    frees = [free_mib(unit) or 0 for unit in group]
+    return max(frees) if group[0].kind == "mig" else sum(frees), -group[0].index
+
+
+def free_mib(unit: Unit) -> int | None:
+    """Free memory of ``unit``; its total where only that is known."""
+    return unit.memory_total_mib if unit.memory_free_mib is None else unit.memory_free_mib
 
 
 def _asked(request: Request, inventory: Inventory, group: tuple[Unit, ...]) -> tuple[Unit, ...]:
@@ -251,8 +307,11 @@ def only(inventory: Inventory, group: tuple[Unit, ...]) -> Inventory:
     return inventory.model_copy(update={"devices": tuple(map(seen, inventory.devices))})
 
 
-def _key(unit: Unit) -> tuple[str, str]:
-    return unit.platform or unit.name, unit.kind
+def _key(unit: Unit) -> tuple[object, ...]:
+    """Units with equal keys may work together (as in :mod:`gemma4ctl.hardware.select`)."""
+    listed = unit.platform is not None and unit.kind == "gpu"
+    size = None if listed else unit.memory_total_mib
+    return unit.vendor, unit.platform or unit.name, unit.kind, size
 
 
 def _plannable(unit: Unit, profiles: Profiles) -> bool:
@@ -283,50 +342,77 @@ def _release(
     platform: Platform,
     min_release: str,
 ) -> ChosenRelease:
-    """The release asked for, else the installed one, else the table's for this platform."""
+    """The release asked for, else the image's, else the installed one, else the platform's."""
     installed = inventory.host.packages.get("sglang")
+    imaged = release_of_image(request.image, profiles)
+    origin = "rule"
     if request.sglang_version:
-        name = request.sglang_version.strip().removeprefix("v")
-        reason, origin = "asked for", request.origins.get("sglang_version", "flag")
+        name, reason = request.sglang_version, "asked for"
+        origin = request.origins.get("sglang_version", "flag")
+    elif imaged:
+        name, reason = imaged, f"the release in the image {request.image}"
+        origin = request.origins.get("image", "flag")
     elif installed:
-        name, reason, origin = installed, "installed on this host", "rule"
+        name, reason = installed, "installed on this host"
     else:
-        name = platform.default_release or profiles.default_release
-        reason, origin = "the release that the published figures were measured on", "rule"
-        if Version(name) < Version(min_release):
-            name = profiles.default_release
-            reason = f"the platform's usual release is older than {min_release}"
-    row_name = nearest_release(name, profiles)
+        name, reason = _usual_release(profiles, platform, min_release)
+    version = _version(name, reason, profiles)
+    row_name = _nearest_row(version, reason, profiles)
+    known = version == Version(row_name)
     return ChosenRelease(
-        name=name, row_name=row_name, row=profiles.releases[row_name], reason=reason, origin=origin
+        name=row_name if known else str(version),
+        row_name=row_name,
+        row=profiles.releases[row_name],
+        reason=reason,
+        origin=origin,
     )
 
 
-def nearest_release(name: str, profiles: Profiles) -> str:
-    """The row that describes release ``name``: itself, else the newest that is not newer.
+def _usual_release(profiles: Profiles, platform: Platform, min_release: str) -> tuple[str, str]:
+    usual = platform.default_release
+    if usual is None:
+        return profiles.default_release, "the release that the published figures were measured on"
+    if Version(usual) < Version(min_release):
+        return profiles.default_release, f"the platform's usual release is older than {min_release}"
+    return usual, f"the usual release for {platform.title}"
 
-    Raises:
-        UsageError: ``name`` is no version.
-        NoPlanError: it is older than every row.
-    """
+
+def release_of_image(reference: str | None, profiles: Profiles) -> str | None:
+    """The SGLang release in an image, by the table or by a tag such as ``v0.5.16-cu130``."""
+    if reference is None:
+        return None
+    listed = next((i.release for i in profiles.images if i.reference == reference), None)
+    tag = re.search(r":v(\d+\.\d+\.\d+(\.post\d+)?)(-|@|$)", reference)
+    return listed or (tag[1] if tag else None)
+
+
+def _version(name: str, reason: str, profiles: Profiles) -> Version:
+    """``name`` as a version; what a build adds after ``+`` does not count."""
     try:
-        asked = Version(name)
+        return Version(Version(name.strip()).public)
     except InvalidVersion:
         raise UsageError(
             f"{name!r} is no SGLang release",
             needed="a version number, such as " + profiles.default_release,
-            found=name,
-            remedies=["list the known releases: gemma4ctl profiles list releases"],
+            found=f"{name} ({reason})",
+            remedies=[
+                f"--sglang-version {profiles.default_release}",
+                "list the known releases: gemma4ctl profiles list releases",
+            ],
             code="release-unknown",
         ) from None
+
+
+def _nearest_row(asked: Version, reason: str, profiles: Profiles) -> str:
+    """The row that describes release ``asked``: itself, else the newest that is older."""
     known: Mapping[Version, str] = {Version(row): row for row in profiles.releases}
     older = [version for version in known if version <= asked]
     if not older:
         oldest = known[min(known)]
         raise NoPlanError(
-            f"SGLang {name} cannot serve Gemma 4",
+            f"SGLang {asked} cannot serve Gemma 4",
             needed=f"SGLang {oldest} or newer",
-            found=name,
+            found=f"{asked} ({reason})",
             remedies=[f"--sglang-version {profiles.default_release}"],
             code="release-too-old",
         )

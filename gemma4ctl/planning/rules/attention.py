@@ -5,7 +5,9 @@ from __future__ import annotations
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
 
+BIDIRECTIONAL = "image tokens attend in both directions, which trtllm_mha does not do"
 PAGE_SIZES = {"trtllm_mha": 64}
+TRTLLM_PAGES = (16, 32, 64)
 NVFP4_MOE_FIXED = "0.5.16"
 
 
@@ -18,43 +20,38 @@ def default_backend(s: Situation) -> str:
 @rule("attention-backend", source="cookbook-2026-06", severity="silent")
 def attention_backend(s: Situation) -> Outcomes:
     """SGLang's default, except where it would treat images causally or lose accuracy."""
+    chosen = planned_backend(s)
+    if chosen is not None:
+        yield chosen
+
+
+def planned_backend(s: Situation) -> Choose | None:
+    """The backend that the rules choose; None where SGLang's choice is not known."""
+    name, flag = "attention_backend", "--attention-backend"
     default = default_backend(s)
     cell = s.cell() or s.similar_cell()
     if _lossy_nvfp4(s):
-        yield Choose(
-            "attention_backend",
-            "triton",
-            "NVFP4 experts lost accuracy with trtllm_mha before SGLang " + NVFP4_MOE_FIXED,
-            flag="--attention-backend",
-            source="pull-26791",
-        )
-    elif cell and cell.attention_backend and _applies(s, cell.attention_backend_for):
-        bidirectional = s.variant.bidirectional_images
-        yield Choose(
-            "attention_backend",
-            cell.attention_backend,
-            "image tokens attend in both directions, which trtllm_mha does not do"
-            if bidirectional
-            else f"published for {cell.platform}",
-            flag="--attention-backend",
-            status=cell.status if cell.platform == s.platform_name else "estimated",
-            source=cell.source,
-        )
-    elif default == "trtllm_mha" and s.images and s.variant.bidirectional_images:
-        yield Choose(
-            "attention_backend",
-            "triton",
-            "image tokens attend in both directions, which trtllm_mha does not do",
-            flag="--attention-backend",
-        )
-    elif s.platform.kind == "gpu" and s.platform.vendor != "intel":
-        yield Choose(
-            "attention_backend",
-            default,
-            f"SGLang {s.release.row_name}'s own choice on {s.platform.architecture}",
-            status="verified",
-            source="wheels",
-        )
+        reason = f"NVFP4 experts lost accuracy with trtllm_mha before SGLang {NVFP4_MOE_FIXED}"
+        return Choose(name, "triton", reason, flag=flag, source="pull-26791")
+    if cell and cell.attention_backend and _applies(s, cell.attention_backend_for):
+        published = f"published for {cell.platform}"
+        reason = BIDIRECTIONAL if s.variant.bidirectional_images else published
+        status = cell.status if cell.platform == s.platform_name else "estimated"
+        value, source = cell.attention_backend, cell.source
+        return Choose(name, value, reason, flag=flag, status=status, source=source)
+    if default == "trtllm_mha" and s.images and s.variant.bidirectional_images:
+        return Choose(name, "triton", BIDIRECTIONAL, flag=flag)
+    if s.platform.kind == "gpu" and s.platform.vendor != "intel":
+        reason = f"SGLang {s.release.row_name}'s own choice on {s.platform.architecture}"
+        return Choose(name, default, reason, status="verified", source="wheels")
+    return None
+
+
+def backend_in_use(s: Situation) -> str | None:
+    """The backend that SGLang will use: the user's own, else the planned one."""
+    planned = planned_backend(s)
+    own = s.given("attention_backend")
+    return str(own) if own else str(planned.value) if planned else None
 
 
 def _applies(s: Situation, modalities: tuple[str, ...]) -> bool:
@@ -87,23 +84,30 @@ def attention_backend_allowed(s: Situation) -> Outcomes:
 @rule("image-backend", source="cookbook-2026-06", severity="silent")
 def image_backend(s: Situation) -> Outcomes:
     """A causal backend named by the user degrades image input without an error."""
-    if s.images and s.variant.bidirectional_images and s.value("attention_backend") == "trtllm_mha":
+    prefill = s.given("prefill_attention_backend") or s.value("attention_backend")
+    if s.images and s.variant.bidirectional_images and prefill == "trtllm_mha":
         yield Warn(
             "images-causal",
             "trtllm_mha treats image tokens causally; answers about images get worse",
-            "use triton, or --modality text if no images are sent",
+            "use triton, or plan with --modality text if no images are sent",
         )
 
 
 @rule("small-variant-image-mask", source="wheels", severity="silent")
 def small_variant_image_mask(s: Situation) -> Outcomes:
     """E2B and E4B are causal over images, but SGLang's triton path masks them both ways."""
-    if s.images and not s.variant.bidirectional_images and s.value("attention_backend") == "triton":
+    avoidable = default_backend(s) == "trtllm_mha"
+    causal = s.images and not s.variant.bidirectional_images
+    if not causal or s.value("attention_backend") != "triton":
+        return
+    if avoidable or s.request.modalities is not None:
         yield Warn(
             "image-mask-differs",
             f"SGLang's triton backend lets image tokens of {s.variant_name} attend in both "
             "directions; the reference model is causal there",
-            "on Blackwell, trtllm_mha matches the reference; elsewhere there is no other backend",
+            "pass `-- --attention-backend trtllm_mha`, which matches the reference"
+            if avoidable
+            else "compare answers about images; only Blackwell has another backend",
         )
 
 
@@ -119,7 +123,7 @@ def nvfp4_accuracy(s: Situation) -> Outcomes:
             "nvfp4-accuracy",
             "NVFP4 26B-A4B with trtllm_mha scored 0.037 instead of 0.622 on MMLU in May 2026; "
             "the default was restored later",
-            "check accuracy, or pass `-- --attention-backend triton`",
+            "check accuracy (MMLU), or pass `-- --attention-backend triton`",
         )
 
 
@@ -128,8 +132,16 @@ def page_size(s: Situation) -> Outcomes:
     """The KV page follows the backend."""
     backend = str(s.value("attention_backend") or "")
     if backend:
-        size = int(s.given("page_size") or PAGE_SIZES.get(backend, 1))
+        size = PAGE_SIZES.get(backend, 1)
         yield Choose("page_size", size, f"what {backend} uses", status="verified")
+    own = s.given("page_size")
+    if own is not None and backend == "trtllm_mha" and int(own) not in TRTLLM_PAGES:
+        yield Warn(
+            "page-size-refused",
+            f"trtllm_mha takes no pages of {own} tokens",
+            "drop --page-size, or use one of " + ", ".join(map(str, TRTLLM_PAGES)),
+            severity="crash",
+        )
 
 
 @rule("aiter", source="cookbook-2026-04", severity="crash")
@@ -149,7 +161,7 @@ def small_variant_aiter(s: Situation) -> Outcomes:
 def aiter_kv(s: Situation) -> Outcomes:
     """AITER attention of Gemma 4 works with a bf16 KV cache only."""
     kv = str(s.given("kv_cache_dtype") or "auto")
-    if s.given("attention_backend") == "aiter" and kv not in ("auto", "bf16", "bfloat16"):
+    if s.value("attention_backend") == "aiter" and kv not in ("auto", "bf16", "bfloat16"):
         yield Warn(
             "aiter-kv-dtype",
             f"the aiter backend decodes Gemma 4 wrongly with a {kv} KV cache",

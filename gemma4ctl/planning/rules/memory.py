@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from gemma4ctl.errors import NoPlanError
-from gemma4ctl.planning.memory import MIB, fraction, pools
+from gemma4ctl.errors import NoPlanError, UsageError
+from gemma4ctl.planning.memory import MIB, Pools, checkpoint_bytes, fraction, pools
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
+from gemma4ctl.profiles.table import AutoSize
 
 ACTIVATION_MIB_PER_TOKEN = 1.5  # what SGLang reserves for a token of a prefill chunk
 MASK_COPIES = 2  # the dense image mask and the copy made of it
+FIXED_RESERVE_MIB = 512  # what SGLang reserves besides activations and CUDA graphs
 CHUNK_STEP = 1024
+
+# Releases whose sliding pool is sized by the request cap without the radix cache, and the first
+# that leaves unchunked prefill out of it.
+SWA_CAP_FIRST, SWA_CAP_FIXED = "0.5.14", "0.5.22"
 
 
 @rule("memory-fraction", source="wheels", severity="oom")
 def memory_fraction(s: Situation) -> Outcomes:
     """The published share of GPU memory for weights and KV cache, else a derived one."""
     chosen = fraction(s, s.tp, s.mtp)
+    if chosen is None:
+        return
+    if not 0 < chosen.value < 1:
+        raise UsageError(
+            f"{chosen.value:g} is no share of the GPU memory",
+            needed="a number between 0 and 1",
+            found=f"{chosen.value:g} ({chosen.reason})",
+            remedies=["leave it out, or try 0.85"],
+            code="mem-fraction",
+        )
     yield Choose(
         "mem_fraction_static",
         chosen.value,
@@ -27,9 +43,37 @@ def memory_fraction(s: Situation) -> Outcomes:
     )
 
 
+@rule("memory-unknown", source="detected", severity="oom")
+def memory_unknown(s: Situation) -> Outcomes:
+    """Say so where nobody checked that the model fits."""
+    if s.platform.kind != "gpu":
+        return
+    if s.unit_mib is None:
+        yield Warn(
+            "memory-unknown",
+            f"the memory of {s.platform.title} is not known: whether {s.variant_name} fits was "
+            "not checked",
+            "compare with the size of the weights, "
+            f"{checkpoint_bytes(s) / 1e9:.0f} GB for all GPUs together",
+        )
+    elif any(unit.memory_free_mib is None for unit in s.selection(s.tp).units):
+        yield Warn(
+            "free-memory-unknown",
+            "the free memory of a GPU could not be read; the plan takes it for idle",
+            "end other processes on it before you serve",
+        )
+
+
 @rule("context-limit", source="config", severity="oom")
 def context_limit(s: Situation) -> Outcomes:
     """Refuse a context that the model does not have."""
+    if s.context < 1:
+        raise UsageError(
+            f"a context of {s.context:,} tokens is not possible",
+            needed=f"1 to {s.variant.max_context:,} tokens",
+            found=f"{s.context:,}",
+            code="context-too-short",
+        )
     if s.context > s.variant.max_context:
         raise NoPlanError(
             f"a context of {s.context:,} tokens is beyond Gemma 4 {s.variant_name}",
@@ -58,42 +102,65 @@ def context_length(s: Situation) -> Outcomes:
 @rule("image-chunks", source="wheels", severity="silent")
 def image_chunks(s: Situation) -> Outcomes:
     """An image cut by chunked prefill is silently causal; an unchunked one needs a dense mask."""
-    bidirectional = s.images and s.variant.bidirectional_images
-    size, total = s.auto_size, s.unit_mib
-    masks = s.value("attention_backend") == "triton"
-    if not (bidirectional and masks and size and total) or s.given("chunked_prefill_size"):
+    size = s.auto_size
+    masks = s.images and s.variant.bidirectional_images and s.value("attention_backend") == "triton"
+    if not masks or size is None:
         return
-    largest = safe_chunk(s, total, size.graph_max_bs)
-    if s.request.context_length is not None and largest >= s.context:
+    own = s.given("chunked_prefill_size")
+    largest = safe_chunk(s, size)
+    if own is not None:
+        yield from _judge_chunk(s, int(own), largest)
+    elif s.context_asked is None:
+        yield _images_cut(size.chunked_prefill, largest)
+    elif largest >= s.context:
         yield Choose(
             "chunked_prefill_size",
             -1,
             f"no image is cut: mask and activations of {s.context:,} tokens fit",
             flag="--chunked-prefill-size",
         )
-        return
-    chunk = size.chunked_prefill
-    if s.request.context_length is not None and CHUNK_STEP <= largest != chunk:
-        chunk = largest
+    else:
+        chunk = max(CHUNK_STEP, largest)
         yield Choose(
             "chunked_prefill_size",
             chunk,
             f"the largest chunk whose mask and activations fit at {s.context:,} tokens",
             flag="--chunked-prefill-size",
         )
-    yield Warn(
+        yield _images_cut(chunk, largest)
+
+
+def _judge_chunk(s: Situation, chunk: int, largest: int) -> Outcomes:
+    """What to say about a chunk that the user chose."""
+    if chunk > 0:
+        yield _images_cut(chunk, largest)
+    elif largest < s.context:
+        yield Warn(
+            "image-mask-memory",
+            f"unchunked, one request of {s.context:,} tokens with an image needs a mask of "
+            f"{s.context**2 / MIB:,.0f} MiB beside its activations",
+            f"use --chunked-prefill-size {max(CHUNK_STEP, largest)}, or a shorter --context-length",
+            severity="oom",
+        )
+
+
+def _images_cut(chunk: int, largest: int) -> Warn:
+    return Warn(
         "images-cut",
         f"an image that falls on the border of a {chunk:,}-token prefill chunk is treated causally",
         f"--context-length {max(CHUNK_STEP, largest)} or less lets the plan switch chunking off",
     )
 
 
-def safe_chunk(s: Situation, total_mib: int, graph_batch: int) -> int:
+def safe_chunk(s: Situation, size: AutoSize) -> int:
     """Tokens of the largest prefill chunk whose activations and image mask fit beside the pools.
 
     The mask of a request has chunk x context entries of one byte. A multiple of 1,024, at least 0.
     """
-    left = total_mib * (1 - fraction(s, s.tp, s.mtp).value) - 512 - 2 * graph_batch
+    share = fraction(s, s.tp, s.mtp)
+    if share is None or s.unit_mib is None:
+        return 0
+    left = s.unit_mib * (1 - share.value) - FIXED_RESERVE_MIB - 2 * size.graph_max_bs
     per_token = ACTIVATION_MIB_PER_TOKEN + MASK_COPIES * s.context / MIB
     return max(0, int(left / per_token) // CHUNK_STEP * CHUNK_STEP)
 
@@ -102,10 +169,10 @@ def safe_chunk(s: Situation, total_mib: int, graph_batch: int) -> int:
 def concurrency(s: Situation) -> Outcomes:
     """Say when the KV cache cannot hold the load asked for."""
     wanted = s.request.concurrency
-    found = pools(s, s.tp, s.mtp)
+    found: Pools | None = pools(s, s.tp, s.mtp)
     if wanted is None or found is None:
         return
-    held = found.requests(s.context)
+    held = found.requests(s.context) * s.groups // s.pp
     if held < wanted:
         yield Warn(
             "concurrency-exceeds-kv",
@@ -115,17 +182,20 @@ def concurrency(s: Situation) -> Outcomes:
         )
 
 
-@rule("radix-crash", source="wheels", severity="crash")
-def radix_crash(s: Situation) -> Outcomes:
-    """SGLang 0.5.16 miscounts its sliding pool without radix cache, with a cap and no chunks."""
-    chunk = s.given("chunked_prefill_size") or s.value("chunked_prefill_size")
-    capped = s.given("max_running_requests") or (
-        s.made.get("max_running_requests") and s.made["max_running_requests"].flag
-    )
-    if s.given("disable_radix_cache") and capped and chunk is not None and int(str(chunk)) < 0:
+@rule("radix-cap-chunk", source="wheels", severity="crash")
+def radix_cap_chunk(s: Situation) -> Outcomes:
+    """Unchunked prefill makes a capped sliding pool negative in SGLang 0.5.14 to 0.5.21."""
+    chunk = s.value("chunked_prefill_size")
+    if chunk is None:
+        chunk = s.given("chunked_prefill_size")
+    cap = s.made.get("max_running_requests")
+    capped = s.given("max_running_requests") or (cap is not None and cap.flag is not None)
+    affected = not s.release.before(SWA_CAP_FIRST) and s.release.before(SWA_CAP_FIXED)
+    unchunked = chunk is not None and int(str(chunk)) < 0
+    if affected and s.given("disable_radix_cache") and capped and unchunked:
         yield Warn(
             "radix-cap-chunk",
-            "--disable-radix-cache with a request cap and unchunked prefill makes SGLang 0.5.16's "
-            "sliding-window pool too small for any long prompt",
-            "keep the radix cache, or set --chunked-prefill-size to a positive number",
+            "--disable-radix-cache with a request cap and unchunked prefill makes the "
+            f"sliding-window pool of SGLang {s.release.name} too small for any long prompt",
+            "keep the radix cache, or pass a positive --chunked-prefill-size after --",
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
-from gemma4ctl.planning.situation import Situation
+from gemma4ctl.planning.situation import Situation, is_folder
 
-OLD_ARCHITECTURES = ("sm_50", "sm_52", "sm_60", "sm_61", "sm_70", "sm_75")
+OLDEST_CAPABILITY = 80  # Ampere
+NO_ROCM_QUANTIZATION = ("modelopt_fp4", "modelopt_fp8", "gptq_marlin", "awq_marlin", "gguf")
 
 
 @rule("checkpoint-loads", source="page-config", severity="crash")
@@ -53,14 +54,30 @@ def checkpoint_hardware(s: Situation) -> Outcomes:
 @rule("gpu-architecture", source="shared-memory", severity="crash")
 def gpu_architecture(s: Situation) -> Outcomes:
     """Refuse GPUs whose shared memory cannot hold the tiles of a 512-wide attention head."""
-    if s.platform.architecture in OLD_ARCHITECTURES:
+    capability = s.platform.architecture.removeprefix("sm_")
+    if capability.isdecimal() and int(capability) < OLDEST_CAPABILITY:
         raise NoPlanError(
             f"{s.platform.title} cannot run Gemma 4's attention",
-            needed="an NVIDIA GPU of Ampere (sm_80) or newer: full-attention heads are 512 wide",
-            found=f"{s.platform.architecture} with 64 KB of shared memory or less",
+            needed="Ampere (sm_80) or newer, with the shared memory that heads 512 wide need",
+            found=f"{s.platform.title} ({s.platform.architecture})",
             code="gpu-too-old",
         )
     yield from ()
+
+
+@rule("quantization", source="wheels", severity="crash")
+def quantization(s: Situation) -> Outcomes:
+    """SGLang reads the format from the checkpoint, so no flag is needed."""
+    own = s.given("quantization")
+    plain = s.checkpoint.format == "bf16"
+    reason = "the weights are not quantized" if plain else "SGLang reads it from the checkpoint"
+    yield Choose("quantization", s.checkpoint.format, reason, status=s.checkpoint.status)
+    if s.platform.vendor == "amd" and own in NO_ROCM_QUANTIZATION:
+        yield Warn(
+            "quantization-rocm",
+            f"--quantization {own} does not run on AMD GPUs",
+            "use --quantization fp8, or a bf16 checkpoint",
+        )
 
 
 @rule("modalities", source="cookbook-2026-06", severity="crash")
@@ -128,7 +145,8 @@ def model_type(s: Situation) -> Outcomes:
 def host_ram(s: Situation) -> Outcomes:
     """The largest weight file is mapped as a whole while loading."""
     host, largest = s.inventory.host, s.checkpoint.largest_shard_bytes
-    if host.ram_total_mib is None or largest is None or s.local_model or s.platform.unified_memory:
+    local = is_folder(str(s.value("model_path")))  # its files may be split otherwise
+    if host.ram_total_mib is None or largest is None or local or s.platform.unified_memory:
         return
     have = host.ram_total_mib + (host.swap_total_mib or 0)
     need = largest >> 20

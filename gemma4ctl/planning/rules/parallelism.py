@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gemma4ctl.errors import NoPlanError
-from gemma4ctl.hardware.select import choose
-from gemma4ctl.planning.memory import Pools, pools, weight_bytes
+from gemma4ctl.errors import NoPlanError, UsageError
+from gemma4ctl.hardware.inventory import Unit, units
+from gemma4ctl.planning.memory import Pools, fraction, pools, weight_bytes
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
-from gemma4ctl.planning.situation import LARGEST_TP, Situation
+from gemma4ctl.planning.situation import LARGEST_TP, Situation, free_mib
 from gemma4ctl.profiles.table import Status
 
 # A plan without a published TP uses the smallest that holds this many tokens of KV cache ...
@@ -37,9 +37,9 @@ def device(s: Situation) -> Outcomes:
 @rule("tensor-parallel", source="wheels", severity="oom")
 def tensor_parallel(s: Situation) -> Outcomes:
     """The published TP where the host has it, else the smallest that fits and divides the heads."""
-    possible = [tp for tp in _sizes(len(s.group)) if divides(s, tp)]
+    possible = [tp for tp in _sizes(len(s.group) // s.groups) if divides(s, tp)]
     working = [tp for tp in possible if fits(s, tp, LEAST_TOKENS)]
-    asked = s.given("tp_size") or s.request.tp
+    asked = s.request.tp if s.given("tp_size") is None else s.given("tp_size")
     if asked is not None:
         yield from _asked(s, int(asked), working)
         return
@@ -65,23 +65,21 @@ def tensor_parallel(s: Situation) -> Outcomes:
         yield Warn(
             "tp-below-recommended",
             f"{s.variant_name} on {s.platform_name} is published with TP {cell.tp}; "
-            f"this plan uses TP {chosen} on {len(s.group)} GPU(s)",
-            f"give it {cell.tp} GPUs for more KV cache and lower latency",
+            f"this plan uses TP {chosen}, on a host with {len(s.group)} usable",
+            f"use {cell.tp} GPUs for the published KV cache and latency",
             severity="perf",
         )
 
 
 def _asked(s: Situation, tp: int, working: list[int]) -> Outcomes:
     """The TP that the user named, if it can work."""
-    origin = "after --" if s.given("tp_size") else s.request.origins.get("tp", "flag")
-    if tp > len(s.group):
-        raise NoPlanError(
-            f"TP {tp} needs {tp} GPUs",
-            needed=f"{tp} {s.platform_name} that may work together",
-            found=f"{len(s.group)}",
-            remedies=[f"--tp-size {max(working)}"] if working else [],
-            code="too-few-gpus",
+    origin = s.request.origins.get("tp", "flag") if s.given("tp_size") is None else "after --"
+    if tp < 1:
+        raise UsageError(
+            f"TP {tp} is not possible", needed="--tp-size 1 or more", found=str(tp), code="tp-size"
         )
+    if tp * s.groups > len(s.group):
+        raise _too_few(s, tp, working)
     if not divides(s, tp):
         raise NoPlanError(
             f"TP {tp} does not divide the heads of Gemma 4 {s.variant_name}",
@@ -101,6 +99,19 @@ def _asked(s: Situation, tp: int, working: list[int]) -> Outcomes:
             f"--tp-size {cell.tp}",
             severity="perf",
         )
+
+
+def _too_few(s: Situation, tp: int, working: list[int]) -> NoPlanError:
+    needed = tp * s.groups
+    parts = f"TP {tp}" + (f" in {s.groups} groups" if s.groups > 1 else "")
+    kind = "MIG slice" if s.group[0].kind == "mig" else "GPU"
+    return NoPlanError(
+        f"{parts} needs {needed} GPUs",
+        needed=f"{needed} x {s.platform_name} that may work together",
+        found=f"{len(s.group)} usable {kind}{'s' if len(s.group) > 1 else ''}",
+        remedies=[f"--tp-size {max(working)}"] if working else [],
+        code="too-few-gpus",
+    )
 
 
 def _decide(
@@ -145,12 +156,15 @@ def fits(s: Situation, tp: int, tokens: int) -> bool:
         cell = s.cell()
         return cell is None or tp >= cell.tp
     found: Pools | None = pools(s, tp, s.mtp)
-    wanted = max(tokens, s.request.context_length or 0)
-    return found is not None and found.full_tokens >= min(wanted, s.variant.max_context)
+    wanted = max(tokens, s.context_asked or 0)
+    limit = min(s.variant.max_context, int(s.given("max_total_tokens") or wanted))
+    return found is not None and found.full_tokens >= min(wanted, limit)
 
 
 def _nothing_fits(s: Situation, possible: list[int]) -> NoPlanError:
-    """Why no TP works: too little memory, or no TP that divides."""
+    """Why no TP works: too few GPUs, no TP that divides, or too little memory."""
+    if s.groups > len(s.group):
+        return _too_few(s, 1, [])
     if not possible:
         return NoPlanError(
             f"no tensor parallelism of Gemma 4 {s.variant_name} is possible",
@@ -160,13 +174,14 @@ def _nothing_fits(s: Situation, possible: list[int]) -> NoPlanError:
         )
     tp = max(possible)
     weights = weight_bytes(s, tp) >> 20
-    frees = [unit.memory_free_mib for unit in s.group if unit.memory_free_mib is not None]
-    context = max(LEAST_TOKENS, s.request.context_length or 0)
+    context = max(LEAST_TOKENS, s.context_asked or 0)
+    share = fraction(s, tp, s.mtp)
+    free = min(free_mib(unit) or 0 for unit in s.selection(tp).units)
     return NoPlanError(
         f"Gemma 4 {s.variant_name} ({s.checkpoint.name}) does not fit on {tp} x {s.platform_name}",
         needed=f"{weights:,} MiB a GPU for weights, and KV cache for {context:,} tokens",
-        found=f"{min(frees, default=0):,} MiB free on the fullest of {len(s.group)} GPU(s), "
-        f"{s.unit_mib or 0:,} MiB in total",
+        found=f"{free:,} of {s.unit_mib or 0:,} MiB free on the fullest GPU"
+        + (f", of which SGLang may take {share.value:.0%}" if share else ""),
         code="does-not-fit",
     )
 
@@ -181,10 +196,10 @@ def devices(s: Situation) -> Outcomes:
     variable = VISIBILITY.get(s.platform.vendor)
     everything = sum(len(device.slices) or 1 for device in s.inventory.devices)
     named = isinstance(s.request.gpus, tuple)
-    if s.simulated or variable is None or (everything == s.tp and not named):
+    if s.simulated or variable is None or (everything == s.tp * s.groups and not named):
         return
-    selection = choose(s.usable, s.tp)
-    indexed = s.platform.vendor == "nvidia" and s.tp > 1
+    selection = s.selection(s.tp)
+    indexed = s.platform.vendor == "nvidia" and len(selection.units) > 1
     yield Choose(
         "devices",
         ",".join(str(unit.index) if indexed else unit.id for unit in selection.units),
@@ -200,4 +215,40 @@ def devices(s: Situation) -> Outcomes:
             "makes the indices above mean what nvidia-smi shows",
             env="CUDA_DEVICE_ORDER",
             status="verified",
+        )
+
+
+@rule("device-health", source="detected", severity="perf")
+def device_health(s: Situation) -> Outcomes:
+    """Name the GPUs that are left out, and the ones that are used although something is wrong."""
+    for unit in units(s.inventory):
+        if unit.health.status in ("lost", "unreadable"):
+            yield Warn(
+                "gpu-left-out",
+                f"GPU {unit.index} ({unit.name}) is {unit.health.status}: {_reasons(unit)}",
+                "see `gemma4ctl detect`; reset the GPU or restart the host to use it",
+            )
+    for unit in s.selection(s.tp).units:
+        if unit.health.status == "degraded":
+            yield Warn(
+                "gpu-degraded",
+                f"GPU {unit.index} ({unit.name}) is used but degraded: {_reasons(unit)}",
+                "name other GPUs with --gpus, or repair this one",
+            )
+
+
+def _reasons(unit: Unit) -> str:
+    return "; ".join(unit.health.reasons) or "no reason given"
+
+
+@rule("moe-throughput-tp", source="cookbook-2026-06", severity="perf")
+def moe_throughput_tp(s: Situation) -> Outcomes:
+    """The page suggests TP 2 for the mixture of experts under heavy load."""
+    heavy = s.request.objective == "throughput" and s.variant.experts is not None
+    chosen = s.made.get("tensor_parallel_size")
+    if heavy and chosen and chosen.origin == "rule" and s.tp == 1 and len(s.group) > 1:
+        yield Warn(
+            "tp2-for-throughput",
+            f"the page suggests TP 2 for high-throughput work with {s.variant_name}",
+            "compare --tp-size 2 with two servers of one GPU each",
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from packaging.version import Version
-
 from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
@@ -54,10 +52,10 @@ def driver_cuda(s: Situation) -> Outcomes:
     """The driver must be new enough for a CUDA version that the release is built with."""
     driver = s.inventory.host.cuda_driver_version
     built = s.release.row.cuda_major
-    if s.platform.vendor != "nvidia" or driver is None or not built:
+    if s.platform.vendor != "nvidia" or not built:
         return
-    major = Version(driver).major
-    if major < min(built):
+    major = s.cuda_major
+    if major is not None and major < min(built):
         last = [name for name, row in s.profiles.releases.items() if major in row.cuda_major]
         yield Warn(
             "driver-too-old",

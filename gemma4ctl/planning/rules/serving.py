@@ -8,6 +8,12 @@ from gemma4ctl.planning.plan import Severity
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
 
+SECRET_FLAGS = {
+    "api_key": "--api-key",
+    "admin_api_key": "--admin-api-key",
+    "ssl_keyfile_password": "--ssl-keyfile-password",
+}
+
 
 @rule("reasoning-parser", source="selector", severity="silent")
 def reasoning_parser(s: Situation) -> Outcomes:
@@ -109,10 +115,11 @@ def _loopback(host: str) -> bool:
 @rule("secret-in-argv", source="secure-default", severity="security")
 def secret_in_argv(s: Situation) -> Outcomes:
     """A key on the command line is readable by every user of the machine."""
-    if s.given("api_key"):
+    own = [flag for dest, flag in SECRET_FLAGS.items() if s.given(dest)]
+    if own:
         yield Warn(
             "secret-in-argv",
-            "--api-key after -- puts the key on the command line and into SGLang's log",
+            f"{' and '.join(own)} after -- is readable in the process list and in SGLang's log",
             "use GEMMA4CTL_API_KEY or --api-key-file",
         )
 
@@ -131,7 +138,7 @@ def remote_code(s: Situation) -> Outcomes:
 @rule("pipeline-parallel", source="wheels", severity="crash")
 def pipeline_parallel(s: Situation) -> Outcomes:
     """Per-layer embeddings and CUDA graphs do not work with pipeline parallelism."""
-    pp = int(s.given("pp_size") or 1)
+    pp = s.pp
     if pp > 1 and s.variant.per_layer_input and not s.given("disable_cuda_graph"):
         yield Warn(
             "pipeline-graphs",
@@ -175,6 +182,11 @@ def user_flags(s: Situation) -> Outcomes:
     for problem in s.user.problems:
         if problem.code == "missing-model":
             continue
-        remedy = "use " + " ".join(problem.fix) if problem.fix else "see `sglang serve --help`"
+        if problem.code == "duplicate-flag":
+            remedy = "keep one of them"
+        elif problem.fix:
+            remedy = "use " + " ".join(problem.fix)
+        else:
+            remedy = "see `sglang serve --help`"
         severity: Severity = "crash" if problem.refused else "silent"
         yield Warn(problem.code, problem.message, remedy, severity=severity)

@@ -5,11 +5,19 @@ from __future__ import annotations
 from packaging.version import Version
 
 from gemma4ctl.errors import NoPlanError
+from gemma4ctl.planning.rules.attention import backend_in_use
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
 from gemma4ctl.profiles.table import Status
 
 FLASHINFER_LONG_DRAFTS = "0.6.14"  # first with trtllm_mha kernels for 5 or more draft tokens
+SHORT_STEPS = 3
+SPECULATIVE_SET = (
+    "speculative_draft_model_path",
+    "speculative_num_steps",
+    "speculative_num_draft_tokens",
+    "speculative_eagle_topk",
+)
 SWA_FIX_RELEASE = "0.5.14"  # first with the fix of sglang#26966
 
 
@@ -85,20 +93,15 @@ def mtp_flags(s: Situation) -> Outcomes:
     yield Choose(
         "draft_model_path",
         s.request.draft_path or s.checkpoint.draft,
-        f"the assistant of the same checkpoint line ({s.checkpoint.line})",
+        "given"
+        if s.request.draft_path
+        else f"the assistant of the same checkpoint line ({s.checkpoint.line})",
         flag="--speculative-draft-model-path",
         status="verified",
         source=s.checkpoint.source,
-        origin=s.request.origins.get("draft_path", "rule"),
+        origin=s.request.origins.get("draft_path", "flag") if s.request.draft_path else "rule",
     )
-    short = _short_drafts(s)
-    steps = 3 if short else s.profiles.mtp.steps
-    reason = (
-        f"trtllm_mha of flashinfer {s.release.row.flashinfer} has no kernel for longer drafts"
-        if short
-        else "the published length"
-    )
-    status: Status = "estimated" if short else "verified"
+    steps, reason, status = _steps(s)
     yield Choose(
         "speculative_num_steps",
         steps,
@@ -106,9 +109,10 @@ def mtp_flags(s: Situation) -> Outcomes:
         flag="--speculative-num-steps",
         status=status,
     )
+    own = s.given("speculative_num_steps")
     yield Choose(
         "speculative_num_draft_tokens",
-        steps + 1,
+        (steps if own is None else int(own)) + 1,
         "one more than the steps at top-k 1",
         flag="--speculative-num-draft-tokens",
         status=status,
@@ -122,21 +126,29 @@ def mtp_flags(s: Situation) -> Outcomes:
     )
 
 
+def _steps(s: Situation) -> tuple[int, str, Status]:
+    """Draft steps, why, and how well that is known."""
+    tokens = s.given("speculative_num_draft_tokens")
+    if tokens is not None:
+        return max(1, int(tokens) - 1), f"one less than your {tokens} draft tokens", "estimated"
+    if _short_drafts(s):
+        flashinfer = s.release.row.flashinfer
+        reason = f"trtllm_mha of flashinfer {flashinfer} has no kernel for longer drafts"
+        return SHORT_STEPS, reason, "estimated"
+    return s.profiles.mtp.steps, "the published length", "verified"
+
+
 def _short_drafts(s: Situation) -> bool:
     """Whether trtllm_mha will verify the drafts with kernels that stop at 4 draft tokens."""
     flashinfer = s.release.row.flashinfer
-    return (
-        s.blackwell
-        and not (s.images and s.variant.bidirectional_images)
-        and flashinfer is not None
-        and Version(flashinfer) < Version(FLASHINFER_LONG_DRAFTS)
-    )
+    old = flashinfer is not None and Version(flashinfer) < Version(FLASHINFER_LONG_DRAFTS)
+    return old and backend_in_use(s) == "trtllm_mha"
 
 
 @rule("mtp-swa-crash", source="pull-26966", severity="crash")
 def mtp_swa_crash(s: Situation) -> Outcomes:
     """Releases before the fix of sglang#26966 crash on Blackwell when the sliding pool fills."""
-    if s.mtp and s.blackwell and s.release.before(SWA_FIX_RELEASE):
+    if s.mtp and backend_in_use(s) == "trtllm_mha" and s.release.before(SWA_FIX_RELEASE):
         yield Warn(
             "mtp-swa-crash",
             f"SGLang {s.release.name} with MTP and trtllm_mha accesses memory illegally once the "
@@ -169,25 +181,61 @@ def mtp_exclusions(s: Situation) -> Outcomes:
     """Name what cannot be combined with Gemma 4's drafts."""
     if not s.mtp:
         return
-    if s.given("pp_size") and int(s.given("pp_size")) > 1:
+    if s.pp > 1:
         yield Warn("mtp-pipeline", "MTP does not work with pipeline parallelism", "drop --pp-size")
     if s.given("lora_paths") or s.given("enable_lora"):
         yield Warn("mtp-lora", "MTP does not work with LoRA adapters", "use --no-mtp")
     if s.given("speculative_algorithm") == "EAGLE3":
         yield Warn("mtp-eagle3", "SGLang refuses EAGLE3 with Gemma 4's assistants", "use NEXTN")
-    topk = s.given("speculative_eagle_topk")
-    if topk and int(topk) > 1 and s.value("attention_backend") == "trtllm_mha":
-        yield Warn(
-            "mtp-topk",
-            "draft trees (top-k above 1) need the triton backend here",
-            "use --speculative-eagle-topk 1 or --attention-backend triton",
-        )
     if s.given("enable_mixed_chunk"):
         yield Warn(
             "mtp-mixed-chunk",
             "SGLang switches mixed chunks off with MTP",
             "drop --enable-mixed-chunk",
             severity="silent",
+        )
+
+
+@rule("mtp-shape", source="wheels", severity="crash")
+def mtp_shape(s: Situation) -> Outcomes:
+    """Check steps, draft tokens and top-k where the user changed one of them."""
+    steps, tokens, topk = (int(str(s.value(name) or 0)) for name in SPECULATIVE_SET[1:])
+    if topk > 1 and backend_in_use(s) == "trtllm_mha":
+        yield Warn(
+            "mtp-topk",
+            "draft trees (top-k above 1) need the triton backend",
+            "use --speculative-eagle-topk 1 or --attention-backend triton",
+        )
+    if topk == 1 and tokens != steps + 1:
+        yield Warn(
+            "mtp-draft-tokens",
+            f"{tokens} draft tokens do not match {steps} steps: SGLang corrects neither",
+            f"use --speculative-num-draft-tokens {steps + 1}",
+        )
+    if tokens > SHORT_STEPS + 1 and _short_drafts(s):
+        yield Warn(
+            "mtp-draft-too-long",
+            f"trtllm_mha of flashinfer {s.release.row.flashinfer} has no kernel for {tokens} "
+            "draft tokens",
+            f"use {SHORT_STEPS} steps and {SHORT_STEPS + 1} draft tokens, or the triton backend",
+        )
+
+
+@rule("mtp-by-hand", source="wheels", severity="crash")
+def mtp_by_hand(s: Situation) -> Outcomes:
+    """A speculative set of the user's own must be complete: SGLang fills in no defaults."""
+    if s.mtp or s.given("speculative_algorithm") not in ("NEXTN", "EAGLE"):
+        return
+    missing = [
+        flag.canonical
+        for dest in SPECULATIVE_SET
+        if s.given(dest) is None and (flag := s.flags.flag_of(dest)) is not None
+    ]
+    if missing:
+        yield Warn(
+            "mtp-incomplete",
+            f"SGLang has no default for {', '.join(missing)} with Gemma 4's assistants",
+            "drop the speculative flags and use --mtp, which sets all of them",
         )
 
 
