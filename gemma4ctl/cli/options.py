@@ -17,8 +17,8 @@ from gemma4ctl.errors import UsageError
 HARDWARE, MODEL, WORKLOAD, SERVER = "Hardware", "Model", "Workload", "Server"
 
 
-def _text(panel: str, metavar: str, help: str, *names: str) -> Any:  # noqa: A002
-    option = typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel)
+def _text(panel: str, name: str, metavar: str, help: str, *short: str) -> Any:  # noqa: A002
+    option = typer.Option(name, *short, metavar=metavar, help=help, rich_help_panel=panel)
     return Annotated[str | None, option]
 
 
@@ -28,34 +28,62 @@ def _switch(panel: str, names: str, help: str) -> Any:  # noqa: A002
 
 REQUEST: dict[str, Any] = {
     "model": _text(
-        MODEL, "NAME", "E2B, E4B, 12B, 31B or 26B-A4B; a Hugging Face id; a local folder.",
-        "--model", "-m",
+        MODEL,
+        "--model",
+        "NAME",
+        "E2B, E4B, 12B, 31B or 26B-A4B; a Hugging Face id; a local folder.",
+        "-m",
     ),
-    "checkpoint": _text(MODEL, "NAME", "bf16 (default), qat, fp8, nvfp4, qat-w4a16."),
-    "model_path": _text(MODEL, "PATH", "Weights to serve: a folder or another repository."),
-    "draft_path": _text(MODEL, "PATH", "MTP draft: a folder or another repository."),
+    "checkpoint": _text(
+        MODEL, "--checkpoint", "NAME", "bf16 (default), qat, fp8, nvfp4, qat-w4a16."
+    ),
+    "model_path": _text(
+        MODEL, "--model-path", "PATH", "Weights to serve: a folder or another repository."
+    ),
+    "draft_path": _text(
+        MODEL, "--draft-path", "PATH", "MTP draft: a folder or another repository."
+    ),
     "mtp": _switch(MODEL, "--mtp/--no-mtp", "Draft tokens with the paired assistant."),
-    "kernels": _text(MODEL, "KIND", "auto (default), stock or fused."),
-    "hardware": _text(HARDWARE, "NAME", "Plan for this platform instead of the local machine."),
-    "gpus": _text(HARDWARE, "N|IDS", "How many GPUs there are, or which: 2   0,3   GPU-1a2b."),
-    "hardware_file": _text(HARDWARE, "FILE", "Plan for what `gemma4ctl detect --json` wrote."),
-    "tp_size": _text(HARDWARE, "N", "GPUs that share the model (tensor parallelism)."),
-    "modality": _text(WORKLOAD, "LIST", "Inputs to serve: text,image,audio (default: all)."),
-    "context_length": _text(WORKLOAD, "TOKENS", "Longest request, input and output: 32768, 32k."),
-    "concurrency": _text(WORKLOAD, "N", "Requests at the same time."),
-    "objective": _text(WORKLOAD, "GOAL", "latency, balanced (default) or throughput."),
-    "mem_fraction": _text(
-        SERVER, "SHARE|auto", "Share of GPU memory for weights and KV cache; auto: SGLang's own."
+    "kernels": _text(MODEL, "--kernels", "KIND", "auto (default), stock or fused."),
+    "hardware": _text(
+        HARDWARE, "--hardware", "NAME", "Plan for this platform instead of the local machine."
     ),
-    "sglang_version": _text(SERVER, "VERSION", "SGLang release to plan for."),
-    "image": _text(SERVER, "REFERENCE", "Container image to use."),
+    "gpus": _text(
+        HARDWARE, "--gpus", "N|IDS", "How many GPUs there are, or which: 2   0,3   GPU-1a2b."
+    ),
+    "hardware_file": _text(
+        HARDWARE, "--hardware-file", "FILE", "Plan for what `gemma4ctl detect --json` wrote."
+    ),
+    "tp_size": _text(HARDWARE, "--tp-size", "N", "GPUs that share the model (tensor parallelism)."),
+    "modality": _text(
+        WORKLOAD, "--modality", "LIST", "Inputs to serve: text,image,audio (default: all)."
+    ),
+    "context_length": _text(
+        WORKLOAD, "--context-length", "TOKENS", "Longest request, input and output: 32768, 32k."
+    ),
+    "concurrency": _text(WORKLOAD, "--concurrency", "N", "Requests at the same time."),
+    "objective": _text(
+        WORKLOAD, "--objective", "GOAL", "latency, balanced (default) or throughput."
+    ),
+    "mem_fraction": _text(
+        SERVER,
+        "--mem-fraction",
+        "SHARE|auto",
+        "Share of GPU memory for weights and KV cache; auto: SGLang's own.",
+    ),
+    "sglang_version": _text(SERVER, "--sglang-version", "VERSION", "SGLang release to plan for."),
+    "image": _text(SERVER, "--image", "REFERENCE", "Container image to use."),
     "reasoning": _switch(SERVER, "--reasoning/--no-reasoning", "Thoughts apart from answers."),
     "tools": _switch(SERVER, "--tools/--no-tools", "Structured tool calls."),
-    "host": _text(SERVER, "ADDRESS", "Address to listen on (default 127.0.0.1)."),
-    "port": _text(SERVER, "PORT", "Port to listen on (default 30000)."),
-    "api_key_file": _text(SERVER, "FILE", "File with the API key (or GEMMA4CTL_API_KEY)."),
-    "profiles": _text(SERVER, "FILE", "Your own profile table, over the built-in one."),
-}  # fmt: skip
+    "host": _text(SERVER, "--host", "ADDRESS", "Address to listen on (default 127.0.0.1)."),
+    "port": _text(SERVER, "--port", "PORT", "Port to listen on (default 30000)."),
+    "api_key_file": _text(
+        SERVER, "--api-key-file", "FILE", "File with the API key (or GEMMA4CTL_API_KEY)."
+    ),
+    "profiles": _text(
+        SERVER, "--profiles", "FILE", "Your own profile table, over the built-in one."
+    ),
+}
 
 
 def request_options(command: Callable[..., None]) -> Callable[..., None]:
