@@ -257,7 +257,8 @@ def _group(request: Request, inventory: Inventory, profiles: Profiles) -> tuple[
         groups.setdefault(_key(unit), []).append(unit)
     wanted = request.gpus if isinstance(request.gpus, int) else 1
     large = [group for group in groups.values() if len(group) >= wanted]
-    return tuple(max(large or list(groups.values()), key=_weight))
+    best = max(large or list(groups.values()), key=_weight)
+    return tuple(best)
 
 
 def _no_unit(request: Request, inventory: Inventory) -> NoPlanError:

@@ -1,0 +1,72 @@
+"""Constructed inventories and shortcuts for the planning tests."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from gemma4ctl.hardware.inventory import Device, Health, Host, Inventory, Link, Slice
+from gemma4ctl.hardware.simulate import simulate
+from gemma4ctl.planning.engine import plan
+from gemma4ctl.planning.plan import Plan
+from gemma4ctl.planning.request import Request
+from gemma4ctl.profiles.load import load
+from gemma4ctl.profiles.table import Profiles
+
+
+@lru_cache(maxsize=1)
+def table() -> Profiles:
+    """The built-in profile table."""
+    return load()
+
+
+@lru_cache(maxsize=256)
+def node(platform: str, gpus: int | None = None) -> Inventory:
+    """A simulated node, of the usual size unless told."""
+    return simulate(platform, gpus or table().platforms[platform].node_size, table())
+
+
+def gpu(index: int, platform: str = "H200", **changes: Any) -> Device:
+    """A detected, idle, healthy GPU of a platform; ``changes`` override fields."""
+    row = table().platforms[platform]
+    fields: dict[str, Any] = {
+        "index": index,
+        "vendor": row.vendor,
+        "name": row.title,
+        "uuid": f"GPU-{index:08x}-0000-0000-0000-000000000000",
+        "platform": platform,
+        "architecture": row.architecture,
+        "memory_total_mib": row.memory_mib,
+        "memory_free_mib": (row.memory_mib or 0) - 600 if row.memory_mib else None,
+        "source": "nvml",
+    }
+    return Device(**(fields | changes))
+
+
+def host(*devices: Device, links: tuple[Link, ...] = (), **fields: Any) -> Inventory:
+    """A detected host with these devices; ``fields`` are of :class:`Host`."""
+    return Inventory(source="nvml", devices=devices, links=links, host=Host(**fields))
+
+
+def mig(index: int, platform: str, *slices_mib: int) -> Device:
+    """A card in MIG mode with slices of these sizes."""
+    parts = tuple(
+        Slice(uuid=f"MIG-{index}-{n}", memory_total_mib=size, memory_free_mib=size - 50)
+        for n, size in enumerate(slices_mib)
+    )
+    return gpu(index, platform, mig_enabled=True, slices=parts)
+
+
+def sick(status: str, reason: str = "XID 79") -> Health:
+    """The health of a GPU with something wrong."""
+    return Health(status=status, reasons=(reason,))  # type: ignore[arg-type]
+
+
+def planned(
+    inventory: Inventory | str = "H200", *, without: tuple[str, ...] = (), **request: Any
+) -> Plan:
+    """The plan for ``request`` on a host, or on a node of the platform named."""
+    if isinstance(inventory, str):
+        request.setdefault("hardware", inventory)
+        inventory = node(inventory)
+    return plan(Request(**request), inventory, table(), without=without)
