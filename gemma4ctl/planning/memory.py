@@ -34,9 +34,9 @@ IDLE_SHARE = 0.9
 MAX_PREFILL_TOKENS = 16_384  # --max-prefill-tokens when unset: stands in for an unchunked prefill
 TP_OF_LARGE_GRAPHS = 4  # from this TP on SGLang captures CUDA graphs for larger batches
 
-# Bytes of a sharded parameter by format, scales and layers kept in bf16 included (estimates; the
-# published w4a16 checkpoints have 0.68 to 0.75).
-BYTES_PER_PARAMETER = {"bf16": 2.0, "fp8": 1.05, "nvfp4": 0.8, "w4a16": 0.75}
+# Bytes of a quantized parameter by format, with its scales: estimates for checkpoints whose size is
+# not published (the published w4a16 ones have 0.68 to 0.75). NVFP4 leaves attention in bf16.
+BYTES_PER_PARAMETER = {"bf16": 2.0, "fp8": 1.05, "nvfp4": 0.5625, "w4a16": 0.75}
 
 
 @dataclass(frozen=True)
@@ -161,9 +161,11 @@ def checkpoint_bytes(s: Situation) -> int:
     """Bytes of the checkpoint's files; estimated by format where they are not published."""
     if s.checkpoint.weight_bytes is not None:
         return s.checkpoint.weight_bytes
-    replicated = replicated_parameters(s.variant)
-    quantized = s.variant.parameters - replicated
-    return int(replicated * BF16 + quantized * BYTES_PER_PARAMETER[s.checkpoint.format])
+    v = s.variant
+    only_mlp = s.checkpoint.format == "nvfp4"
+    quantized = mlp_parameters(v) if only_mlp else v.parameters - replicated_parameters(v)
+    kept = v.parameters - quantized
+    return int(kept * BF16 + quantized * BYTES_PER_PARAMETER[s.checkpoint.format])
 
 
 def weight_bytes(s: Situation, tp: int) -> int:
@@ -188,6 +190,13 @@ def replicated_parameters(v: Variant) -> int:
         v.hidden_size + (v.layers.sliding + v.layers.full) * v.per_layer_input
     )
     return embeddings + v.vision.parameters + (v.audio.parameters if v.audio else 0)
+
+
+def mlp_parameters(v: Variant) -> int:
+    """Parameters of the feed-forward layers, or of the experts."""
+    if v.experts:
+        return v.experts.parameters
+    return (v.layers.sliding + v.layers.full) * 3 * v.hidden_size * v.intermediate_size
 
 
 def draft_bytes(s: Situation) -> int:
