@@ -26,15 +26,15 @@ def node(platform: str, gpus: int | None = None) -> Inventory:
     return simulate(platform, gpus or table().platforms[platform].node_size, table())
 
 
-def gpu(index: int, platform: str = "H200", **changes: Any) -> Device:
-    """A detected, idle, healthy GPU of a platform; ``changes`` override fields."""
-    row = table().platforms[platform]
+def gpu(index: int, like: str = "H200", /, **changes: Any) -> Device:
+    """A detected, idle, healthy GPU of the platform ``like``; ``changes`` override fields."""
+    row = table().platforms[like]
     fields: dict[str, Any] = {
         "index": index,
         "vendor": row.vendor,
         "name": row.title,
         "uuid": f"GPU-{index:08x}-0000-0000-0000-000000000000",
-        "platform": platform,
+        "platform": like,
         "architecture": row.architecture,
         "memory_total_mib": row.memory_mib,
         "memory_free_mib": (row.memory_mib or 0) - 600 if row.memory_mib else None,
@@ -48,13 +48,13 @@ def host(*devices: Device, links: tuple[Link, ...] = (), **fields: Any) -> Inven
     return Inventory(source="nvml", devices=devices, links=links, host=Host(**fields))
 
 
-def mig(index: int, platform: str, *slices_mib: int) -> Device:
+def mig(index: int, like: str, *slices_mib: int) -> Device:
     """A card in MIG mode with slices of these sizes."""
     parts = tuple(
         Slice(uuid=f"MIG-{index}-{n}", memory_total_mib=size, memory_free_mib=size - 50)
         for n, size in enumerate(slices_mib)
     )
-    return gpu(index, platform, mig_enabled=True, slices=parts)
+    return gpu(index, like, mig_enabled=True, slices=parts)
 
 
 def sick(status: str, reason: str = "XID 79") -> Health:

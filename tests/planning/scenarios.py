@@ -1,0 +1,529 @@
+"""At least one scenario for every rule: a request on a host, and what the rule makes of it.
+
+Hosts are constructed; platforms, releases and checkpoints are rows of the built-in table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gemma4ctl.errors import Gemma4ctlError
+from gemma4ctl.hardware.inventory import Device, Inventory
+from gemma4ctl.planning.plan import Plan
+from gemma4ctl.rendering.command import argv, environment
+
+from .hosts import gpu, host, node, planned, sick
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``values``: decisions; ``flags`` and ``env``: parts of the command; ``warnings``: codes
+    that are given; ``refused``: the code of the error instead of a plan."""
+
+    rule: str
+    inventory: Inventory | str
+    request: dict[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    refused: str | None = None
+
+    def holds(self, *, without: tuple[str, ...] = ()) -> bool:
+        """Whether the planner does what is expected."""
+        try:
+            plan = planned(self.inventory, without=without, **self.request)
+        except Gemma4ctlError as error:
+            return self.refused is not None and error.code == self.refused
+        return self.refused is None and self._fits(plan)
+
+    def _fits(self, plan: Plan) -> bool:
+        named = {warning.code for warning in plan.warnings if warning.rule == self.rule}
+        command = " ".join(argv(plan)) + " "
+        return (
+            all(plan.value(name) == value for name, value in self.values.items())
+            and all(f" {flag} " in command for flag in self.flags)
+            and self.env.items() <= environment(plan).items()
+            and set(self.warnings) <= named
+        )
+
+
+def _user(*words: str, **request: Any) -> dict[str, Any]:
+    return {"model": "31B", "extra_args": words, **request}
+
+
+def _old_gpu() -> Device:
+    return gpu(
+        0,
+        "H200",
+        name="Quadro RTX 8000",
+        platform=None,
+        architecture="sm_75",
+        memory_total_mib=49_152,
+        memory_free_mib=49_000,
+    )
+
+
+TWO_H200 = host(gpu(0), gpu(1))
+BUSY = host(gpu(0, memory_free_mib=30_000), gpu(1))
+
+SCENARIOS = [
+    # release
+    Scenario("release", "H200", {"model": "E2B"}, values={"sglang_version": "0.5.16"}),
+    Scenario(
+        "release",
+        host(gpu(0), packages={"sglang": "0.5.20"}),
+        {"model": "E2B"},
+        values={"sglang_version": "0.5.20"},
+    ),
+    Scenario(
+        "release",
+        "H200",
+        {"model": "E2B", "image": "lmsysorg/sglang:v0.5.19-cu129"},
+        values={"sglang_version": "0.5.19"},
+    ),
+    Scenario(
+        "release-unknown",
+        "H200",
+        {"model": "E2B", "sglang_version": "0.5.24"},
+        warnings=("release-unknown",),
+    ),
+    Scenario(
+        "release-serves-variant",
+        "H200",
+        {"model": "12B", "sglang_version": "0.5.14"},
+        refused="release-too-old",
+    ),
+    Scenario(
+        "driver-cuda",
+        host(gpu(0), cuda_driver_version="12.8"),
+        {"model": "E2B", "sglang_version": "0.5.20"},
+        warnings=("driver-too-old",),
+    ),
+    # model
+    Scenario(
+        "checkpoint-loads",
+        "H200",
+        {"model": "12B", "checkpoint": "qat"},
+        refused="checkpoint-broken",
+    ),
+    Scenario(
+        "checkpoint-loads",
+        "H200",
+        {"model": "31B", "checkpoint": "fp8"},
+        warnings=("checkpoint-unmeasured",),
+    ),
+    Scenario(
+        "checkpoint-hardware",
+        "MI300X",
+        {"model": "31B", "checkpoint": "nvfp4"},
+        refused="checkpoint-hardware",
+    ),
+    Scenario(
+        "checkpoint-hardware",
+        "GB10",
+        {"model": "26B-A4B", "checkpoint": "fp8"},
+        refused="checkpoint-hardware",
+    ),
+    Scenario("gpu-architecture", host(_old_gpu()), {"model": "E2B"}, refused="gpu-too-old"),
+    Scenario(
+        "quantization",
+        "B200",
+        {"model": "31B", "checkpoint": "nvfp4"},
+        values={"quantization": "nvfp4"},
+    ),
+    Scenario(
+        "quantization",
+        "MI300X",
+        _user("--quantization", "modelopt_fp8"),
+        warnings=("quantization-rocm",),
+    ),
+    Scenario(
+        "modalities",
+        "H200",
+        {"model": "31B", "modalities": ("text", "audio")},
+        refused="modality-unsupported",
+    ),
+    Scenario("kernels", "H200", {"model": "31B"}, values={"kernels": "stock"}),
+    Scenario(
+        "kernels", "H200", {"model": "31B", "kernels": "fused"}, refused="kernels-unavailable"
+    ),
+    Scenario(
+        "context-limit",
+        "H200",
+        {"model": "E2B", "context_length": 200_000},
+        refused="context-too-long",
+    ),
+    Scenario(
+        "context-limit",
+        "H200",
+        {"model": "E2B", "extra_args": ("--context-length", "200000")},
+        refused="context-too-long",
+    ),
+    Scenario(
+        "model-path",
+        "H200",
+        {"model": "26B-A4B", "checkpoint": "qat"},
+        flags=("--model-path google/gemma-4-26B-A4B-it-qat-q4_0-unquantized",),
+    ),
+    Scenario("model-type", "H200", {"model": "E2B"}, flags=("--model-type llm",)),
+    Scenario(
+        "host-ram",
+        host(gpu(0), gpu(1), ram_total_mib=32_000, swap_total_mib=2_000),
+        {"model": "31B"},
+        warnings=("host-ram-small",),
+    ),
+    # speculative decoding
+    Scenario("mtp", "H200", {"model": "E2B", "objective": "latency"}, values={"mtp": True}),
+    Scenario("mtp", "MI300X", {"model": "31B", "mtp": True}, warnings=("mtp-unpublished",)),
+    Scenario(
+        "mtp",
+        "H200",
+        {"model": "31B", "mtp": True, "sglang_version": "0.5.12"},
+        refused="mtp-unsupported",
+    ),
+    Scenario(
+        "mtp-flags",
+        "H200",
+        {"model": "12B", "mtp": True},
+        flags=(
+            "--speculative-algorithm NEXTN",
+            "--speculative-draft-model-path google/gemma-4-12B-it-assistant",
+            "--speculative-num-steps 5",
+            "--speculative-num-draft-tokens 6",
+            "--speculative-eagle-topk 1",
+        ),
+    ),
+    Scenario(
+        "mtp-flags",
+        "B200",
+        {"model": "31B", "mtp": True, "modalities": ("text",), "sglang_version": "0.5.15"},
+        values={"speculative_num_steps": 3, "speculative_num_draft_tokens": 4},
+    ),
+    Scenario(
+        "mtp-flags", "Xeon", {"model": "31B", "mtp": True}, flags=("--speculative-algorithm NGRAM",)
+    ),
+    Scenario(
+        "mtp-shape",
+        "B200",
+        {
+            "model": "31B",
+            "mtp": True,
+            "modalities": ("text",),
+            "extra_args": ("--speculative-eagle-topk", "4"),
+        },
+        warnings=("mtp-topk",),
+    ),
+    Scenario(
+        "mtp-shape",
+        "H200",
+        _user("--speculative-num-steps", "3", "--speculative-num-draft-tokens", "8", mtp=True),
+        warnings=("mtp-draft-tokens",),
+    ),
+    Scenario(
+        "mtp-shape",
+        "B200",
+        _user(
+            "--speculative-num-steps",
+            "5",
+            mtp=True,
+            modalities=("text",),
+            sglang_version="0.5.15",
+        ),
+        warnings=("mtp-draft-too-long",),
+    ),
+    Scenario(
+        "mtp-by-hand",
+        "H200",
+        _user("--speculative-algorithm", "NEXTN"),
+        warnings=("mtp-incomplete",),
+    ),
+    Scenario(
+        "mtp-swa-crash",
+        "B200",
+        {"model": "31B", "mtp": True, "modalities": ("text",), "sglang_version": "0.5.13"},
+        warnings=("mtp-swa-crash",),
+    ),
+    Scenario(
+        "mtp-running-requests",
+        "H200",
+        {"model": "E2B", "mtp": True, "concurrency": 100},
+        flags=("--max-running-requests 100",),
+    ),
+    Scenario(
+        "mtp-running-requests",
+        "H200",
+        {"model": "E2B", "mtp": True, "concurrency": 10},
+        values={"max_running_requests": 48},
+    ),
+    Scenario(
+        "mtp-exclusions",
+        "H200",
+        _user("--pp-size", "2", "--enable-lora", "--enable-mixed-chunk", mtp=True),
+        warnings=("mtp-pipeline", "mtp-lora", "mtp-mixed-chunk"),
+    ),
+    Scenario(
+        "mtp-exclusions",
+        "H200",
+        _user("--speculative-algorithm", "EAGLE3", mtp=True),
+        warnings=("mtp-eagle3",),
+    ),
+    Scenario(
+        "mtp-draft-line",
+        "H200",
+        {"model": "31B", "mtp": True, "draft_path": "google/gemma-4-E2B-it-assistant"},
+        warnings=("draft-mismatch",),
+    ),
+    # devices
+    Scenario(
+        "device", "Xeon", {"model": "E2B"}, flags=("--device cpu --disable-overlap-schedule",)
+    ),
+    Scenario("device", "Arc-B", {"model": "31B"}, flags=("--device xpu",)),
+    Scenario("tensor-parallel", "H200", {"model": "31B"}, flags=("--tp-size 2",)),
+    Scenario("tensor-parallel", "H200", {"model": "26B-A4B", "mtp": True}, flags=("--tp-size 2",)),
+    Scenario(
+        "tensor-parallel",
+        node("H200", 1),
+        {"model": "31B"},
+        values={"tensor_parallel_size": 1, "min_tensor_parallel_size": 1},
+        warnings=("tp-below-recommended",),
+    ),
+    Scenario("tensor-parallel", node("RTX-4090", 1), {"model": "31B"}, refused="does-not-fit"),
+    Scenario("tensor-parallel", "H200", {"model": "E2B", "tp": 8}, refused="tp-indivisible"),
+    Scenario("tensor-parallel", TWO_H200, {"model": "31B", "tp": 4}, refused="too-few-gpus"),
+    Scenario(
+        "tensor-parallel", "H200", {"model": "31B", "tp": 4}, warnings=("tp-not-recommended",)
+    ),
+    Scenario(
+        "devices",
+        BUSY,
+        {"model": "E2B"},
+        env={"CUDA_VISIBLE_DEVICES": "GPU-00000001-0000-0000-0000-000000000000"},
+    ),
+    Scenario(
+        "devices",
+        host(gpu(0, "MI300X"), gpu(1, "MI300X", memory_free_mib=9_000)),
+        {"model": "E2B"},
+        env={"ROCR_VISIBLE_DEVICES": "GPU-00000000-0000-0000-0000-000000000000"},
+    ),
+    Scenario(
+        "devices",
+        host(*(gpu(n) for n in range(4))),
+        {"model": "31B"},
+        env={"CUDA_VISIBLE_DEVICES": "0,1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+    ),
+    Scenario(
+        "device-health",
+        host(gpu(0, health=sick("lost")), gpu(1, health=sick("degraded", "throttled"))),
+        {"model": "E2B"},
+        warnings=("gpu-left-out", "gpu-degraded"),
+    ),
+    Scenario(
+        "moe-throughput-tp",
+        "H200",
+        {"model": "26B-A4B", "objective": "throughput"},
+        warnings=("tp2-for-throughput",),
+    ),
+    # attention
+    Scenario("aiter", "MI300X", {"model": "E4B"}, env={"SGLANG_USE_AITER": "0"}),
+    Scenario("attention-backend", "B300", {"model": "E2B"}, flags=("--attention-backend triton",)),
+    Scenario("attention-backend", "B200", {"model": "31B"}, flags=("--attention-backend triton",)),
+    Scenario(
+        "attention-backend",
+        "B200",
+        {"model": "31B", "modalities": ("text",)},
+        values={"attention_backend": "trtllm_mha"},
+    ),
+    Scenario(
+        "attention-backend",
+        "B200",
+        {
+            "model": "26B-A4B",
+            "checkpoint": "nvfp4",
+            "modalities": ("text",),
+            "sglang_version": "0.5.15",
+        },
+        flags=("--attention-backend triton",),
+    ),
+    Scenario(
+        "attention-backend-allowed",
+        "H200",
+        _user("--attention-backend", "fa3"),
+        warnings=("attention-backend-refused",),
+    ),
+    Scenario(
+        "image-backend",
+        "B200",
+        _user("--prefill-attention-backend=trtllm_mha"),
+        warnings=("images-causal",),
+    ),
+    Scenario(
+        "image-backend",
+        "B200",
+        _user("--attention-backend", "trtllm_mha"),
+        warnings=("images-causal",),
+    ),
+    Scenario(
+        "small-variant-image-mask", "B300", {"model": "E2B"}, warnings=("image-mask-differs",)
+    ),
+    Scenario(
+        "small-variant-image-mask",
+        "H200",
+        {"model": "E2B", "modalities": ("image",)},
+        warnings=("image-mask-differs",),
+    ),
+    Scenario(
+        "nvfp4-accuracy",
+        "B200",
+        {"model": "26B-A4B", "checkpoint": "nvfp4", "modalities": ("text",)},
+        warnings=("nvfp4-accuracy",),
+    ),
+    Scenario(
+        "page-size", "B200", {"model": "31B", "modalities": ("text",)}, values={"page_size": 64}
+    ),
+    Scenario("page-size", "H200", {"model": "31B"}, values={"page_size": 1}),
+    Scenario(
+        "page-size",
+        "B200",
+        _user("--page-size", "1", modalities=("text",)),
+        warnings=("page-size-refused",),
+    ),
+    Scenario(
+        "aiter-kv",
+        "MI300X",
+        _user(
+            "--attention-backend", "aiter", "--kv-cache-dtype", "fp8_e4m3", sglang_version="0.5.20"
+        ),
+        warnings=("aiter-kv-dtype",),
+    ),
+    # memory
+    Scenario("memory-fraction", "H200", {"model": "31B"}, flags=("--mem-fraction-static 0.85",)),
+    Scenario("memory-fraction", "B200", {"model": "26B-A4B"}, values={"mem_fraction_static": 0.75}),
+    Scenario(
+        "memory-fraction", "H200", {"model": "31B", "mem_fraction": 1.5}, refused="mem-fraction"
+    ),
+    Scenario(
+        "memory-unknown",
+        host(gpu(0, "Arc-B"), gpu(1, "Arc-B")),
+        {"model": "E2B"},
+        warnings=("memory-unknown",),
+    ),
+    Scenario(
+        "memory-unknown",
+        host(gpu(0, memory_free_mib=None)),
+        {"model": "E2B"},
+        warnings=("free-memory-unknown",),
+    ),
+    Scenario(
+        "context-length",
+        "H200",
+        {"model": "31B", "context_length": 65_536},
+        flags=("--context-length 65536",),
+    ),
+    Scenario(
+        "image-chunks",
+        "H200",
+        {"model": "31B", "context_length": 8_192},
+        flags=("--chunked-prefill-size -1",),
+    ),
+    Scenario(
+        "image-chunks",
+        "H200",
+        {"model": "31B", "context_length": 65_536},
+        values={"chunked_prefill_size": 12_288},
+        warnings=("images-cut",),
+    ),
+    Scenario("image-chunks", "H200", {"model": "31B"}, warnings=("images-cut",)),
+    Scenario(
+        "image-chunks",
+        "H200",
+        _user("--chunked-prefill-size", "-1"),
+        warnings=("image-mask-memory",),
+    ),
+    Scenario(
+        "image-chunks", "H200", _user("--chunked-prefill-size=4096"), warnings=("images-cut",)
+    ),
+    Scenario(
+        "concurrency",
+        "H200",
+        {"model": "31B", "concurrency": 64, "context_length": 65_536},
+        warnings=("concurrency-exceeds-kv",),
+    ),
+    Scenario(
+        "radix-cap-chunk",
+        "H200",
+        _user("--disable-radix-cache", "--max-running-requests", "8", context_length=8_192),
+        warnings=("radix-cap-chunk",),
+    ),
+    # server
+    Scenario("reasoning-parser", "H200", {"model": "E2B"}, flags=("--reasoning-parser gemma4",)),
+    Scenario("tool-call-parser", "H200", {"model": "E2B"}, flags=("--tool-call-parser gemma4",)),
+    Scenario(
+        "scheduler-interval",
+        "B200",
+        {"model": "12B", "objective": "throughput"},
+        flags=("--scheduler-recv-interval 16",),
+    ),
+    Scenario("address", "H200", {"model": "E2B"}, flags=("--host 127.0.0.1", "--port 30000")),
+    Scenario(
+        "api-key",
+        "H200",
+        {"model": "E2B", "api_key_config": "/run/user/1000/key.yaml"},
+        flags=("--config /run/user/1000/key.yaml",),
+    ),
+    Scenario(
+        "exposure", "H200", {"model": "E2B", "host": "0.0.0.0"}, warnings=("exposed-without-key",)
+    ),
+    Scenario("exposure", "H200", _user("--host", "::"), warnings=("exposed-without-key",)),
+    Scenario("secret-in-argv", "H200", _user("--api-key", "x"), warnings=("secret-in-argv",)),
+    Scenario("remote-code", "H200", _user("--trust-remote-code"), warnings=("remote-code",)),
+    Scenario(
+        "pipeline-parallel",
+        "H200",
+        {"model": "E2B", "extra_args": ("--pp-size", "2")},
+        warnings=("pipeline-graphs", "pipeline-grammar"),
+    ),
+    Scenario("lora", "H200", _user("--lora-paths", "a=/tmp/a"), warnings=("lora-limits",)),
+    Scenario("dp-attention", "H200", _user("--enable-dp-attention"), warnings=("dp-attention",)),
+    Scenario("user-flags", "H200", _user("--no-such-flag"), warnings=("unknown-flag",)),
+    Scenario("user-flags", "H200", _user("--pp", "2"), warnings=("ambiguous-prefix",)),
+]
+
+# Requests near a rule's border where it must keep quiet: (rule, host, request).
+QUIET: list[tuple[str, Inventory | str, dict[str, Any]]] = [
+    ("release-unknown", "H200", {"model": "E2B", "sglang_version": "v0.5.16+cu129"}),
+    ("driver-cuda", host(gpu(0), cuda_driver_version="12.8"), {"model": "E2B"}),
+    ("driver-cuda", host(gpu(0), cuda_driver_version="unknown"), {"model": "E2B"}),
+    ("host-ram", host(gpu(0), gpu(1), ram_total_mib=64_000), {"model": "31B"}),
+    (
+        "host-ram",
+        host(gpu(0), ram_total_mib=8_000),
+        {"model": "E2B", "model_path": "/models/e2b"},
+    ),
+    ("mtp-swa-crash", "B200", {"model": "31B", "mtp": True, "sglang_version": "0.5.13"}),
+    ("mtp-draft-line", "H200", {"model": "31B", "mtp": True, "draft_path": "/models/draft"}),
+    ("mtp-by-hand", "H200", _user("--speculative-algorithm", "NGRAM")),
+    ("moe-throughput-tp", "H200", {"model": "26B-A4B", "objective": "throughput", "tp": 2}),
+    ("image-backend", "B200", {"model": "31B", "modalities": ("text",)}),
+    ("small-variant-image-mask", "H200", {"model": "E2B"}),
+    ("image-chunks", "B200", {"model": "31B", "modalities": ("text",)}),
+    ("image-chunks", "H200", {"model": "31B", "context_length": 8_192}),
+    ("radix-cap-chunk", "H200", _user("--disable-radix-cache", context_length=8_192)),
+    (
+        "radix-cap-chunk",
+        "H200",
+        _user(
+            "--disable-radix-cache",
+            "--max-running-requests",
+            "8",
+            context_length=8_192,
+            sglang_version="0.5.22",
+        ),
+    ),
+    ("exposure", "H200", {"model": "E2B", "host": "::1"}),
+    ("exposure", "H200", {"model": "E2B", "host": "localhost"}),
+    ("exposure", "H200", {"model": "E2B", "host": "0.0.0.0", "api_key_config": "/k.yaml"}),
+    ("concurrency", "H200", {"model": "E2B", "concurrency": 8, "context_length": 8_192}),
+    ("pipeline-parallel", "H200", _user("--pp-size", "2", "--grammar-backend", "none")),
+]
