@@ -28,7 +28,7 @@ def checkpoint_loads(s: Situation) -> Outcomes:
     if checkpoint.status == "estimated":
         yield Warn(
             "checkpoint-unmeasured",
-            f"{checkpoint.id}: {checkpoint.note or 'no measurement is known'}",
+            f"{checkpoint.id}: {(checkpoint.note or 'no measurement is known').rstrip('.')}",
             "check answers and memory on your machine before you rely on it",
             severity="silent",
         )
