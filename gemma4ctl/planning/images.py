@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gemma4ctl.planning.plan import ImageChoice, PlanWarning
-from gemma4ctl.planning.situation import Situation
+from gemma4ctl.planning.plan import ImageChoice, PlanWarning, Severity
+from gemma4ctl.planning.situation import Situation, release_of_image
 from gemma4ctl.profiles import lookup
 
 RULE = "container-image"
@@ -17,7 +17,7 @@ def choose_image(s: Situation) -> tuple[ImageChoice | None, tuple[PlanWarning, .
     the user names it.
     """
     if s.request.image is not None:
-        return _named(s.request.image)
+        return _named(s.request.image, s)
     found = lookup.images(
         s.profiles,
         vendor=s.platform.vendor,
@@ -28,16 +28,13 @@ def choose_image(s: Situation) -> tuple[ImageChoice | None, tuple[PlanWarning, .
         cuda_major=s.cuda_major,
     )
     if not found:
-        return None, (
-            PlanWarning(
-                code="image-unknown",
-                severity="crash",
-                message=f"no container image of SGLang {s.release.name} for "
-                f"{s.platform.title} is known",
-                remedy="name one with --image, or plan for another release with --sglang-version",
-                rule=RULE,
-            ),
+        missing = _warning(
+            "image-unknown",
+            "crash",
+            f"no container image of SGLang {s.release.name} for {s.platform.title} is known",
+            "name one with --image, or plan for another release with --sglang-version",
         )
+        return None, (missing,)
     image = found[0]
     runtime = f"CUDA {image.cuda}" if image.cuda else f"ROCm {image.rocm}" if image.rocm else "CPU"
     choice = ImageChoice(
@@ -49,27 +46,36 @@ def choose_image(s: Situation) -> tuple[ImageChoice | None, tuple[PlanWarning, .
     return choice, () if image.status == "verified" else (_guess(image.reference),)
 
 
-def _named(reference: str) -> tuple[ImageChoice, tuple[PlanWarning, ...]]:
+def _named(reference: str, s: Situation) -> tuple[ImageChoice, tuple[PlanWarning, ...]]:
     choice = ImageChoice(reference=reference, status="user", reason="asked for", source="user")
     tag = reference.rsplit("/", 1)[-1].partition(":")[2]
-    if "@" in reference or (tag and not tag.startswith(FLOATING)):
-        return choice, ()
-    return choice, (
-        PlanWarning(
-            code="image-floating",
-            severity="silent",
-            message=f"{reference} may be another SGLang release tomorrow",
-            remedy="name a release tag or a digest",
-            rule=RULE,
-        ),
-    )
+    inside = release_of_image(reference, s.profiles)
+    warning = None
+    if inside not in (None, s.release.name):
+        warning = _warning(
+            "image-other-release",
+            "crash",
+            f"{reference} holds SGLang {inside}, but the plan is for {s.release.name}",
+            f"--sglang-version {inside}",
+        )
+    elif "@" not in reference and (not tag or tag.startswith(FLOATING)):
+        warning = _warning(
+            "image-floating",
+            "silent",
+            f"{reference} may be another SGLang release tomorrow",
+            "name a release tag or a digest",
+        )
+    return choice, (warning,) if warning else ()
 
 
 def _guess(reference: str) -> PlanWarning:
-    return PlanWarning(
-        code="image-guess",
-        severity="crash",
-        message=f"the tag {reference} follows the naming of others, but was not seen in use",
-        remedy=f"try `docker manifest inspect {reference}` first, or name one with --image",
-        rule=RULE,
+    return _warning(
+        "image-guess",
+        "crash",
+        f"the tag {reference} follows the naming of others, but was not seen in use",
+        f"try `docker manifest inspect {reference}` first, or name one with --image",
     )
+
+
+def _warning(code: str, severity: Severity, message: str, remedy: str) -> PlanWarning:
+    return PlanWarning(code=code, severity=severity, message=message, remedy=remedy, rule=RULE)

@@ -12,6 +12,7 @@ ACTIVATION_MIB_PER_TOKEN = 1.5  # what SGLang reserves for a token of a prefill 
 MASK_COPIES = 2  # the dense image mask and the copy made of it
 FIXED_RESERVE_MIB = 512  # what SGLang reserves besides activations and CUDA graphs
 CHUNK_STEP = 1024
+USEFUL_CONTEXT = 4096  # a shorter context is no remedy
 
 # Releases whose sliding pool is sized by the request cap without the radix cache, and the first
 # that leaves unchunked prefill out of it.
@@ -145,10 +146,14 @@ def _judge_chunk(s: Situation, chunk: int, largest: int) -> Outcomes:
 
 
 def _images_cut(chunk: int, largest: int) -> Warn:
+    """``chunk``: tokens of a prefill chunk; ``largest``: of the largest that is safe."""
+    useful = largest >= USEFUL_CONTEXT
     return Warn(
         "images-cut",
         f"an image that falls on the border of a {chunk:,}-token prefill chunk is treated causally",
-        f"--context-length {max(CHUNK_STEP, largest)} or less lets the plan switch chunking off",
+        f"--context-length {largest} or less lets the plan switch chunking off"
+        if useful
+        else "a lower --mem-fraction leaves memory for larger chunks",
     )
 
 
