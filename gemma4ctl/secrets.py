@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,8 +30,9 @@ def find_api_key(environment: Mapping[str, str], file: str | None) -> SecretStr 
         key = environment.get(VARIABLE, "")
         return _checked(key, VARIABLE) if key else None
     try:
-        return _checked(Path(file).expanduser().read_text(encoding="utf-8").strip(), file)
-    except (OSError, UnicodeDecodeError) as error:
+        with Path(file).expanduser().open(encoding="utf-8") as stream:
+            return _checked(stream.read(2 * LARGEST_KEY).strip(), file)
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"the API key file {file} cannot be read",
             needed="a file that holds the key on one line",
@@ -40,10 +42,14 @@ def find_api_key(environment: Mapping[str, str], file: str | None) -> SecretStr 
 
 
 def _checked(key: str, where: str) -> SecretStr:
-    if not key.isprintable() or not key or len(key) > LARGEST_KEY or " " in key:
+    # SGLang turns its config file into arguments, where a value cannot start with a dash; HTTP
+    # headers hold ASCII.
+    if not re.fullmatch(r"(?!-)[!-~]+", key) or len(key) > LARGEST_KEY:
         raise UsageError(
             f"{where} holds no usable API key",
-            needed=f"one line of at most {LARGEST_KEY} printable characters without spaces",
+            needed=f"one line of at most {LARGEST_KEY} printable ASCII characters, without spaces "
+            "and not starting with -",
+            remedies=["openssl rand -hex 32 makes one"],
             code="api-key-unusable",
         )
     return SecretStr(key)
@@ -51,9 +57,10 @@ def _checked(key: str, where: str) -> SecretStr:
 
 def config_path(environment: Mapping[str, str], port: int) -> Path:
     """Where the SGLang config file with the key of a server on ``port`` is kept."""
-    home = environment.get("XDG_STATE_HOME")
-    state = Path(home) if home else Path(environment.get("HOME", "~"), ".local", "state")
-    return state.expanduser() / "gemma4ctl" / f"api-key-{port}.yaml"
+    state = Path(environment.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():  # as the XDG specification has it
+        state = Path(environment.get("HOME", "~")).expanduser() / ".local" / "state"
+    return state / "gemma4ctl" / f"api-key-{port}.yaml"
 
 
 def write_config(path: Path, key: SecretStr) -> None:

@@ -9,9 +9,11 @@ is left to the rules.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import Repr
 from typing import Any
 
 from gemma4ctl.errors import UsageError
@@ -20,6 +22,7 @@ PREFIX = "GEMMA4CTL_"
 PROJECT_FILE = "gemma4ctl.yaml"
 USER_FILE = "gemma4ctl/config.yaml"
 LARGEST_FILE = 1 << 20  # bytes
+LARGEST_NUMBER = 10**9
 
 
 class BadValueError(ValueError):
@@ -43,21 +46,22 @@ def whole(text: str) -> int:
         value = int(plain.removesuffix("k")) * factor
     except ValueError:
         raise BadValueError("a whole number, such as 32768 or 32k") from None
-    if value < 1:
-        raise BadValueError("a whole number of at least 1")
+    if not 1 <= value <= LARGEST_NUMBER:
+        raise BadValueError(f"a whole number from 1 to {LARGEST_NUMBER:,}")
     return value
 
 
 def port(text: str) -> int:
     """A TCP port."""
-    if not text.strip().isdigit() or not 1 <= int(text) <= 65535:
+    plain = text.strip()
+    if not re.fullmatch(r"[0-9]{1,5}", plain) or not 1 <= int(plain) <= 65535:
         raise BadValueError("a port from 1 to 65535")
-    return int(text)
+    return int(plain)
 
 
 def gpus(text: str) -> int | tuple[str, ...]:
     """A number of GPUs, or their ids: indices with a comma, or UUIDs."""
-    if text.strip().isdigit():
+    if re.fullmatch(r"\s*[-+]?[0-9]+\s*", text):
         return whole(text)
     ids = tuple(part.strip() for part in text.split(",") if part.strip())
     if not ids:
@@ -102,9 +106,15 @@ def several_of(*allowed: str) -> Callable[[str], tuple[str, ...]]:
 
 
 def text(value: str) -> str:
-    """Any text but an empty one."""
+    """Any text but an empty one, as far as a command line can hold it."""
     if not value.strip():
         raise BadValueError("a text")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadValueError("text in UTF-8; rename that file or folder") from None
+    if "\0" in value:
+        raise BadValueError("text without NUL characters")
     return value
 
 
@@ -195,19 +205,33 @@ def option_name(name: str) -> str:
 
 def _read(name: str, value: Any, origin: str) -> Any:
     """``value`` as option ``name`` reads it."""
-    if isinstance(value, bool):
-        value = "true" if value else "false"
-    elif isinstance(value, list):
-        value = ",".join(map(str, value))
     try:
-        return OPTIONS[name](str(value))
+        return OPTIONS[name](_as_text(value))
     except BadValueError as error:
         raise UsageError(
-            f"{option_name(name)} does not take {str(value)!r}",
+            f"{option_name(name)} does not take {_shown(value)}",
             needed=str(error),
-            found=f"{value} ({origin})",
+            found=f"{_shown(value)} ({origin})",
             code="bad-value",
         ) from None
+
+
+def _as_text(value: Any) -> str:
+    """A value of YAML as it would stand on the command line; a list ends in a comma."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list) and not any(isinstance(item, (list, dict)) for item in value):
+        return "".join(f"{item}," for item in value)
+    if isinstance(value, (list, dict)):
+        raise BadValueError("one value, or a list of values")
+    return str(value)
+
+
+def _shown(value: Any) -> str:
+    """``value`` for a message: on one line, and not longer than that."""
+    shown = Repr()
+    shown.maxstring = shown.maxother = 60
+    return shown.repr(value)
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -228,18 +252,21 @@ def _file(path: Path) -> dict[str, Any]:
         content = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise _bad_file(path, str(error)) from error
+    except OSError as error:
+        raise _bad_file(path, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise _bad_file(path, f"byte {error.start} is not UTF-8 text") from error
     return _options(path, content)
 
 
 def _options(path: Path, content: str) -> dict[str, Any]:
     import yaml
 
-    if "&" in content:
-        raise _bad_file(path, "YAML anchors are not used in an options file")
     try:
         read = yaml.safe_load(content) or {}
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise _bad_file(path, f"line {line}: {error.problem or error.context}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise _bad_file(path, " ".join(str(error).split())) from error
     if not isinstance(read, dict):

@@ -7,6 +7,7 @@ command imports what it needs when it runs.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from typer.core import TyperGroup
 
 from gemma4ctl import __version__
 from gemma4ctl.cli.commands import detect, docker, doctor, profiles, serve, suggest
+from gemma4ctl.cli.help import Command
 from gemma4ctl.errors import Gemma4ctlError
 
 AFTER_DASHES = {"allow_extra_args": True}
@@ -26,14 +28,18 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
         except Gemma4ctlError as error:
             print(f"gemma4ctl: {error}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(128 + signal.SIGINT) from None
         except BrokenPipeError:
             # The reader of stdout went away (`gemma4ctl suggest | head -1`): not our error.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        return result
 
 
 app = typer.Typer(
@@ -41,15 +47,16 @@ app = typer.Typer(
     cls=Commands,
     help="Take a machine with GPUs to a correct, fast, explained Gemma 4 endpoint on SGLang.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # rich takes longer to import than everything else together
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("detect")(detect.detect)
-app.command("suggest", context_settings=AFTER_DASHES)(suggest.suggest)
-app.command("serve", context_settings=AFTER_DASHES)(serve.serve)
-app.command("docker", context_settings=AFTER_DASHES)(docker.docker)
+app.command("detect", cls=Command)(detect.detect)
+app.command("suggest", cls=Command, context_settings=AFTER_DASHES)(suggest.suggest)
+app.command("serve", cls=Command, context_settings=AFTER_DASHES)(serve.serve)
+app.command("docker", cls=Command, context_settings=AFTER_DASHES)(docker.docker)
 app.add_typer(profiles.app, name="profiles")
-app.command("doctor")(doctor.doctor)
+app.command("doctor", cls=Command)(doctor.doctor)
 
 
 def _version(asked: bool) -> None:
@@ -70,6 +77,6 @@ def _options(
     """The options of ``gemma4ctl`` itself."""
 
 
-def main() -> None:
+def run() -> None:
     """Run ``gemma4ctl`` with the process's arguments."""
     app()

@@ -14,7 +14,7 @@ from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles import load, lookup
 from gemma4ctl.profiles.table import Profiles
-from gemma4ctl.settings import Settings, gather
+from gemma4ctl.settings import BadValueError, Settings, gather, text
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
 LARGEST_NODE = 72  # GPUs of the largest NVLink domain
 Purpose = Literal["suggest", "serve", "docker"]
+
+# SGLang's flags whose value is a secret: the shortest prefix that means them, and what to use.
+SECRET_FLAGS = {
+    "--api-key": ("--ap", "GEMMA4CTL_API_KEY, or --api-key-file FILE before --"),
+    "--admin-api-key": ("--ad", "a file of mode 0600 that SGLang reads: -- --config FILE"),
+    "--ssl-keyfile-password": ("--ssl-keyfile-", "a key file without a password, of mode 0600"),
+}
 
 # Request field -> setting, where the names differ.
 RENAMED = {"tp": "tp_size", "modalities": "modality"}
@@ -57,6 +64,7 @@ def read(
         UsageError: a value, name or file is bad, or two options conflict.
         PreflightError: ``serve`` finds no GPU.
     """
+    _check_extra(extra)
     settings = gather(flags, environment)
     own = settings.get("profiles")
     profiles = load.load(Path(own) if own else None)
@@ -73,6 +81,35 @@ def read(
     }
     request = Request(**values, extra_args=tuple(extra), origins=origins, api_key_config=key_file)
     return Inputs(request, inventory, profiles, settings, api_key)
+
+
+def _check_extra(words: Sequence[str]) -> None:
+    """Refuse what must not stand after ``--``: secrets, and words that are no text."""
+    for word in words:
+        flag = secret_flag(word)
+        if flag is not None:
+            raise UsageError(
+                f"{flag} after -- would put a secret where every user of this machine can read it",
+                needed="secrets from the environment or a file",
+                found=word.partition("=")[0],
+                remedies=[SECRET_FLAGS[flag][1]],
+                code="secret-on-command-line",
+            )
+        try:
+            text(word or "-")  # an empty value is SGLang's to judge
+        except BadValueError as error:
+            raise UsageError(
+                f"{word!r} after -- cannot be used", needed=str(error), code="bad-value"
+            ) from None
+
+
+def secret_flag(word: str) -> str | None:
+    """The flag with a secret value that ``word`` is to SGLang, which accepts prefixes."""
+    name = word.partition("=")[0].replace("_", "-")
+    for flag, (shortest, _) in SECRET_FLAGS.items():
+        if flag.startswith(name) and name.startswith(shortest):
+            return flag
+    return None
 
 
 def _model(settings: Settings, profiles: Profiles) -> dict[str, str]:
@@ -95,11 +132,11 @@ def _model(settings: Settings, profiles: Profiles) -> dict[str, str]:
     if folder is not None:
         found |= _from_folder(folder, found.get("model"), settings, profiles)
     elif path is not None:
-        found["model_path"] = str(Path(path).expanduser()) if path.startswith("~") else path
+        found["model_path"] = _absolute(path)
         found.setdefault("model", lookup.variant_name(profiles, path) if name is None else "")
     draft = settings.get("draft_path")
     if draft is not None:
-        found["draft_path"] = str(_folder(draft) or draft)
+        found["draft_path"] = str(_folder(draft) or _absolute(draft))
     return found
 
 
@@ -129,6 +166,12 @@ def _folder(text: str | None) -> Path | None:
         return None
     path = Path(text).expanduser()
     return Path(os.path.abspath(path)) if path.is_dir() else None  # noqa: PTH100 - keeps links
+
+
+def _absolute(path: str) -> str:
+    """``path`` as an absolute one where it is written as a path; else it is a repository's name."""
+    written = path.startswith(("./", "../", "~"))
+    return os.path.abspath(os.path.expanduser(path)) if written else path  # noqa: PTH100, PTH111
 
 
 def _inventory(settings: Settings, profiles: Profiles, purpose: Purpose) -> Inventory:
@@ -230,11 +273,3 @@ def _api_key(
 def say(message: str) -> None:
     """A message for the person, on stderr."""
     print(f"gemma4ctl: {message}", file=sys.stderr)
-
-
-def keep_key(path: str, key: SecretStr) -> None:
-    """Write the file that the command names, and say so."""
-    from gemma4ctl.secrets import write_config
-
-    write_config(Path(path), key)
-    say(f"the API key is in {path}, which only you can read")

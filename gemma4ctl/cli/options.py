@@ -137,5 +137,6 @@ ForceOption = Annotated[
     bool, typer.Option("--force", help="Overwrite a file that gemma4ctl did not write.")
 ]
 PlanOption = Annotated[
-    str | None, typer.Option("--plan", metavar="FILE", help="Use this plan file unchanged.")
+    str | None,
+    typer.Option("--plan", metavar="FILE", help="Use a plan of `suggest -o FILE` unchanged."),
 ]

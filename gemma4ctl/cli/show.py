@@ -12,19 +12,29 @@ from gemma4ctl.cli.inputs import say
 if TYPE_CHECKING:
     from rich.console import Console, Group
 
-    from gemma4ctl.planning.plan import PlanWarning
+    from gemma4ctl.planning.plan import Plan, PlanWarning
 
 
-def console() -> Console:
-    """A console on stdout: no colour with NO_COLOR, TERM=dumb or without a terminal."""
+def console(*, on_stderr: bool = False) -> Console:
+    """A console: no escape codes with NO_COLOR, TERM=dumb or without a terminal."""
     from rich.console import Console
 
-    return Console(highlight=False, no_color="NO_COLOR" in os.environ or None)
+    plain = "NO_COLOR" in os.environ
+    return Console(
+        stderr=on_stderr, highlight=False, no_color=plain, force_terminal=False if plain else None
+    )
 
 
 def print_json(document: Any) -> None:
-    """One JSON object on stdout."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    """One JSON object on stdout, in ASCII: readable in every locale."""
+    print(json.dumps(document, indent=2), flush=True)
+
+
+def explain(plan: Plan, *, on_stderr: bool) -> None:
+    """Rule, reason, source and origin of every value of ``plan``."""
+    from gemma4ctl.rendering.table import explain_table, show
+
+    show(explain_table(plan), console(on_stderr=on_stderr))
 
 
 def say_warnings(warnings: Sequence[PlanWarning]) -> None:

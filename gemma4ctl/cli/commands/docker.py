@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gemma4ctl.cli.options import ForceOption, JsonOption, PlanOption, request_options
+from gemma4ctl.cli.options import (
+    ExplainOption,
+    ForceOption,
+    JsonOption,
+    PlanOption,
+    request_options,
+)
 
 if TYPE_CHECKING:
     from gemma4ctl.planning.plan import Plan
@@ -29,15 +35,37 @@ def docker(
     ] = None,
     plan_file: PlanOption = None,
     json: JsonOption = False,
+    explain: ExplainOption = False,
     force: ForceOption = False,
 ) -> None:
-    """Print a docker run command, or a Compose file, for the same plan.
+    """Print the plan as a docker run command or a Compose file.
 
     Example: gemma4ctl docker --model 31B --compose -o compose.yaml
     """
-    from gemma4ctl.cli import inputs
+    from gemma4ctl.cli import show
     from gemma4ctl.cli.plans import stored_or_made
-    from gemma4ctl.cli.show import print_json, say_warnings
+
+    _refuse_conflicts(compose=compose, output=output, name=name, json=json)
+    planned = stored_or_made(plan_file, flags, extra, "docker")
+    planned.keep_key()
+    plan = planned.plan
+    if explain:
+        show.explain(plan, on_stderr=True)
+    if json:
+        from gemma4ctl.rendering.document import plan_document
+
+        show.print_json(plan_document(plan))
+        return
+    text = _text(plan, compose, name)
+    if output is None:
+        print(text, end="" if text.endswith("\n") else "\n")
+    else:
+        _write(output, text, force)
+    show.say_warnings(plan.warnings)
+
+
+def _refuse_conflicts(*, compose: bool, output: str | None, name: str | None, json: bool) -> None:
+    """Raise UsageError for options that would be ignored beside each other."""
     from gemma4ctl.errors import UsageError
 
     if output is not None and not compose:
@@ -46,20 +74,19 @@ def docker(
             remedies=["add --compose", "or redirect: gemma4ctl docker ... > run.sh"],
             code="conflicting-options",
         )
-    plan, read = stored_or_made(plan_file, flags, extra, "docker")
-    if read is not None and read.api_key is not None and read.request.api_key_config is not None:
-        inputs.keep_key(read.request.api_key_config, read.api_key)
-    if json:
-        from gemma4ctl.rendering.document import plan_document
-
-        print_json(plan_document(plan))
-        return
-    text = _text(plan, compose, name)
-    if output is None:
-        print(text, end="" if text.endswith("\n") else "\n")
-    else:
-        _write(output, text, force)
-    say_warnings(plan.warnings)
+    if json and (compose or name is not None):
+        other = "--compose" if compose else "--name"
+        raise UsageError(
+            f"--json and {other} exclude each other: --json prints the whole plan",
+            remedies=[f"drop --json or {other}"],
+            code="conflicting-options",
+        )
+    if compose and name is not None:
+        raise UsageError(
+            "--name names the container of a docker run command, not of a Compose file",
+            remedies=["drop --name; Compose names containers itself: docker compose -p NAME up"],
+            code="conflicting-options",
+        )
 
 
 def _text(plan: Plan, compose: bool, name: str | None) -> str:

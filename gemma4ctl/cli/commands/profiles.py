@@ -12,6 +12,7 @@ from gemma4ctl.cli.options import JsonOption
 app = typer.Typer(
     help="List, show and validate the profile table.",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 TableOption = Annotated[

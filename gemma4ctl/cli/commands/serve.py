@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from gemma4ctl.cli.options import JsonOption, PlanOption, request_options
+from gemma4ctl.cli.options import ExplainOption, JsonOption, PlanOption, request_options
 
 if TYPE_CHECKING:
-    from gemma4ctl.cli.inputs import Inputs
-    from gemma4ctl.launch.preflight import Check
+    from gemma4ctl.cli.plans import Planned
     from gemma4ctl.launch.runtime import RuntimeChoice
     from gemma4ctl.launch.spec import LaunchSpec
     from gemma4ctl.launch.supervise import Outcome
@@ -56,6 +58,7 @@ def serve(
     ] = False,
     plan_file: PlanOption = None,
     json: JsonOption = False,
+    explain: ExplainOption = False,
 ) -> None:
     """Start Gemma 4 on this machine and stay with it.
 
@@ -65,57 +68,60 @@ def serve(
 
     Example: gemma4ctl serve --model 26B-A4B --mtp
     """
+    from gemma4ctl.cli import show
     from gemma4ctl.cli.plans import stored_or_made
-    from gemma4ctl.cli.show import print_json, say_warnings
     from gemma4ctl.settings import gather
 
-    own = {"runtime": runtime, "ready_timeout": ready_timeout, "grace": grace}
-    settings = gather(own)
-    plan, read = stored_or_made(plan_file, flags, extra, "serve")
-    say_warnings(plan.warnings)
-    choice = _runtime(plan, settings.get("runtime", "auto"))
+    settings = gather({"runtime": runtime, "ready_timeout": ready_timeout, "grace": grace})
+    planned = stored_or_made(plan_file, flags, extra, "serve")
+    show.say_warnings(planned.plan.warnings)
+    if explain:
+        show.explain(planned.plan, on_stderr=True)
+    choice = _runtime(planned, settings.get("runtime", "auto"))
     spec = _spec(
-        plan,
+        planned,
         choice,
-        read,
         log_file=log_file,
         ready_timeout_s=float(settings.get("ready_timeout", READY_TIMEOUT_S)),
         grace_s=float(settings.get("grace", GRACE_S)),
     )
     if dry_run:
-        document = {"schema_version": 1, "argv": list(spec.argv), "env": spec.env}
-        print_json(document) if json else print(_shell(spec))
+        _show(spec, choice, json=json)
         return
-    _preflight(plan, choice)
-    with _key_file(plan, read):
-        outcome = _launch(plan, spec, json=json)
+    _preflight(planned, choice)
+    with _exit_on_signals(), _key_file(planned):
+        outcome = _launch(planned.plan, spec, json=json)
     raise typer.Exit(outcome.status)
 
 
-def _runtime(plan: Plan, asked: str) -> RuntimeChoice:
+def _runtime(planned: Planned, asked: str) -> RuntimeChoice:
     """Where the server runs, for a plan."""
+    from gemma4ctl.cli.inputs import say
     from gemma4ctl.launch.runtime import choose_runtime
-    from gemma4ctl.profiles.load import load
 
-    variant = load().variants[plan.variant.name]
+    plan = planned.plan
+    variant = planned.profiles.variants[plan.variant.name]
     least = variant.mtp_min_release if plan.variant.draft_path else variant.min_release
     kind = cast(Literal["auto", "local", "docker"], asked)
-    return choose_runtime(kind, os.environ, min_release=least)
+    choice = choose_runtime(kind, os.environ, min_release=least)
+    if kind == "auto" and choice.runtime == "docker":
+        say(f"running in a container: {choice.reason}")
+    return choice
 
 
 def _spec(
-    plan: Plan,
+    planned: Planned,
     choice: RuntimeChoice,
-    read: Inputs | None,
     *,
     log_file: Path | None,
     ready_timeout_s: float,
     grace_s: float,
 ) -> LaunchSpec:
-    """What to launch for ``plan``."""
+    """What to launch for a plan."""
     from gemma4ctl.launch.spec import LaunchSpec
     from gemma4ctl.rendering.command import argv, environment
 
+    plan = planned.plan
     port = int(str(plan.value("port") or plan.request.port))
     name = f"gemma4ctl-{port}" if choice.runtime == "docker" else None
     if choice.runtime == "docker":
@@ -131,41 +137,49 @@ def _spec(
         env=env,
         host=str(plan.value("host") or plan.request.host),
         port=port,
+        scheme="https" if plan.value("ssl_certfile") else "http",
         log_path=log_file,
         ready_timeout_s=ready_timeout_s,
         grace_s=grace_s,
-        api_key=read.api_key if read else None,
+        api_key=planned.api_key,
         predicted_full_layer_tokens=plan.capacity.full_layer_tokens if plan.capacity else None,
         container_name=name,
         release=plan.release,
     )
 
 
-def _shell(spec: LaunchSpec) -> str:
-    """``spec`` as a command line: environment, then argv, one option a line."""
+def _show(spec: LaunchSpec, choice: RuntimeChoice, *, json: bool) -> None:
+    """Print what would run: for a shell, or as one JSON object."""
+    from gemma4ctl.cli.show import print_json
+
+    if json:
+        document = {"runtime": choice.runtime, "argv": list(spec.argv), "env": spec.env}
+        print_json({"schema_version": 1, **document})
+    else:
+        print(command_line(spec))
+
+
+def command_line(spec: LaunchSpec) -> str:
+    """``spec`` for a POSIX shell: assignments, then the command, one option a line."""
     import shlex
 
     from gemma4ctl.rendering.command import lines
     from gemma4ctl.rendering.shell import join_lines
 
-    assignments = [[f"{name}={shlex.quote(value)}"] for name, value in spec.env.items()]
-    prefix = "".join(f"{words[0]} " for words in assignments)
-    return prefix + join_lines(lines(spec.argv, head=2))
+    assignments = [f"{name}={shlex.quote(value)} \\\n" for name, value in spec.env.items()]
+    return "".join(assignments) + join_lines(lines(spec.argv, head=2))
 
 
-def _preflight(plan: Plan, choice: RuntimeChoice) -> None:
+def _preflight(planned: Planned, choice: RuntimeChoice) -> None:
     """Check the host; warnings are shown, a failed check refuses to launch."""
     from gemma4ctl.cli.inputs import say
     from gemma4ctl.hardware.detect import detect
     from gemma4ctl.hardware.identify import identify
     from gemma4ctl.launch import preflight
-    from gemma4ctl.profiles.load import load
 
-    profiles = load()
-    needs = preflight.needs_of(plan, profiles, choice.runtime)
-    found: Sequence[Check] = preflight.checks(
-        needs, identify(detect(), profiles), os.environ, install=choice.install
-    )
+    needs = preflight.needs_of(planned.plan, planned.profiles, choice.runtime)
+    inventory = identify(detect(), planned.profiles)
+    found = preflight.checks(needs, inventory, os.environ, install=choice.install)
     for check in found:
         if check.status == "warn":
             say(f"{check.name}: {check.found}; needed: {check.needed}\n           {check.remedy}")
@@ -173,16 +187,35 @@ def _preflight(plan: Plan, choice: RuntimeChoice) -> None:
 
 
 @contextmanager
-def _key_file(plan: Plan, read: Inputs | None) -> Iterator[None]:
-    """Keep the file with the API key for as long as the server runs."""
-    path = plan.request.api_key_config
-    if path is None or read is None or read.api_key is None:
+def _exit_on_signals() -> Iterator[None]:
+    """Let a signal outside the supervisor's care end this process through its clean-up.
+
+    A signal that was ignored stays ignored (``nohup`` ignores SIGHUP).
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [signal.SIGTERM, signal.SIGHUP]
+    before = {n: signal.signal(n, leave) for n in numbers if signal.getsignal(n) == signal.SIG_DFL}
+    try:
         yield
-        return
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _key_file(planned: Planned) -> Iterator[None]:
+    """Keep the file with the API key for as long as the server runs."""
     from gemma4ctl.secrets import write_config
 
-    write_config(Path(path), read.api_key)
+    path = planned.plan.request.api_key_config
+    if path is None or planned.api_key is None:
+        yield
+        return
     try:
+        write_config(Path(path), planned.api_key)
         yield
     finally:
         Path(path).unlink(missing_ok=True)
@@ -195,6 +228,7 @@ def _launch(plan: Plan, spec: LaunchSpec, *, json: bool) -> Outcome:
     from gemma4ctl.launch.supervise import StartFailedError
     from gemma4ctl.launch.supervise import serve as supervise
 
+    gc.enable()  # the command line turns it off
     try:
         outcome = supervise(spec, status_sink())
     except StartFailedError as error:

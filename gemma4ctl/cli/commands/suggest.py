@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gemma4ctl.cli.options import ExplainOption, ForceOption, JsonOption, request_options
+from gemma4ctl.errors import UsageError
 
 if TYPE_CHECKING:
     from gemma4ctl.planning.plan import Plan
@@ -27,7 +28,9 @@ def suggest(
     ctx: typer.Context,
     flags: dict[str, Any],
     extra: tuple[str, ...],
-    form: Annotated[Form, typer.Option("--format", help="What to print.")] = Form.table,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="What to print (default table).")
+    ] = None,
     json: JsonOption = False,
     explain: ExplainOption = False,
     output: Annotated[
@@ -42,15 +45,20 @@ def suggest(
 
     Example: gemma4ctl suggest --model 26B-A4B --mtp
     """
-    from gemma4ctl.cli import inputs
+    from gemma4ctl.cli.plans import stored_or_made
 
-    read = inputs.read(flags, extra, "suggest")
-    plan = read.plan()
+    if json and form not in (None, Form.json):
+        raise UsageError(
+            "--json and --format exclude each other",
+            found=f"--json and --format {form.value}",
+            code="conflicting-options",
+        )
+    planned = stored_or_made(None, flags, extra, "suggest")
+    plan = planned.plan
     if output is not None:
         _write(plan, output, force)
-    if read.api_key is not None and read.request.api_key_config is not None:
-        inputs.keep_key(read.request.api_key_config, read.api_key)
-    _print(plan, Form.json if json else form, explain)
+    planned.keep_key()
+    _print(plan, Form.json if json else form or Form.table, explain)
 
 
 def _write(plan: Plan, output: str, force: bool) -> None:
@@ -64,26 +72,26 @@ def _write(plan: Plan, output: str, force: bool) -> None:
 
 
 def _print(plan: Plan, form: Form, explain: bool) -> None:
-    from gemma4ctl.cli.show import console, print_json, say_warnings
+    from gemma4ctl.cli import show
 
     if form is Form.json:
         from gemma4ctl.rendering.document import plan_document
 
-        print_json(plan_document(plan))
+        show.print_json(plan_document(plan))
     elif form is Form.argv:
         from gemma4ctl.rendering.command import argv, environment
 
-        print_json({"argv": argv(plan), "env": environment(plan)})
-        say_warnings(plan.warnings)
+        show.print_json({"argv": argv(plan), "env": environment(plan)})
+        show.say_warnings(plan.warnings)
     elif form is Form.shell:
         from gemma4ctl.rendering.shell import shell
 
         print(shell(plan))
-        say_warnings(plan.warnings)
+        show.say_warnings(plan.warnings)
     else:
-        from gemma4ctl.rendering.table import explain_table, plan_table, show
+        from gemma4ctl.rendering import table
 
-        out = console()
-        show(plan_table(plan, out.width), out)
-        if explain:
-            show(explain_table(plan), out)
+        out = show.console()
+        table.show(table.plan_table(plan, out.width), out)
+    if explain:
+        show.explain(plan, on_stderr=form is not Form.table)
