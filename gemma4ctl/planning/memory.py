@@ -28,8 +28,8 @@ CONTEXT_MIB = 1230
 LOAD_OVERHEAD_SHARE = 0.02
 LOAD_OVERHEAD_FLOOR = 460_000_000
 
-# A GPU with at least this share of its memory free counts as idle.
-IDLE_SHARE = 0.9
+# Share of the usual reserve that a plan on a busy GPU keeps at least.
+LEAST_RESERVE = 0.9
 
 MAX_PREFILL_TOKENS = 16_384  # --max-prefill-tokens when unset: stands in for an unchunked prefill
 TP_OF_LARGE_GRAPHS = 4  # from this TP on SGLang captures CUDA graphs for larger batches
@@ -114,15 +114,19 @@ def _derived(s: Situation, tp: int) -> Fraction | None:
 
 
 def _lowered(s: Situation, tp: int, usual: Fraction | None) -> Fraction | None:
-    """``usual`` where the GPUs are idle; lower where others hold memory, to keep the reserve.
+    """``usual``, less where others hold memory, to keep what CUDA graphs and activations need.
 
-    SGLang takes the fraction of the memory that it finds free, so the rest would shrink with it.
+    SGLang takes the fraction of the memory that it finds free, so the rest shrinks with it.
     """
     free, total = _least_free(s, tp), s.unit_mib
-    if usual is None or not free or not total or free >= IDLE_SHARE * total:
+    if usual is None or not free or not total:
         return usual
-    value = max(0.01, _down(1 - total * (1 - usual.value) / free))
-    reason = f"{usual.value:g} less the share of {total - free:,} MiB that are not free"
+    heuristic = sglang_fraction(s, tp, multimodal=False) or usual.value
+    reserve = LEAST_RESERVE * total * (1 - max(usual.value, heuristic))
+    value = max(0.01, _down(1 - reserve / free))
+    if value >= usual.value:
+        return usual
+    reason = f"lowered from {usual.value:g}: {total - free:,} MiB are not free"
     return Fraction(value, True, "estimated", reason, "detected")
 
 

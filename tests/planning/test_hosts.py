@@ -8,9 +8,11 @@ import pytest
 
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.hardware.inventory import Inventory, Link
+from gemma4ctl.planning.engine import plan
+from gemma4ctl.planning.request import Request
 from gemma4ctl.rendering.command import environment
 
-from .hosts import gpu, host, mig, node, planned, sick
+from .hosts import gpu, host, mig, node, planned, sick, table
 
 NVLINK = tuple(Link(a=a, b=b, kind="nvlink", count=18) for a, b in ((0, 1), (2, 3)))
 
@@ -218,3 +220,20 @@ def test_platform_without_a_row_is_sized_by_fit() -> None:
     assert planned("L40S", model="31B").value("tensor_parallel_size") == 4
     assert planned("RTX-4090", model="12B").value("tensor_parallel_size") == 2
     assert planned(node("GB300", 4), model="31B").value("tensor_parallel_size") == 1
+
+
+def test_unlisted_blackwell_gpu_serves_images_with_triton() -> None:
+    inventory = host(unlisted(0, architecture="sm_100", memory_free_mib=None))
+    assert planned(inventory, model="12B").value("attention_backend") == "triton"
+    text = planned(inventory, model="12B", modalities=("text",))
+    assert text.value("attention_backend") == "trtllm_mha"
+
+
+def test_checkpoint_without_a_draft() -> None:
+    rows = tuple(row.model_copy(update={"draft": None}) for row in table().checkpoints)
+    profiles = table().model_copy(update={"checkpoints": rows})
+    with pytest.raises(NoPlanError) as raised:
+        plan(Request(model="E2B", mtp=True), node("H200"), profiles)
+    assert raised.value.code == "mtp-no-draft"
+    own = Request(model="E2B", mtp=True, draft_path="/models/draft")
+    assert plan(own, node("H200"), profiles).variant.draft_path == "/models/draft"

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from gemma4ctl.errors import NoPlanError, UsageError
+from gemma4ctl.planning.engine import plan
 from gemma4ctl.planning.plan import Plan
+from gemma4ctl.planning.request import Request
 
-from .hosts import gpu, host, planned
+from .hosts import gpu, host, node, planned, table
 
 FOLLOWED = [
     # asked, row whose rules and flags are used
@@ -80,7 +82,12 @@ def test_order_of_precedence() -> None:
 
 def test_platform_default_is_replaced_where_too_old_for_the_variant() -> None:
     assert planned("Xeon", model="E2B").release == "0.5.20"
-    assert planned("H200", model="12B").release == "0.5.16"
+    xeon = table().platforms["Xeon"].model_copy(update={"default_release": "0.5.14"})
+    profiles = table().model_copy(update={"platforms": {**table().platforms, "Xeon": xeon}})
+    made = plan(Request(model="12B"), node("Xeon"), profiles)
+    assert made.release == table().default_release
+    decision = made.decision("sglang_version")
+    assert decision and decision.reason == "the platform's usual release is older than 0.5.15"
 
 
 # --- images

@@ -103,12 +103,12 @@ def context_length(s: Situation) -> Outcomes:
 @rule("image-chunks", source="wheels", severity="silent")
 def image_chunks(s: Situation) -> Outcomes:
     """An image cut by chunked prefill is silently causal; an unchunked one needs a dense mask."""
-    size = s.auto_size
+    size, share = s.auto_size, fraction(s, s.tp, s.mtp)
     masks = s.images and s.variant.bidirectional_images and s.value("attention_backend") == "triton"
-    if not masks or size is None:
+    if not masks or size is None or share is None:
         return
     own = s.given("chunked_prefill_size")
-    largest = safe_chunk(s, size)
+    largest = safe_chunk(s, share.value, size)
     if own is not None:
         yield from _judge_chunk(s, int(own), largest)
     elif s.context_asked is None:
@@ -157,15 +157,12 @@ def _images_cut(chunk: int, largest: int) -> Warn:
     )
 
 
-def safe_chunk(s: Situation, size: AutoSize) -> int:
+def safe_chunk(s: Situation, share: float, size: AutoSize) -> int:
     """Tokens of the largest prefill chunk whose activations and image mask fit beside the pools.
 
     The mask of a request has chunk x context entries of one byte. A multiple of 1,024, at least 0.
     """
-    share = fraction(s, s.tp, s.mtp)
-    if share is None or s.unit_mib is None:
-        return 0
-    left = s.unit_mib * (1 - share.value) - FIXED_RESERVE_MIB - 2 * size.graph_max_bs
+    left = (s.unit_mib or 0) * (1 - share) - FIXED_RESERVE_MIB - 2 * size.graph_max_bs
     per_token = ACTIVATION_MIB_PER_TOKEN + MASK_COPIES * s.context / MIB
     return max(0, int(left / per_token) // CHUNK_STEP * CHUNK_STEP)
 

@@ -13,6 +13,8 @@ from gemma4ctl.profiles.table import Status
 ROOMY_TOKENS = 32_768
 # ... and one that works at all holds a request of this length (or of the context asked for).
 LEAST_TOKENS = 8_192
+# The page's TP for 26B-A4B with MTP: a recommendation, SGLang does not check it.
+MOE_MTP_TP = 2
 
 VISIBILITY = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES"}
 
@@ -41,37 +43,70 @@ def tensor_parallel(s: Situation) -> Outcomes:
     working = [tp for tp in possible if fits(s, tp, LEAST_TOKENS)]
     asked = s.request.tp if s.given("tp_size") is None else s.given("tp_size")
     if asked is not None:
-        yield from _asked(s, int(asked), working)
-        return
-    if not working:
-        raise _nothing_fits(s, possible)
-    cell = s.cell()
-    if cell is not None and cell.tp in working:
-        reason = f"published for {s.variant_name} on {s.platform_name}"
-        if cell.mtp:
-            reason += " with MTP"
-        if cell.tp > min(working):
-            reason += f" (TP {min(working)} would fit)"
-        chosen, status, source = cell.tp, cell.status, cell.source
+        yield _asked(s, int(asked), working)
+    elif working:
+        yield _chosen(s, working)
     else:
-        roomy = [tp for tp in working if fits(s, tp, ROOMY_TOKENS)]
-        chosen, status, source = (roomy or working)[0], "estimated", None
-        reason = f"the smallest that fits {s.variant_name} and divides its heads"
-    yield from _decide(s, chosen, reason, status, source)
+        raise _nothing_fits(s, max(possible, default=1))
     yield Choose(
         "min_tensor_parallel_size", min(working), "the smallest TP that fits", status="estimated"
     )
-    if cell is not None and cell.tp not in working:
+    advice = recommended(s)
+    if advice is not None:
+        yield advice
+        yield from _compared(s, int(str(advice.value)), named=asked is not None)
+
+
+def recommended(s: Situation) -> Choose | None:
+    """The TP that is published for this variant here, or that the page asks for; None without."""
+    name, cell = "recommended_tensor_parallel_size", s.cell()
+    if cell is not None:
+        reason = f"published for {s.variant_name} on {s.platform_name}"
+        reason += " with MTP" if cell.mtp else ""
+        return Choose(name, cell.tp, reason, status=cell.status, source=cell.source)
+    if s.mtp and s.variant.experts and s.platform.vendor == "nvidia":
+        reason = f"the page asks for it for {s.variant_name} with MTP on its GPUs"
+        return Choose(name, MOE_MTP_TP, reason, source="cookbook-2026-06")
+    return None
+
+
+def _chosen(s: Situation, working: list[int]) -> Choose:
+    """The recommended TP where it works, else the smallest that leaves room for KV cache."""
+    advice = recommended(s)
+    if advice is not None and advice.value in working:
+        reason = advice.reason
+        if int(str(advice.value)) > min(working):
+            reason += f" (TP {min(working)} would fit)"
+        return _tensor_parallel(int(str(advice.value)), reason, advice.status, advice.source)
+    roomy = [tp for tp in working if fits(s, tp, ROOMY_TOKENS)]
+    reason = f"the smallest that fits {s.variant_name} and divides its heads"
+    return _tensor_parallel((roomy or working)[0], reason, "estimated", None)
+
+
+def _compared(s: Situation, advised: int, *, named: bool) -> Outcomes:
+    """What to say where the plan does not use the recommended TP."""
+    subject = f"TP {advised} is recommended for {s.variant_name} on {s.platform_name}"
+    if named and s.tp != advised:
+        yield Warn(
+            "tp-not-recommended", f"{subject}, not {s.tp}", f"--tp-size {advised}", severity="perf"
+        )
+    elif s.tp < advised:
         yield Warn(
             "tp-below-recommended",
-            f"{s.variant_name} on {s.platform_name} is published with TP {cell.tp}; "
-            f"this plan uses TP {chosen}, on a host with {len(s.group)} usable",
-            f"use {cell.tp} GPUs for the published KV cache and latency",
+            f"{subject}; this plan uses TP {s.tp}, on a host with {len(s.group)} usable",
+            f"use {advised} GPUs for more KV cache and lower latency",
+            severity="perf",
+        )
+    elif s.tp > advised:
+        yield Warn(
+            "tp-above-recommended",
+            f"{subject}, but does not fit in the free memory; this plan uses TP {s.tp}",
+            "end other processes on the GPUs, or ask for a shorter --context-length",
             severity="perf",
         )
 
 
-def _asked(s: Situation, tp: int, working: list[int]) -> Outcomes:
+def _asked(s: Situation, tp: int, working: list[int]) -> Choose:
     """The TP that the user named, if it can work."""
     origin = s.request.origins.get("tp", "flag") if s.given("tp_size") is None else "after --"
     if tp < 1:
@@ -89,16 +124,8 @@ def _asked(s: Situation, tp: int, working: list[int]) -> Outcomes:
             code="tp-indivisible",
         )
     if tp not in working:
-        raise _nothing_fits(s, [tp])
-    yield from _decide(s, tp, "asked for", "estimated", "user", origin)
-    cell = s.cell()
-    if cell is not None and cell.tp != tp:
-        yield Warn(
-            "tp-not-recommended",
-            f"{s.variant_name} on {s.platform_name} is published with TP {cell.tp}, not {tp}",
-            f"--tp-size {cell.tp}",
-            severity="perf",
-        )
+        raise _nothing_fits(s, tp)
+    return _tensor_parallel(tp, "asked for", "estimated", "user", origin)
 
 
 def _too_few(s: Situation, tp: int, working: list[int]) -> NoPlanError:
@@ -114,18 +141,11 @@ def _too_few(s: Situation, tp: int, working: list[int]) -> NoPlanError:
     )
 
 
-def _decide(
-    s: Situation, tp: int, reason: str, status: Status, source: str | None, origin: str = "rule"
-) -> Outcomes:
-    yield Choose(
-        "tensor_parallel_size",
-        tp,
-        reason,
-        flag="--tp-size" if tp > 1 else None,
-        status=status,
-        source=source,
-        origin=origin,
-    )
+def _tensor_parallel(
+    tp: int, reason: str, status: Status, source: str | None, origin: str = "rule"
+) -> Choose:
+    flag = "--tp-size" if tp > 1 else None
+    return Choose("tensor_parallel_size", tp, reason, flag, None, status, source, origin)
 
 
 def _sizes(units: int) -> list[int]:
@@ -161,18 +181,10 @@ def fits(s: Situation, tp: int, tokens: int) -> bool:
     return found is not None and found.full_tokens >= min(wanted, limit)
 
 
-def _nothing_fits(s: Situation, possible: list[int]) -> NoPlanError:
-    """Why no TP works: too few GPUs, no TP that divides, or too little memory."""
+def _nothing_fits(s: Situation, tp: int) -> NoPlanError:
+    """Why not even TP ``tp`` works: too few GPUs, or too little memory."""
     if s.groups > len(s.group):
         return _too_few(s, 1, [])
-    if not possible:
-        return NoPlanError(
-            f"no tensor parallelism of Gemma 4 {s.variant_name} is possible",
-            needed=f"a TP that divides {_heads(s)}",
-            found=f"{len(s.group)} GPU(s)",
-            code="tp-indivisible",
-        )
-    tp = max(possible)
     weights = weight_bytes(s, tp) >> 20
     context = max(LEAST_TOKENS, s.context_asked or 0)
     share = fraction(s, tp, s.mtp)
