@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gemma4ctl.planning.plan import ImageChoice, PlanWarning, Severity
-from gemma4ctl.planning.situation import Situation, release_of_image
+from gemma4ctl.planning.releases import release_of_image
+from gemma4ctl.planning.situation import Situation
 from gemma4ctl.profiles import lookup
 
 RULE = "container-image"

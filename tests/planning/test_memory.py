@@ -177,3 +177,12 @@ def test_derived_fraction_leaves_sglangs_reserve() -> None:
     assert found and found.status == "estimated"
     assert found.value == 0.85
     assert (1 - found.value) * 46_068 >= 512 + 1.5 * 4096 + 128 + 2 * 32
+
+
+def test_nothing_is_derived_from_unknown_memory() -> None:
+    s = situate(Request(model="E2B"), host(gpu(0, "L40S", memory_total_mib=None)), table())
+    assert fraction(s, 1, False) is None
+    auto = Request(model="E2B", mem_fraction="auto")
+    s = situate(auto, host(gpu(0, "L40S", memory_total_mib=None)), table())
+    assert fraction(s, 1, False) is None
+    assert pools(s, 1, False) is None
