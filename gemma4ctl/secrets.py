@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -77,7 +78,8 @@ def write_config(path: Path, key: SecretStr) -> None:
             stream.write(f"api-key: {json.dumps(key.get_secret_value())}\n")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise UsageError(
             f"the API key cannot be kept in {path}",
             needed="a folder that you can write to",

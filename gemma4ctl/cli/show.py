@@ -31,10 +31,14 @@ def print_json(document: Any) -> None:
 
 
 def explain(plan: Plan, *, on_stderr: bool) -> None:
-    """Rule, reason, source and origin of every value of ``plan``."""
+    """Rule, reason, source and origin of every value of ``plan``, and what was asked for."""
     from gemma4ctl.rendering.table import explain_table, show
 
-    show(explain_table(plan), console(on_stderr=on_stderr))
+    out = console(on_stderr=on_stderr)
+    show(explain_table(plan), out)
+    for name, origin in sorted(plan.request.origins.items()):
+        value = _cell(getattr(plan.request, name))
+        out.print(f"asked for: {name} = {value} [from {origin}]", markup=False, soft_wrap=True)
 
 
 def say_warnings(warnings: Sequence[PlanWarning]) -> None:

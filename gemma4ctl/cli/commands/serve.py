@@ -86,7 +86,7 @@ def serve(
         grace_s=float(settings.get("grace", GRACE_S)),
     )
     if dry_run:
-        _show(spec, choice, json=json)
+        _show(planned.plan, spec, choice, json=json)
         return
     _preflight(planned, choice)
     with _exit_on_signals(), _key_file(planned):
@@ -148,18 +148,21 @@ def _spec(
     )
 
 
-def _show(spec: LaunchSpec, choice: RuntimeChoice, *, json: bool) -> None:
+def _show(plan: Plan, spec: LaunchSpec, choice: RuntimeChoice, *, json: bool) -> None:
     """Print what would run: for a shell, or as one JSON object."""
     from gemma4ctl.cli.show import print_json
+    from gemma4ctl.rendering.docker_run import docker_shell
 
     if json:
         document = {"runtime": choice.runtime, "argv": list(spec.argv), "env": spec.env}
         print_json({"schema_version": 1, **document})
+    elif choice.runtime == "docker":
+        print(docker_shell(plan, name=spec.container_name))
     else:
-        print(command_line(spec))
+        print(_local_shell(spec))
 
 
-def command_line(spec: LaunchSpec) -> str:
+def _local_shell(spec: LaunchSpec) -> str:
     """``spec`` for a POSIX shell: assignments, then the command, one option a line."""
     import shlex
 

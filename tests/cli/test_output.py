@@ -1,0 +1,249 @@
+"""What is printed: JSON, text forms, files; and nothing that a reader of stdout did not ask for."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from gemma4ctl.rendering.schema import SCHEMA_FILE
+
+from .conftest import ROOT, Result
+
+Cli = Callable[..., Result]
+H200 = ("--hardware", "H200")
+SUGGEST = ("suggest", "-m", "26B-A4B", "--mtp", *H200)
+AWKWARD = "/models/a b'c\"d $(touch pwned) `touch pwned`\n\\ é 模型 ; & | * # !x"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        SUGGEST,
+        ("docker", "-m", "31B", "--hardware", "MI300X"),
+        (*SUGGEST, "--explain"),
+        ("suggest", "-m", "E2B", *H200, "--model-path", AWKWARD),
+        ("suggest", "-m", "E2B", "--hardware", "Xeon"),
+    ],
+)
+def test_json_is_one_valid_object(cli: Cli, words: tuple[str, ...]) -> None:
+    result = cli(*words, "--json")
+    assert result.code == 0
+    jsonschema.validate(result.json, json.loads(SCHEMA_FILE.read_text()))
+    assert cli(*words, "--json").out == result.out
+
+
+def test_forms_agree(cli: Cli) -> None:
+    document = cli(*SUGGEST, "--json").json
+    argv = cli(*SUGGEST, "--format", "argv").json
+    assert argv == {"argv": document["command"]["argv"], "env": document["command"]["env"]}
+    shell = cli(*SUGGEST, "--format", "shell").out
+    assert shell.strip() in cli(*SUGGEST).out
+    assert cli(*SUGGEST, "--format", "json").json == document
+    assert cli(*SUGGEST, "--format", "table").out == cli(*SUGGEST).out
+
+
+def test_explain(cli: Cli) -> None:
+    given = "asked for: mtp = yes [from flag]"
+    assert given in cli(*SUGGEST, "--explain").out
+    for words in ((*SUGGEST, "--format", "shell"), ("docker", *SUGGEST[1:])):
+        result = cli(*words, "--explain")
+        assert given in result.err and given not in result.out
+        assert result.out == cli(*words).out
+
+
+def run_shell(text: str, fake: Path, tmp_path: Path, monkeypatch: Any) -> Any:
+    dump = tmp_path / "dump.json"
+    monkeypatch.setenv("FAKE_DUMP", str(dump))
+    subprocess.run(["sh", "-c", text], check=True, cwd=tmp_path)
+    assert not (tmp_path / "pwned").exists()
+    return json.loads(dump.read_text())
+
+
+@pytest.mark.parametrize("path", [AWKWARD, "$(touch pwned)", "-x y", "'", "a\nb"])
+def test_awkward_paths_reach_sglang_unharmed(
+    cli: Cli, fake: Path, tmp_path: Path, monkeypatch: Any, path: str
+) -> None:
+    words = ("suggest", "-m", "E2B", *H200, "--model-path", path)
+    after = ("--", "--served-model-name", path)
+    plain = cli(*words, "--format", "shell", *after)
+    assert plain.code == 0, plain.err
+    found = run_shell(plain.out, fake, tmp_path, monkeypatch)["argv"]
+    assert found[found.index("--model-path") + 1] == path
+    assert found[-1] == path
+    assert ["sglang", *found] == cli(*words, "--format", "argv", *after).json["argv"]
+
+
+def test_awkward_paths_reach_docker_unharmed(
+    cli: Cli, fake: Path, tmp_path: Path, monkeypatch: Any, model: Path
+) -> None:
+    awkward = model.with_name(AWKWARD.rpartition("/")[2])
+    model.rename(awkward)
+    words = ("docker", "-m", str(awkward), *H200)
+    printed = cli(*words)
+    assert printed.code == 0, printed.err
+    found = run_shell(printed.out, fake, tmp_path, monkeypatch)["argv"]
+    assert ["docker", *found] == cli(*words, "--json").json["docker"]["argv"]
+    assert any(str(awkward).replace('"', '""') in word for word in found)
+
+
+def test_a_folder_brings_its_draft(cli: Cli, model: Path) -> None:
+    draft = model.with_name("model-assistant")
+    draft.mkdir()
+    argv = cli("suggest", "-m", str(model), "--mtp", *H200, "--format", "argv").json["argv"]
+    assert argv[argv.index("--speculative-draft-model-path") + 1] == str(draft)
+    own = ("--draft-path", "./other")
+    argv = cli("suggest", "-m", str(model), "--mtp", *H200, *own, "--format", "argv").json["argv"]
+    assert argv[argv.index("--speculative-draft-model-path") + 1] == str(Path("other").absolute())
+
+
+def test_paths_and_repositories(cli: Cli) -> None:
+    def served(path: str) -> str:
+        return str(cli("suggest", "-m", "E2B", *H200, "--model-path", path, "--json").json[
+            "variant"]["model_path"])  # fmt: skip
+
+    assert served("someone/gemma-4-E2B-it-tuned") == "someone/gemma-4-E2B-it-tuned"
+    assert served("~/tuned") == str(Path.home() / "tuned")
+    assert served("./tuned") == str(Path("tuned").absolute())
+
+
+def test_a_plan_file_is_used_unchanged(cli: Cli, surroundings: Path) -> None:
+    made = cli(*SUGGEST, "--json", "-o", "plan.json")
+    assert "plan.json" in made.err
+    stored = cli("docker", "--plan", "plan.json", "--json")
+    assert stored.json == made.json
+    assert cli("docker", "--plan", "plan.json", "--compose", "-o", "c.yaml").code == 0
+    assert (surroundings / "c.yaml").read_text().startswith("# Generated by gemma4ctl")
+
+
+def test_detect_round_trip(cli: Cli, surroundings: Path, monkeypatch: Any, tmp_path: Path) -> None:
+    from gemma4ctl.hardware import detect as detection
+    from tests.hardware.recorded import access_to, recorded
+
+    real, access = detection.detect, access_to(recorded("h100-mig"), tmp_path / "root")
+    monkeypatch.setattr(detection, "detect", lambda *_: real({}, access))
+    (surroundings / "h.json").write_text(cli("detect", "--json").out)
+    here = cli("suggest", "-m", "E2B", "--json").json
+    there = cli("suggest", "-m", "E2B", "--hardware-file", "h.json", "--json").json
+    assert there["command"] == here["command"]
+    assert there["hardware"] == {**here["hardware"], "source": "file"}
+    assert "H100" in cli("detect").out
+    named = cli("suggest", "-m", "E2B", "--gpus", "1,", "--json").json
+    assert named["request"]["gpus"] == ["1"]
+
+
+def test_no_gpu_plans_for_a_node(cli: Cli, monkeypatch: Any, tmp_path: Path) -> None:
+    from gemma4ctl.hardware import detect as detection
+    from tests.hardware.recorded import access_to, recorded
+
+    real, access = detection.detect, access_to(recorded("empty"), tmp_path / "root")
+    monkeypatch.setattr(detection, "detect", lambda *_: real({}, access))
+    result = cli("suggest", "-m", "E2B", "--json")
+    assert result.json["hardware"]["source"] == "default"
+    assert "8 x H200" in result.err
+
+
+def test_the_key_file_of_a_suggestion(cli: Cli, monkeypatch: Any) -> None:
+    monkeypatch.setenv("GEMMA4CTL_API_KEY", "k" * 20)
+    for command in ("suggest", "docker"):
+        result = cli(command, "-m", "E2B", *H200)
+        config = Path.home() / ".local/state/gemma4ctl/api-key-30000.yaml"
+        assert str(config) in result.err and "k" * 20 not in result.out + result.err
+        assert config.read_text() == f'api-key: "{"k" * 20}"\n'
+        config.unlink()
+
+
+def test_profiles(cli: Cli, surroundings: Path) -> None:
+    for words in (["profiles", "list"], ["profiles", "list", "platforms"]):
+        result = cli(*words)
+        assert result.code == 0 and "H200" in result.out
+        assert max(map(len, result.out.splitlines())) <= 80
+    assert set(cli("profiles", "list", "variants", "--json").json) == {"schema_version", "variants"}
+    assert "26B-A4B" in cli("profiles", "show", "26B-A4B").out
+    assert cli("profiles", "show", "H200", "--json").json["schema_version"] == 1
+    assert "$defs" in cli("profiles", "schema").json
+    (surroundings / "own.yaml").write_text("{}\n")
+    result = cli("profiles", "validate", "own.yaml")
+    assert (result.code, result.out) == (0, "") and "no problems" in result.err
+
+
+@pytest.mark.parametrize("command", ["", "suggest", "serve", "docker", "detect", "profiles"])
+def test_help(cli: Cli, command: str) -> None:
+    result = cli(*command.split(), "--help")
+    assert result.code == 0
+    assert max(map(len, result.out.splitlines())) <= 80
+    if command in ("suggest", "serve", "docker"):
+        for title in ("Model:", "Hardware:", "Workload:", "Server:", "Options:"):
+            assert title in result.out
+
+
+def test_every_option_has_help() -> None:
+    from typer.main import get_command
+
+    from gemma4ctl.cli.app import app
+
+    def check(command: Any) -> None:
+        for parameter in command.params:
+            assert parameter.help, (command.name, parameter.name)
+        for child in getattr(command, "commands", {}).values():
+            assert child.get_short_help_str(200)
+            check(child)
+
+    check(get_command(app))
+
+
+def test_version(cli: Cli) -> None:
+    from gemma4ctl import __version__
+
+    assert cli("--version").out == f"gemma4ctl {__version__}\n"
+
+
+def on_terminal(environment: dict[str, str]) -> str:
+    """What ``suggest`` writes to a terminal."""
+    reader, writer = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gemma4ctl", *SUGGEST, "--explain"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=writer,
+        stderr=writer,
+    )
+    os.close(writer)
+    found = b""
+    try:
+        while chunk := os.read(reader, 65536):
+            found += chunk
+    except OSError:  # the end of a terminal
+        pass
+    assert process.wait() == 0
+    return found.decode()
+
+
+def test_escape_codes_only_where_wanted(process: Callable[..., Result]) -> None:
+    assert "\x1b[" in on_terminal({"TERM": "xterm-256color"})
+    assert "\x1b" not in on_terminal({"TERM": "xterm-256color", "NO_COLOR": "1"})
+    assert "\x1b" not in on_terminal({"TERM": "dumb"})
+    assert "\x1b" not in process(*SUGGEST, "--explain").out
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    line = f"{sys.executable} -m gemma4ctl {' '.join(SUGGEST)} --json | head -c 1"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("{", "")
+
+
+def test_ctrl_c(cli: Cli, monkeypatch: Any) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gemma4ctl.profiles.load.load", interrupted)
+    result = cli(*SUGGEST)
+    assert (result.code, result.out) == (130, "")
