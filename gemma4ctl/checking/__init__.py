@@ -1,0 +1,1 @@
+"""Checking commands and files that launch SGLang: read -> judge -> report, or fix."""
