@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 KIND = "gemma4ctl-doctor"
 SECTION_BYTES = 16 * 1024  # of one text: a tool's output, the log
-READ_BYTES = 4 * SECTION_BYTES  # redacted before the rest is cut off
+READ_BYTES = 2 * SECTION_BYTES  # redacted before the rest is cut off
 SOFTWARE_LIMIT_S = 5.0  # for docker and sglang, asked while the hardware is read
 TOOLS_LIMIT_S = 15.0  # for the tools that detection itself did not need
 
@@ -128,7 +128,7 @@ def _schema_words(schema: Any) -> list[str]:
 def cut(value: Any, limit: int, *, mark: bool = True) -> Any:
     """``value`` with every text in it cut to ``limit`` bytes, at the end of a line if there is one.
 
-    With ``mark`` the cut says how much is missing; the mark comes on top of the limit.
+    With ``mark`` the cut is said; the mark comes on top of the limit.
     """
     if isinstance(value, dict):
         return {name: cut(item, limit, mark=mark) for name, item in value.items()}
@@ -141,5 +141,5 @@ def cut(value: Any, limit: int, *, mark: bool = True) -> Any:
         return value
     kept = data[:limit].decode("utf-8", "ignore")
     kept = kept[: kept.rfind("\n") + 1] or kept
-    note = f"[cut: {len(kept.encode())} of {len(data)} bytes shown]"
+    note = f"[cut after {len(kept.encode())} bytes]"
     return f"{kept}{note}" if mark else kept

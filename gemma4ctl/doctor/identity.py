@@ -85,7 +85,7 @@ def _secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
         if word != "hf_token"
     ]
     folder = config_path(environment, 0).parent
-    for file in sorted(folder.glob("api-key-*.yaml")):
+    for file in sorted(folder.glob("*.yaml")):
         found += re.findall(r'^api-key: "(.+)"$', _content(file), re.MULTILINE)
     return _present([*found, _api_key(environment)])
 

@@ -38,7 +38,7 @@ _TOKENS = re.compile(
     r"""
       hf_[A-Za-z0-9]{8,} | sk-[A-Za-z0-9_-]{8,} | gh[pousr]_[A-Za-z0-9]{16,}
     | github_pat_\w{16,} | glpat-[\w-]{16,} | nvapi-[\w-]{16,} | xox[a-z]-[\w-]{8,}
-    | (?:AKIA|ASIA)[A-Z0-9]{16} | eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*
+    | (?:AKIA|ASIA)[A-Z0-9]{16} | (?<![A-Za-z0-9])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*
     | (?<=://)[^\s/@]+(?=@)
     """,
     re.VERBOSE,
@@ -55,10 +55,10 @@ _NAMED_SECRETS = re.compile(
     re.VERBOSE,
 )
 _UUID = re.compile(r"[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}", re.IGNORECASE)
-_UNIT = r"(?:GPU-|MIG-)+[0-9a-f][0-9a-f-]{2,}[0-9a-f](?![0-9a-z])"
+_UNIT = r"(?:GPU-|MIG-){1,2}[0-9a-f][0-9a-f-]{2,}[0-9a-f](?![0-9a-z])"
 _SERIAL = (
     r"(?:serial\w{0,20}(?:\ number)?|fru_id|unique[ _]id|hive_id|guid)"
-    r"['\"]?[ \t]*[:=>]?[ \t]*['\"]?(?P<number>(?=[\w.-]*\d)[\w.-]{6,})"
+    r"['\"]?[ \t]{0,40}[:=> \t][ \t]{0,8}['\"]?(?P<number>(?=[\w.-]{0,40}\d)[\w.-]{6,64})"
 )
 _HEX = (
     r"(?<![0-9a-z])(?<!sha256:)(?:[0-9a-f]{64}|[0-9a-f]{32})(?![0-9a-z])"
@@ -172,7 +172,7 @@ class _Redaction:
             number = match["number"]
             return found[: -len(number)] + self._serial(number)
         if kind == "unit":
-            prefix = re.match(r"(?:GPU-|MIG-)+", found, re.IGNORECASE)
+            prefix = re.match(r"(?:GPU-|MIG-){1,2}", found, re.IGNORECASE)
             assert prefix is not None
             return prefix[0] + self._unit(found[prefix.end() :])
         if kind == "uuid":

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from gemma4ctl.doctor.identity import Identity, is_secret, read_identity
 from gemma4ctl.doctor.redaction import redacted
 from gemma4ctl.hardware.access import Access
+from gemma4ctl.secrets import config_path, write_config
 
 UUID = "4f1b7c0a-9d52-4e6b-8a13-2c5d6e7f8091"
 PLACEHOLDER = "00000000-0000-0000-0000-000000000001"
@@ -153,8 +156,7 @@ def test_identity_reads_secrets_kept_in_files(tmp_path: Path, machine: dict[str,
     home = Path(machine["HOME"])
     (home / ".cache/huggingface").mkdir(parents=True)
     (home / ".cache/huggingface/token").write_text("token-in-a-file")
-    (home / ".local/state/gemma4ctl").mkdir(parents=True)
-    (home / ".local/state/gemma4ctl/api-key-30000.yaml").write_text('api-key: "kept-key"\n')
+    write_config(config_path(machine, 30000), SecretStr("kept-key"))
     (home / "key").write_text("key-of-the-file\n")
     environment = {**machine, "GEMMA4CTL_API_KEY_FILE": str(home / "key"), "X_TOKEN": "in-env"}
     found = read_identity(environment, Access(root=tmp_path))
@@ -258,3 +260,28 @@ def test_addresses_never_stay(address: Any, around: str) -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_text_can_be_redacted_and_printed(text: str) -> None:
     once(text).encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a",
+        "ab:",
+        "1.",
+        " ",
+        "/home/",
+        "eyJ",
+        "a@",
+        "sk-",
+        "://",
+        "GPU-",
+        "serial",
+        "api_key ",
+        "\\",
+    ],
+)
+def test_hostile_text_takes_no_longer(piece: str) -> None:
+    """The time grows with the length of a text, not faster: 64 KiB take well under 2 s."""
+    started = time.monotonic()
+    once(piece * (65_536 // len(piece)))
+    assert time.monotonic() - started < 2

@@ -80,7 +80,7 @@ def test_fits_into_an_issue(made: Make) -> None:
     document["recorded"]["commands"] = {f"tool {n}": "line\n" * 3000 for n in range(12)}
     text = report_text(document)
     assert len(text) <= LARGEST_TEXT
-    assert text.count("bytes shown]") == 12
+    assert text.count("[cut after") == 12
 
 
 def test_command_prints_one_json_object(machine: dict[str, str]) -> None:
