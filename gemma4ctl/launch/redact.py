@@ -16,7 +16,7 @@ _SHORTEST_UNNAMED_SECRET = 8  # shorter values of such variables are settings, n
 _PATTERNS = (
     re.compile(r"\bhf_[A-Za-z0-9]{16,}"),
     re.compile(
-        r"(?P<name>\b(?:admin_)?api_key=)(?P<quote>['\"])(?:\\.|(?!(?P=quote)).)+(?P=quote)"
+        r"(?P<name>\b(?:admin_)?api_key=)(?P<quote>['\"])(?:\\.|(?!(?P=quote))[^\\])+(?P=quote)"
     ),
     re.compile(r"(?P<name>\bBearer )[A-Za-z0-9._~+/=-]{8,}"),
 )
