@@ -247,3 +247,17 @@ def test_ctrl_c(cli: Cli, monkeypatch: Any) -> None:
     monkeypatch.setattr("gemma4ctl.profiles.load.load", interrupted)
     result = cli(*SUGGEST)
     assert (result.code, result.out) == (130, "")
+
+
+def test_main_runs_the_command_of_the_process(monkeypatch: Any, capsys: Any) -> None:
+    import gc
+
+    from gemma4ctl.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["gemma4ctl", "--version"])
+    try:
+        with pytest.raises(SystemExit) as caught:
+            main()
+    finally:
+        gc.enable()
+    assert caught.value.code == 0 and capsys.readouterr().out.startswith("gemma4ctl ")
