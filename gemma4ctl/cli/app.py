@@ -6,6 +6,7 @@ command imports what it needs when it runs.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -35,10 +36,14 @@ class Commands(TyperGroup):
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             raise typer.Exit(128 + signal.SIGINT) from None
-        except BrokenPipeError:
-            # The reader of stdout went away (`gemma4ctl suggest | head -1`): not our error.
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.ENOSPC):
+                raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
+            if error.errno == errno.EPIPE:  # the reader left, as in `gemma4ctl suggest | head -1`
+                raise typer.Exit(0) from None
+            print(f"gemma4ctl: the output cannot be written: {error.strerror}", file=sys.stderr)
+            raise typer.Exit(1) from None
         return result
 
 

@@ -240,6 +240,16 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert (done.stdout, done.stderr) == ("{", "")
 
 
+def test_a_full_disk_is_one_line() -> None:
+    line = f"{sys.executable} -m gemma4ctl {' '.join(SUGGEST)} --format shell > /dev/full"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "gemma4ctl: the output cannot be written: No space left on device"
+    )
+
+
 def test_ctrl_c(cli: Cli, monkeypatch: Any) -> None:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
