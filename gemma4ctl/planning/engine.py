@@ -6,6 +6,7 @@ Pure: no clock, no files, no network, no environment.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from gemma4ctl import __version__
 from gemma4ctl.errors import Gemma4ctlError, NoPlanError
@@ -24,7 +25,7 @@ from gemma4ctl.planning.plan import (
     VariantSummary,
 )
 from gemma4ctl.planning.request import Request
-from gemma4ctl.planning.rules import RULES, Choose, Rule
+from gemma4ctl.planning.rules import RULES, Choose, Rule, Warn
 from gemma4ctl.planning.rules.serving import SECRET_FLAGS
 from gemma4ctl.planning.situation import Situation, is_folder, situate
 from gemma4ctl.profiles.table import Profiles
@@ -66,27 +67,70 @@ def plan(
         ) from error
 
 
-def _plan(
-    request: Request, inventory: Inventory, profiles: Profiles, without: Collection[str]
-) -> Plan:
+@dataclass(frozen=True)
+class Verdict:
+    """What the rules say of a situation; ``refusals`` pairs a rule's id with why it refuses."""
+
+    situation: Situation
+    warnings: tuple[PlanWarning, ...]
+    refusals: tuple[tuple[str, NoPlanError], ...] = ()
+
+
+def consider(
+    request: Request,
+    inventory: Inventory,
+    profiles: Profiles,
+    *,
+    without: Collection[str] = (),
+    refuse: bool = True,
+) -> Verdict:
+    """Run the rules over ``request``.
+
+    Args:
+        request: as for :func:`plan`.
+        inventory: as for :func:`plan`.
+        profiles: the fact table.
+        without: ids of rules to leave out.
+        refuse: raise the first refusal; False: gather refusals and go on.
+
+    Raises:
+        NoPlanError: the names cannot be resolved to anything plannable, or a rule refuses.
+        UsageError: a name is unknown, or a value makes no sense.
+    """
     situation = situate(request, inventory, profiles)
     warnings: list[PlanWarning] = []
+    refusals: list[tuple[str, NoPlanError]] = []
     for rule in RULES:
         if rule.id in without:
             continue
-        for outcome in rule.apply(situation):
-            if isinstance(outcome, Choose):
-                situation.made[outcome.name] = _decision(outcome, rule, situation)
-            else:
-                warnings.append(
-                    PlanWarning(
-                        code=outcome.code,
-                        severity=outcome.severity or rule.severity,
-                        message=outcome.message,
-                        remedy=outcome.remedy,
-                        rule=rule.id,
-                    )
-                )
+        try:
+            for outcome in rule.apply(situation):
+                if isinstance(outcome, Choose):
+                    situation.made[outcome.name] = _decision(outcome, rule, situation)
+                else:
+                    warnings.append(_warning(outcome, rule))
+        except NoPlanError as error:
+            if refuse:
+                raise
+            refusals.append((rule.id, error))
+    return Verdict(situation, tuple(warnings), tuple(refusals))
+
+
+def _warning(outcome: Warn, rule: Rule) -> PlanWarning:
+    return PlanWarning(
+        code=outcome.code,
+        severity=outcome.severity or rule.severity,
+        message=outcome.message,
+        remedy=outcome.remedy,
+        rule=rule.id,
+    )
+
+
+def _plan(
+    request: Request, inventory: Inventory, profiles: Profiles, without: Collection[str]
+) -> Plan:
+    verdict = consider(request, inventory, profiles, without=without)
+    situation = verdict.situation
     image, image_warnings = choose_image(situation)
     return Plan(
         gemma4ctl_version=__version__,
@@ -99,7 +143,7 @@ def _plan(
         decisions=(*situation.made.values(), *_extras(situation)),
         extra_args=request.extra_args,
         capacity=_capacity(situation),
-        warnings=(*warnings, *image_warnings),
+        warnings=(*verdict.warnings, *image_warnings),
     )
 
 

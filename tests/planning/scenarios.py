@@ -275,6 +275,12 @@ SCENARIOS = [
         {"model": "31B", "mtp": True, "draft_path": "google/gemma-4-E2B-it-assistant"},
         warnings=("draft-mismatch",),
     ),
+    Scenario(
+        "speculative-name",
+        "H200",
+        _user("--speculative-algorithm", "NEXTNN"),
+        warnings=("speculative-unknown",),
+    ),
     # devices
     Scenario(
         "device", "Xeon", {"model": "E2B"}, flags=("--device cpu --disable-overlap-schedule",)
@@ -525,6 +531,7 @@ QUIET: list[tuple[str, Inventory | str, dict[str, Any]]] = [
     ("mtp-swa-crash", "B200", {"model": "31B", "mtp": True, "sglang_version": "0.5.13"}),
     ("mtp-draft-line", "H200", {"model": "31B", "mtp": True, "draft_path": "/models/draft"}),
     ("mtp-by-hand", "H200", _user("--speculative-algorithm", "NGRAM")),
+    ("speculative-name", "H200", _user("--speculative-algorithm", "nextn")),
     ("moe-throughput-tp", "H200", {"model": "26B-A4B", "objective": "throughput", "tp": 2}),
     ("image-backend", "B200", {"model": "31B", "modalities": ("text",)}),
     ("small-variant-image-mask", "H200", {"model": "E2B"}),

@@ -57,6 +57,7 @@ RULES: tuple[Rule, ...] = (
     memory.image_chunks,
     speculative.mtp_running_requests,
     speculative.mtp_exclusions,
+    speculative.speculative_name,
     speculative.mtp_draft_line,
     memory.concurrency,
     memory.radix_cap_chunk,

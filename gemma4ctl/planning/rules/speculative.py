@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from packaging.version import Version
 
 from gemma4ctl.errors import NoPlanError
@@ -10,6 +12,19 @@ from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
 from gemma4ctl.profiles.table import Status
 
+# Names that SGLang knows in one release or another; NEXTN is another name of EAGLE.
+ALGORITHMS = (
+    "NEXTN",
+    "EAGLE",
+    "EAGLE3",
+    "FROZEN_KV_MTP",
+    "NGRAM",
+    "STANDALONE",
+    "DFLASH",
+    "DSPARK",
+    "UNO",
+    "NONE",
+)
 FLASHINFER_LONG_DRAFTS = "0.6.14"  # first with trtllm_mha kernels for 5 or more draft tokens
 SHORT_STEPS = 3
 SPECULATIVE_SET = (
@@ -239,11 +254,24 @@ def mtp_by_hand(s: Situation) -> Outcomes:
         )
 
 
+@rule("speculative-name", source="wheels", severity="crash")
+def speculative_name(s: Situation) -> Outcomes:
+    """From 0.5.12 on SGLang's parser takes any name; only its own algorithms work."""
+    name = s.given("speculative_algorithm")
+    if name is not None and str(name).upper() not in ALGORITHMS:
+        near = get_close_matches(str(name).upper(), ALGORITHMS, n=1)
+        yield Warn(
+            "speculative-unknown",
+            f"{name} is no speculative algorithm of SGLang, unless a plugin adds it",
+            f"use {near[0] if near else 'one of ' + ', '.join(ALGORITHMS)}",
+        )
+
+
 @rule("mtp-draft-line", source="page-config", severity="silent")
 def mtp_draft_line(s: Situation) -> Outcomes:
     """A draft of another checkpoint line or variant drafts badly, without an error."""
     path = s.given("speculative_draft_model_path") or s.request.draft_path
-    known = {row.draft: row for row in s.profiles.checkpoints if row.draft}
+    known = {row.draft: row for row in reversed(s.profiles.checkpoints) if row.draft}
     if s.mtp and path in known and known[path].draft != s.checkpoint.draft:
         yield Warn(
             "draft-mismatch",

@@ -1,0 +1,73 @@
+"""Every finding's code: how bad it is, and what it means. The codes are stable."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gemma4ctl.checking.finding import Level
+
+
+class Code(NamedTuple):
+    """A kind of finding."""
+
+    level: Level
+    summary: str
+
+
+# What the release's own flags say (gemma4ctl.flags.parse).
+FLAG_CODES: dict[str, Code] = {
+    "unknown-flag": Code("error", "SGLang has no such flag"),
+    "ambiguous-prefix": Code("error", "a shortened flag that could be several"),
+    "removed-flag": Code("error", "a flag that this release does not have"),
+    "bad-choice": Code("error", "a value that the flag does not take"),
+    "bad-type": Code("error", "a value of the wrong type"),
+    "missing-value": Code("error", "a flag without its value"),
+    "unexpected-value": Code("error", "a word that belongs to no flag"),
+    "missing-model": Code("error", "no model is named"),
+    "deprecated-flag": Code("warning", "a flag with a newer spelling"),
+    "duplicate-flag": Code("warning", "a flag given twice: the last one wins"),
+    "abbreviated-flag": Code("note", "a flag that works only as an abbreviation"),
+}
+
+# What the planner's rules say of a Gemma 4 launch (gemma4ctl.planning.rules).
+RULE_CODES: dict[str, Code] = {
+    "release-too-old": Code("error", "the release cannot serve this variant"),
+    "checkpoint-broken": Code("error", "a checkpoint that does not load"),
+    "checkpoint-hardware": Code("error", "a weight format that the GPU has no kernels for"),
+    "gpu-too-old": Code("error", "a GPU that cannot run Gemma 4's attention"),
+    "quantization-rocm": Code("error", "a quantization that ROCm does not have"),
+    "does-not-fit": Code("error", "the model does not fit on the named hardware"),
+    "too-few-gpus": Code("error", "more GPUs than the named hardware has"),
+    "tp-indivisible": Code("error", "a TP that does not divide the heads"),
+    "context-too-long": Code("error", "a context beyond the model"),
+    "context-too-short": Code("error", "a context of no tokens"),
+    "attention-backend-refused": Code("error", "a backend that SGLang refuses for Gemma 4"),
+    "images-causal": Code("warning", "image input with a backend that is causal over images"),
+    "image-mask-memory": Code("warning", "unchunked prefill whose image mask does not fit"),
+    "page-size-refused": Code("error", "a KV page size that the backend does not take"),
+    "nvfp4-accuracy": Code("warning", "NVFP4 experts with trtllm_mha: check accuracy"),
+    "aiter-small-variant": Code("error", "E2B or E4B on AMD without SGLANG_USE_AITER=0"),
+    "aiter-kv-dtype": Code("error", "AITER attention with a quantized KV cache"),
+    "speculative-unknown": Code("error", "a speculative algorithm that SGLang does not have"),
+    "mtp-unsupported": Code("error", "a release without MTP for this variant"),
+    "mtp-incomplete": Code("error", "a speculative set with parts missing"),
+    "mtp-draft-tokens": Code("warning", "draft tokens that do not match the steps"),
+    "mtp-draft-too-long": Code("error", "more draft tokens than the kernels take"),
+    "mtp-topk": Code("error", "draft trees with a backend that cannot verify them"),
+    "mtp-swa-crash": Code("error", "MTP in a release that crashes with it on Blackwell"),
+    "mtp-pipeline": Code("error", "MTP with pipeline parallelism"),
+    "mtp-lora": Code("error", "MTP with LoRA"),
+    "mtp-eagle3": Code("error", "EAGLE3 with a Gemma 4 assistant"),
+    "mtp-mixed-chunk": Code("warning", "mixed chunks, which MTP switches off"),
+    "draft-mismatch": Code("warning", "the draft of another checkpoint line or variant"),
+    "radix-cap-chunk": Code("error", "no radix cache with a request cap and unchunked prefill"),
+    "pipeline-graphs": Code("error", "E2B or E4B with pipeline parallelism and CUDA graphs"),
+    "pipeline-grammar": Code("warning", "structured output under pipeline parallelism"),
+    "dp-attention": Code("error", "data-parallel attention, which Gemma 4 does not follow"),
+    "lora-limits": Code("note", "LoRA works on attention projections only"),
+    "exposed-without-key": Code("warning", "a server that others can reach without a key"),
+    "secret-in-argv": Code("error", "a secret on the command line"),
+    "remote-code": Code("warning", "code of the model repository is run; Gemma 4 needs none"),
+}
+
+CODES: dict[str, Code] = FLAG_CODES | RULE_CODES

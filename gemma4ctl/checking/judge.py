@@ -1,0 +1,400 @@
+"""Judge a launch: against its release's flags, and by the planner's own rules.
+
+A launch of Gemma 4 is put to the rules as a request in which every flag is the user's own, so that
+what they say of a plan they say of the file. Rules whose answer depends on hardware that nobody
+named are left out, and nothing is called missing while part of the command is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from packaging.version import InvalidVersion, Version
+
+from gemma4ctl.checking.codes import CODES, RULE_CODES
+from gemma4ctl.checking.finding import Finding, Fix, Level
+from gemma4ctl.checking.launch import Launch, Place, Word
+from gemma4ctl.errors import Gemma4ctlError
+from gemma4ctl.flags.parse import Parsed, Problem, parse
+from gemma4ctl.flags.table import FlagTable, available, load
+
+if TYPE_CHECKING:
+    from gemma4ctl.planning.engine import Verdict
+    from gemma4ctl.profiles.table import Profiles
+
+DEFAULT_RELEASE = "0.5.16"
+MODEL_OPTIONS = ("--model-path", "--model")
+
+# Findings that are only true of the hardware they were judged for.
+HARDWARE_CODES = {
+    "does-not-fit",
+    "too-few-gpus",
+    "checkpoint-hardware",
+    "gpu-too-old",
+    "image-mask-memory",
+    "images-causal",
+    "mtp-draft-too-long",
+    "mtp-swa-crash",
+    "mtp-topk",
+    "nvfp4-accuracy",
+}
+# Findings that something is absent: not made while part of the command is unknown.
+ABSENCE_CODES = {"mtp-incomplete", "exposed-without-key", "aiter-small-variant", "missing-model"}
+
+# The argument that a finding is about, where it is not said by the finding itself.
+DEST_OF = {
+    "attention-backend-refused": ("attention_backend", "prefill_attention_backend"),
+    "images-causal": ("attention_backend", "prefill_attention_backend"),
+    "page-size-refused": ("page_size",),
+    "context-too-long": ("context_length",),
+    "context-too-short": ("context_length",),
+    "tp-indivisible": ("tp_size",),
+    "too-few-gpus": ("tp_size", "pp_size", "dp_size"),
+    "quantization-rocm": ("quantization",),
+    "aiter-kv-dtype": ("kv_cache_dtype",),
+    "speculative-unknown": ("speculative_algorithm",),
+    "mtp-unsupported": ("speculative_algorithm",),
+    "mtp-incomplete": ("speculative_algorithm",),
+    "mtp-eagle3": ("speculative_algorithm",),
+    "mtp-draft-tokens": ("speculative_num_draft_tokens",),
+    "mtp-draft-too-long": ("speculative_num_draft_tokens",),
+    "mtp-topk": ("speculative_eagle_topk",),
+    "mtp-pipeline": ("pp_size",),
+    "pipeline-graphs": ("pp_size",),
+    "pipeline-grammar": ("pp_size",),
+    "mtp-lora": ("lora_paths", "enable_lora"),
+    "lora-limits": ("lora_paths", "enable_lora"),
+    "mtp-mixed-chunk": ("enable_mixed_chunk",),
+    "draft-mismatch": ("speculative_draft_model_path",),
+    "radix-cap-chunk": ("disable_radix_cache",),
+    "dp-attention": ("enable_dp_attention", "attn_dp_size"),
+    "exposed-without-key": ("host",),
+    "secret-in-argv": ("api_key", "admin_api_key"),
+    "remote-code": ("trust_remote_code",),
+}
+# What to write in a file, where the rules speak of gemma4ctl's own options.
+REMEDIES = {
+    "exposed-without-key": "listen on 127.0.0.1, or pass a 0600 file with the key as --config",
+    "secret-in-argv": "put `api-key: ...` into a 0600 YAML file and pass it as --config",
+    "mtp-incomplete": "add --speculative-num-steps 5 --speculative-num-draft-tokens 6 "
+    "--speculative-eagle-topk 1",
+    "mtp-lora": "drop the speculative flags",
+    "mtp-unsupported": "drop the speculative flags, or use a newer release",
+}
+SPECULATIVE = ("NEXTN", "EAGLE", "FROZEN_KV_MTP")
+PLATFORM_OF_VENDOR = {"nvidia": "H200", "amd": "MI300X", "intel": "Arc-B"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user says about the launches: None where the file or a default decides."""
+
+    sglang_version: str | None = None
+    hardware: str | None = None
+    gpus: int | None = None
+
+
+def judge(launch: Launch, options: Options) -> list[Finding]:
+    """The findings of one launch for one release, in the order of their places."""
+    release = release_of(launch, options)
+    case = _Case(launch, options, release, load(release))
+    found = [*case.flag_findings(), *case.rule_findings()]
+    silenced = set(launch.directives.get("ignore", "").split(","))
+    kept = {(f.code, f.place): f for f in found if f.code not in silenced}
+    return sorted(kept.values(), key=lambda f: (f.place.line, f.place.column, f.code))
+
+
+def release_of(launch: Launch, options: Options) -> str:
+    """The release to judge for: asked for, else what the file names, else the usual one."""
+    named = options.sglang_version or launch.directives.get("sglang") or launch.release
+    return (named or DEFAULT_RELEASE).removeprefix("v")
+
+
+@cache
+def _profiles() -> Profiles:
+    from gemma4ctl.profiles.load import load as load_profiles
+
+    return load_profiles()
+
+
+@dataclass
+class _Case:
+    """One launch, judged for one release."""
+
+    launch: Launch
+    options: Options
+    release: str
+    table: FlagTable
+
+    def __post_init__(self) -> None:
+        module = "serve" if self.launch.entry == "serve" else "module"
+        self.parsed: Parsed = parse(self.launch.argv, self.table, module)  # type: ignore[arg-type]
+
+    @property
+    def too_old(self) -> bool:
+        """Whether the release is older than every flag table."""
+        try:
+            return Version(self.release) < Version(available()[0])
+        except InvalidVersion:
+            return False
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the command may hold words that are known only at run time."""
+        return any(
+            not word.certain and not self._is_value(position)
+            for position, word in enumerate(self.launch.words)
+        )
+
+    def _is_value(self, position: int) -> bool:
+        """Whether the word stands where a flag's value is expected."""
+        before = self.launch.words[position - 1].text if position else ""
+        flag = self.table.match(before.partition("=")[0]).flag
+        return flag is not None and flag.takes_value and "=" not in before
+
+    # --- flags
+
+    def flag_findings(self) -> Iterator[Finding]:
+        """What the release's argument parser would say."""
+        if self.too_old:
+            return
+        for problem in self.parsed.problems:
+            if not self._doubtful(problem):
+                yield self._of_problem(problem)
+
+    def _doubtful(self, problem: Problem) -> bool:
+        """Whether the problem may vanish once the unknown words are known."""
+        if self.launch.entry == "router" and problem.code in ("unknown-flag", "missing-model"):
+            return True  # the router's own flags
+        if problem.code in ABSENCE_CODES and self.open_ended:
+            return True
+        word = self._word(problem.position)
+        if word is None or not word.certain:
+            return word is not None
+        return problem.code == "missing-value" and self._unknown_follows(problem.position)
+
+    def _unknown_follows(self, position: int) -> bool:
+        after = self._word(position + 1)
+        return after is not None and not after.certain
+
+    def _word(self, position: int) -> Word | None:
+        words = self.launch.words
+        return words[position] if 0 <= position < len(words) else None
+
+    def _of_problem(self, problem: Problem) -> Finding:
+        word = self._word(problem.position)
+        remedy = f"write {' '.join(problem.fix)}" if problem.fix else None
+        return self._finding(problem.code, problem.message, remedy, word, _fix(word, problem.fix))
+
+    # --- rules
+
+    def rule_findings(self) -> Iterator[Finding]:
+        """What the planner's rules say, for a Gemma 4 model."""
+        model = self._model()
+        if model is None:
+            return
+        seen: set[str] = set()
+        for verdict in self._verdicts(*model):
+            for code, message, remedy in _said(verdict):
+                if code in RULE_CODES and code not in seen and self._applies(code):
+                    seen.add(code)
+                    yield self._of_rule(code, message, remedy)
+            if "images-causal" not in seen and self._needs_triton(verdict):
+                seen.add("images-causal")
+                yield self._of_rule(
+                    "images-causal",
+                    f"SGLang's default on {self.hardware} is causal over image tokens",
+                    "add --attention-backend triton",
+                )
+        if "aiter-small-variant" not in seen and self._lacks_aiter(model[0]):
+            yield self._finding(
+                "aiter-small-variant",
+                f"{model[0]} on AMD GPUs needs AITER's kernels switched off",
+                "set SGLANG_USE_AITER=0",
+                self._word_of("model_path"),
+                None,
+            )
+
+    def _model(self) -> tuple[str, str] | None:
+        """Variant and checkpoint of the model, None when it is no known Gemma 4."""
+        from gemma4ctl.profiles import lookup
+
+        named = str(self.parsed.values.get("model_path") or "")
+        listed = lookup.checkpoint_by_id(_profiles(), named)
+        if listed is not None:
+            return listed.variant, listed.name
+        tail = named.rstrip("/").rpartition("/")[2]
+        if "gemma-4" not in tail.lower() or "assistant" in tail.lower():
+            return None
+        listed = lookup.checkpoint_by_id(_profiles(), f"google/{tail}")
+        if listed is not None:
+            return listed.variant, listed.name
+        try:
+            return lookup.variant_name(_profiles(), tail), "bf16"
+        except Gemma4ctlError:
+            return None
+
+    def _verdicts(self, variant: str, checkpoint: str) -> Iterator[Verdict | Gemma4ctlError]:
+        """What the rules make of the launch as written, and with its drafts as MTP."""
+        from gemma4ctl.hardware.simulate import simulate
+        from gemma4ctl.planning.engine import consider
+        from gemma4ctl.planning.request import Request
+
+        drafts = str(self.parsed.values.get("speculative_algorithm") or "").upper() in SPECULATIVE
+        for mtp in (False, True) if drafts else (False,):
+            try:
+                request = Request(
+                    model=variant,
+                    checkpoint=checkpoint,
+                    tp=None if self.parsed.values.get("tp_size") else 1,
+                    mtp=mtp,
+                    modalities=self._modalities(),
+                    mem_fraction="auto",
+                    sglang_version=self.release,
+                    reasoning=False,
+                    tools=False,
+                    extra_args=self._certain_words(),
+                )
+                inventory = simulate(self._platform(), self._gpus(), _profiles())
+                yield consider(request, inventory, _profiles(), refuse=False)
+            except Gemma4ctlError as error:
+                yield error
+
+    def _certain_words(self) -> tuple[str, ...]:
+        """The flags whose words are all known, as the user wrote them."""
+        from gemma4ctl.flags.parse import split
+
+        kept: list[str] = []
+        position = 0
+        entry: Any = "serve" if self.launch.entry == "serve" else "module"
+        for group in split(self.launch.argv, self.table, entry):
+            words = self.launch.words[position : position + len(group.words)]
+            position += len(group.words)
+            if group.dest not in (None, "model_path") and all(word.certain for word in words):
+                kept += group.words
+        return tuple(kept)
+
+    def _modalities(self) -> Any:
+        named = self.launch.directives.get("modality")
+        return tuple(named.split(",")) if named else None
+
+    @property
+    def hardware(self) -> str | None:
+        """The hardware that the user or the file names."""
+        return self.options.hardware or self.launch.directives.get("hardware")
+
+    def _platform(self) -> str:
+        from gemma4ctl.profiles import lookup
+
+        if self.hardware:
+            return lookup.platform_name(_profiles(), self.hardware)
+        if self.parsed.values.get("device") == "cpu":
+            return "Xeon"
+        return PLATFORM_OF_VENDOR[self.launch.vendor or "nvidia"]
+
+    def _gpus(self) -> int:
+        named = self.options.gpus or int(self.launch.directives.get("gpus", "0") or 0)
+        size = _profiles().platforms[self._platform()].node_size
+        return named or (size if self.hardware else 16)
+
+    def _applies(self, code: str) -> bool:
+        """Whether the finding can be made with what is known."""
+        if code in HARDWARE_CODES and self.hardware is None:
+            # A backend named in the file is wrong for images on any GPU.
+            return (
+                code == "images-causal" and self.parsed.values.get("attention_backend") is not None
+            )
+        if code in ABSENCE_CODES and self.open_ended:
+            return False
+        if code == "exposed-without-key":
+            return self.launch.published is not False and "config" not in self.parsed.values
+        return True
+
+    def _needs_triton(self, verdict: Verdict | Gemma4ctlError) -> bool:
+        """Whether the rules would add a backend for images that the command does not name."""
+        if isinstance(verdict, Gemma4ctlError) or self.hardware is None or self.open_ended:
+            return False
+        s = verdict.situation
+        backend = s.made.get("attention_backend")
+        planned = backend is not None and backend.flag is not None
+        return planned and s.images and s.variant.bidirectional_images
+
+    def _lacks_aiter(self, variant: str) -> bool:
+        """Whether AMD GPUs are certain and the variable that turns AITER off is not set."""
+        platform = _profiles().platforms[self._platform()]
+        small = _profiles().variants[variant].per_layer_input > 0
+        if platform.vendor != "amd" or not small or self.open_ended:
+            return False
+        return self.launch.environment.get("SGLANG_USE_AITER", "1") not in ("0", "false", None)
+
+    def _of_rule(self, code: str, message: str, remedy: str | None) -> Finding:
+        word = self._word_of(*DEST_OF.get(code, ("model_path",)))
+        return self._finding(code, message, REMEDIES.get(code, remedy), word, None)
+
+    def _word_of(self, *dests: str) -> Word | None:
+        """The word that gives one of the arguments ``dests``."""
+        for given in self.parsed.given:
+            flag = self.table.match(given.written).flag
+            if flag is not None and flag.dest in dests:
+                return self._word(given.position)
+        return None
+
+    def _finding(
+        self, code: str, message: str, remedy: str | None, word: Word | None, fix: Fix | None
+    ) -> Finding:
+        place: Place = word.place if word else self.launch.place
+        level: Level = CODES[code].level
+        width = word.end - word.start if word and word.start >= 0 else 0
+        return Finding(
+            code=code,
+            level=level,
+            path=self.launch.path,
+            place=place,
+            message=message,
+            remedy=remedy,
+            fix=fix,
+            release=self.release,
+            end_column=place.column + width if width else None,
+        )
+
+
+def _said(verdict: Verdict | Gemma4ctlError) -> Iterator[tuple[str, str, str | None]]:
+    """Code, message and remedy of everything that a verdict says."""
+    if isinstance(verdict, Gemma4ctlError):
+        yield verdict.code or "", _sentence(verdict), next(iter(verdict.remedies), None)
+        return
+    for warning in verdict.warnings:
+        yield warning.code, warning.message, warning.remedy
+    for _, refusal in verdict.refusals:
+        yield refusal.code or "", _sentence(refusal), next(iter(refusal.remedies), None)
+
+
+def _sentence(error: Gemma4ctlError) -> str:
+    needed = f"; needed: {error.needed}" if error.needed else ""
+    found = f"; found: {error.found}" if error.found else ""
+    return f"{error.message}{needed}{found}"
+
+
+def _fix(word: Word | None, words: tuple[str, ...] | None) -> Fix | None:
+    """The replacement of a word, quoted as the file quotes it."""
+    if word is None or words is None or word.start < 0:
+        return None
+    text = _quoted(words, word)
+    return None if text is None else Fix(word.start, word.end, text)
+
+
+def _quoted(words: tuple[str, ...], word: Word) -> str | None:
+    import json
+    import shlex
+
+    if word.style == "shell":
+        return " ".join(shlex.quote(text) for text in words)
+    if word.style == "json":
+        return ", ".join(json.dumps(text, ensure_ascii=False) for text in words)
+    plain = len(words) == 1 and words[0].replace("-", "").replace("_", "").isalnum()
+    if len(words) != 1:
+        return None  # several items of a YAML list: not one replacement
+    return words[0] if plain else json.dumps(words[0], ensure_ascii=False)
