@@ -15,8 +15,9 @@ from gemma4ctl.launch.logs import Phase
 
 @dataclass(frozen=True)
 class Cause:
-    """One cause: a line matches ``pattern``, and another ``also`` where that is given.
+    """One cause: a line matches ``pattern``, and any line ``also`` where that is given.
 
+    ``also`` is looked for in the arguments that SGLang prints too.
     ``phases`` restricts it to the phase the start was in; empty: any.
     """
 
@@ -43,6 +44,13 @@ def _cause(
 
 _GPU_OUT_OF_MEMORY = r"OutOfMemoryError|(?:CUDA|HIP|XPU)(?: error:)? out of memory"
 
+_SWA_POOL = r"SWA pool \((?P<tokens>\d+) tokens\) cannot hold even one request"
+_NO_POOL = "no memory is left for the KV cache: the weights use what the memory fraction allows"
+_MORE_MEMORY = (
+    "stop other processes on the GPU (`gemma4ctl detect` names them), raise --mem-fraction, "
+    "use more GPUs (--gpus), or a smaller checkpoint"
+)
+
 _NO_MODEL = (
     r"RepositoryNotFoundError|40[14] Client Error"  # the hub answers 401 for unknown names too
     r"|(?:Repo id must [^:]*: )'(?P<model>[^']+)'"
@@ -57,7 +65,7 @@ CAUSES: tuple[Cause, ...] = (
         "ambiguous-flag",
         r"error: ambiguous option: (?P<flag>\S+) could match (?P<matches>.+)",
         "this SGLang release takes {flag} for several flags: {matches}",
-        "write the full name of the flag; `gemma4ctl check` names it for your release",
+        "write the full name of the flag; `sglang serve --help` lists them",
     ),
     _cause(
         "unknown-flag",
@@ -69,7 +77,7 @@ CAUSES: tuple[Cause, ...] = (
         "bad-flag-value",
         r"error: argument (?P<flag>[^:]+): (?P<why>.+)",
         "SGLang refuses the value of {flag}: {why}",
-        "correct the value; `gemma4ctl check` lists what your release accepts",
+        "correct the value; `sglang serve --help` lists what your release accepts",
     ),
     _cause(
         "attention-backend",
@@ -102,7 +110,7 @@ CAUSES: tuple[Cause, ...] = (
         "image-missing",
         r"pull access denied|manifest (?:for \S+ )?(?:not found|unknown)|no matching manifest",
         "the container image does not exist, or not for this CPU architecture",
-        "give another image with --image; `gemma4ctl profiles list images` shows the known ones",
+        "give another image with --image; without it `gemma4ctl docker` takes one for this host",
     ),
     _cause(
         "container-no-gpu",
@@ -128,13 +136,19 @@ CAUSES: tuple[Cause, ...] = (
         "memory-fraction-too-low",
         r"Loaded weights leave no GPU memory for the KV cache|Not enough memory\. Please try to"
         r" increase --mem-fraction-static|Memory pool size is too small",
-        "no memory is left for the KV cache: the weights use what the memory fraction allows",
-        "stop other processes on the GPU (`gemma4ctl detect` names them), raise --mem-fraction, "
-        "use more GPUs (--gpus), or a smaller checkpoint",
+        _NO_POOL,
+        _MORE_MEMORY,
+    ),
+    _cause(  # with a usual ratio it is the whole budget that is too small
+        "memory-fraction-too-low",
+        _SWA_POOL,
+        _NO_POOL,
+        _MORE_MEMORY,
+        also=r"server_args=.*\bswa_full_tokens_ratio=(?:0?\.[2-9]|1)",
     ),
     _cause(
         "swa-pool-too-small",
-        r"SWA pool \((?P<tokens>\d+) tokens\) cannot hold even one request",
+        _SWA_POOL,
         "the sliding-window KV pool ({tokens} tokens) cannot hold one request",
         "raise `--swa-full-tokens-ratio`, raise --mem-fraction, or use more GPUs",
     ),
@@ -168,8 +182,8 @@ CAUSES: tuple[Cause, ...] = (
         "out-of-memory-weights",
         _GPU_OUT_OF_MEMORY,
         "the weights do not fit in the GPU's free memory",
-        "stop other processes on the GPU, use more GPUs (--gpus), or a smaller checkpoint; "
-        "`gemma4ctl fit` shows what fits",
+        "stop other processes on the GPU (`gemma4ctl detect` names them), use more GPUs (--gpus), "
+        "or a smaller checkpoint (`gemma4ctl profiles list checkpoints` gives sizes)",
         phases=("starting", "weights", "draft"),
     ),
     _cause(
@@ -182,8 +196,8 @@ CAUSES: tuple[Cause, ...] = (
         "kernel-shared-memory",
         r"OutOfResources: out of resource: shared memory|Required: (?P<need>\d+), Hardware limit",
         "a Triton kernel needs more shared memory per block than this GPU has",
-        "use another quantization or attention backend: Gemma 4's 512-wide heads do not fit on "
-        "every GPU; `gemma4ctl fit` shows what runs here",
+        "use another quantization or attention backend (`gemma4ctl suggest` chooses those for "
+        "this GPU): Gemma 4's 512-wide heads do not fit on every one",
     ),
     _cause(
         "graph-capture",
@@ -263,7 +277,7 @@ CAUSES: tuple[Cause, ...] = (
         r"|does not recognize this architecture|cannot import name '\w+' from 'transformers",
         "the installed transformers does not know this Gemma 4 model",
         "install the transformers that your SGLang release pins (`pip install -U 'sglang[all]'`); "
-        "`gemma4ctl profiles show releases` lists it",
+        "`gemma4ctl profiles list releases` names it",
     ),
     _cause(
         "architecture-unsupported",

@@ -43,12 +43,13 @@ def diagnose(
         returncode: as of :class:`subprocess.Popen` (negative: killed by that signal); None when
             the server was still running, that is, when it did not become ready in time.
     """
-    lines = [line for line in lines if not _NO_EVIDENCE.search(line)]
+    everything = lines
+    lines = [line for line in everything if not _NO_EVIDENCE.search(line)]
     for cause in CAUSES:
         if cause.phases and phase not in cause.phases:
             continue
         match = _search(cause.pattern, lines)
-        if match and (cause.also is None or _search(cause.also, lines)):
+        if match and (cause.also is None or _search(cause.also, everything)):
             return Diagnosis(cause.code, _message(cause, match), cause.remedy, _relevant(lines))
     code, message, remedy = _by_ending(phase, returncode)
     return Diagnosis(code, message, remedy, _relevant(lines))

@@ -97,6 +97,9 @@ class Notice:
 
 Event = PhaseStarted | PhaseEnded | Progress | Notice
 
+# uvicorn's, after which SGLang 0.5.16 neither serves nor ends
+_CANNOT_LISTEN = re.compile(r"error while attempting to bind on address")
+
 _PREFIX = re.compile(
     r"\[(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)?(?P<rank>[^\]]{0,40})\] ?(?P<text>.*)",
     re.DOTALL,
@@ -255,6 +258,7 @@ class LogParser:
     def __init__(self) -> None:
         self.phase: Phase = "starting"
         self.durations: dict[Phase, float] = {}  # seconds of the phases that are over
+        self.hopeless = False  # the server runs on, but will never be ready
         self._figures: dict[str, Figure] = {}
         self._notices: dict[str, Notice] = {}
         self._began: float | None = None
@@ -293,6 +297,8 @@ class LogParser:
             events += self._progress(text)
         if self.ready:
             events += self._trouble(text)
+        elif _CANNOT_LISTEN.search(text):
+            self.hopeless = True
         return events
 
     def _tick(self, at: float | None, prefix: re.Match[str] | None) -> None:

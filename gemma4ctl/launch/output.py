@@ -27,6 +27,7 @@ class ServerOutput:
         self.parser = LogParser()
         self.tail: deque[str] = deque(maxlen=KEPT_LINES)
         self.ready = threading.Event()
+        self.hopeless = threading.Event()
         self._pipe, self._redact, self._sink = pipe, redact, sink
         self._log: TextIO | None = log
         self._thread = threading.Thread(target=self._read, name="server-output", daemon=True)
@@ -55,6 +56,8 @@ class ServerOutput:
         self._write(texts)
         if self.parser.ready:
             self.ready.set()
+        if self.parser.hopeless:
+            self.hopeless.set()
 
     def _clean(self, line: Line) -> str:
         text = self._redact(plain(line.text))

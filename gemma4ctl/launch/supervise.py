@@ -25,8 +25,10 @@ from gemma4ctl.launch.signals import StopSignals
 from gemma4ctl.launch.spec import LaunchSpec
 from gemma4ctl.launch.status import StatusSink
 
+CAPACITY_TOLERANCE = 0.05  # of the planned tokens; the estimate is within 1% where it was measured
+
 Ending = Literal["exited", "stopped", "stopped-twice", "grace-ended"]
-_Waited = Literal["done", "exited", "signal", "timeout"]
+_Waited = Literal["done", "exited", "signal", "hopeless", "timeout"]
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ class _Supervision:
         self._output, self._stops, self._log_path = output, stops, log_path
         self._began = time.monotonic()
         self._seconds_to_ready: float | None = None
+        self._notices: tuple[Notice, ...] = ()  # those that are not in the log
 
     def run(self) -> Outcome:
         """Wait for readiness, then for the end."""
@@ -186,8 +189,8 @@ class _Supervision:
             waited = self._wait(lambda: False, seconds=None)
         if waited == "signal":
             return self._stop()
-        if self._seconds_to_ready is None:
-            raise self._start_failed(timed_out=waited == "timeout")
+        if self._seconds_to_ready is None or waited == "hopeless":
+            raise self._start_failed()
         return self._ended_by_itself()
 
     def _wait_until_ready(self) -> _Waited:
@@ -211,13 +214,15 @@ class _Supervision:
             watch.stop()
 
     def _wait(self, done: Callable[[], bool], seconds: float | None) -> _Waited:
-        """Wait for a stop signal, the server's end, ``done``, or ``seconds`` to pass."""
+        """Wait for a stop signal, the server's end or surrender, ``done``, or ``seconds``."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
             if self._stops.received:
                 return "signal"
             if self._process.poll() is not None:
                 return "exited"
+            if self._output.hopeless.is_set():
+                return "hopeless"
             if done():
                 return "done"
             if deadline is not None and time.monotonic() > deadline:
@@ -253,8 +258,8 @@ class _Supervision:
             self._status.say(f"{diagnosis.message}\n  try: {diagnosis.remedy}")
         return outcome
 
-    def _start_failed(self, *, timed_out: bool) -> StartFailedError:
-        diagnosis = self._diagnose(None if timed_out else self._process.returncode)
+    def _start_failed(self) -> StartFailedError:
+        diagnosis = self._diagnose(self._process.returncode)
         outcome = self._outcome(ServerFailedError.exit_code, "exited", None, diagnosis)
         return StartFailedError(diagnosis, outcome)
 
@@ -276,21 +281,46 @@ class _Supervision:
             seconds_to_ready=self._seconds_to_ready,
             phase_seconds=dict(parser.durations),
             reported=parser.reported,
-            notices=parser.notices,
+            notices=(*self._notices, *parser.notices),
             diagnosis=diagnosis,
             log_path=self._log_path,
         )
 
     def _announce(self) -> None:
-        """Print the endpoint and what it can hold."""
-        self._status.say(
-            ready_text(
-                self._spec,
-                self._output.parser.reported,
-                seconds=self._seconds_to_ready or 0.0,
-                log_path=self._log_path,
-            )
+        """Print the endpoint and what it can hold, and warn when that was not planned."""
+        reported = self._output.parser.reported
+        seconds = self._seconds_to_ready or 0.0
+        self._status.say(ready_text(self._spec, reported, seconds=seconds, log_path=self._log_path))
+        planned = self._spec.predicted_full_layer_tokens
+        if (notice := capacity_notice(reported.full_layer_tokens, planned)) is not None:
+            self._notices = (notice,)
+            self._status.event(notice)
+
+
+def capacity_notice(actual: int | None, planned: int | None) -> Notice | None:
+    """A notice when the KV pool differs from the plan by more than ``CAPACITY_TOLERANCE``.
+
+    Args:
+        actual: tokens of the full-attention pool as the server reported them; None: unknown.
+        planned: the same as the plan expected them.
+    """
+    if not actual or not planned or abs(actual - planned) <= CAPACITY_TOLERANCE * planned:
+        return None
+    share = abs(actual - planned) / planned
+    if actual < planned:
+        comparison = "less"
+        remedy = (
+            "stop other processes on the GPU (`gemma4ctl detect` names them) and start again, "
+            "or lower --concurrency or --context-length to what fits"
         )
+    else:
+        comparison = "more"
+        remedy = "nothing is wrong; `gemma4ctl doctor` makes a report that improves the estimate"
+    message = (
+        f"the KV cache holds {actual:,} tokens, {share:.0%} {comparison} than the planned "
+        f"{planned:,}"
+    )
+    return Notice("capacity_differs", message, remedy)
 
 
 def ready_text(spec: LaunchSpec, reported: Reported, *, seconds: float, log_path: Path) -> str:

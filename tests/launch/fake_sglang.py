@@ -122,9 +122,22 @@ def start_up():
     )
 
 
+def never_listen():
+    """What SGLang 0.5.16 does when the port is taken: it says so and neither serves nor ends."""
+    address = f"('127.0.0.1', {PORT})"
+    trouble = f"error while attempting to bind on address {address}: address already in use"
+    log("INFO:     Application startup complete.", "")
+    log(f"ERROR:    [Errno 98] {trouble}", "")
+    log("INFO:     Waiting for application shutdown.", "")
+    while True:
+        time.sleep(60)
+
+
 def main():
     signal.signal(signal.SIGTERM, drain)
     start_up()
+    if "port-taken" in MODES:
+        never_listen()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from gemma4ctl.errors import PreflightError, UsageError
 from gemma4ctl.launch.processes import descendants
-from gemma4ctl.launch.supervise import StartFailedError, serve
+from gemma4ctl.launch.supervise import StartFailedError, capacity_notice, serve
 
 SECRET = "s3cret/key with 'quotes'"
 TOKEN = "hf_fakefakefakefakefakefake"
@@ -41,6 +41,43 @@ def test_sigterm_after_ready_drains_and_returns_143(fake, sink, send):
     assert "1,000 tokens (planned 990)" in sink.text
     assert "/v1" in sink.text
     assert sink.closed
+
+
+def test_a_capacity_that_was_not_planned_is_a_notice_with_both_figures(fake, sink, send):
+    sink.on_ready = lambda: send(signal.SIGTERM, 0.3)
+    outcome = serve(fake(predicted_full_layer_tokens=2000), sink)
+    (notice,) = outcome.notices
+    assert notice in sink.events
+    assert notice.code == "capacity_differs"
+    assert "holds 1,000 tokens, 50% less than the planned 2,000" in notice.message
+    assert "gemma4ctl detect" in notice.remedy
+
+
+@pytest.mark.parametrize(
+    ("actual", "planned", "told"),
+    [
+        (950, 1000, None),
+        (1050, 1000, None),
+        (949, 1000, "949 tokens, 5% less than the planned 1,000"),
+        (1200, 1000, "1,200 tokens, 20% more than the planned 1,000"),
+        (None, 1000, None),
+        (1000, None, None),
+    ],
+)
+def test_the_capacity_may_differ_by_a_twentieth(actual, planned, told):
+    notice = capacity_notice(actual, planned)
+    assert (notice is None) == (told is None)
+    assert notice is None or told in notice.message
+
+
+def test_a_taken_port_ends_the_start_although_the_server_hangs(fake, sink):
+    began = time.monotonic()
+    with pytest.raises(StartFailedError) as caught:
+        serve(fake("port-taken", ready_timeout_s=60.0), sink)
+    assert time.monotonic() - began < 10
+    assert caught.value.code == "port-in-use"
+    assert "--port" in caught.value.remedies[0]
+    assert not descendants(os.getpid())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
