@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from gemma4ctl.cli.app import app
 from gemma4ctl.launch.causes import CAUSES
 from gemma4ctl.launch.diagnose import SHOWN_LINES, SHOWN_WIDTH, diagnose
 from gemma4ctl.launch.logs import parse
@@ -13,17 +16,26 @@ from gemma4ctl.launch.logs import parse
 CAPTURED = Path(__file__).parent / "logs" / "captured"
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "told"),
-    [
-        ("wrong-backend", "attention-backend", "prefill=fa3, decode=fa3"),
-        ("unknown-flag", "unknown-flag", "--attention-backnd triton"),
-        ("ambiguous-flag", "ambiguous-flag", "--pp-max-micro-batch-size"),
-        ("missing-model", "model-missing", "/tmp/models/E9B-it"),
-        ("missing-draft", "draft-missing", "/tmp/models/E2B-it-absent"),
-        ("warmup-failed-missing-kernel", "kernels-missing", "kernels"),
-    ],
-)
+CAPTURED_FAILURES = [
+    ("out-of-memory-31b", "out-of-memory-weights", "weights do not fit"),
+    ("pool-too-small-31b", "memory-fraction-too-low", "weights use what the memory fraction"),
+    ("swa-pool-too-small", "swa-pool-too-small", "(93 tokens)"),
+    ("port-taken", "port-in-use", "port"),
+    ("wrong-backend", "attention-backend", "prefill=fa3, decode=fa3"),
+    ("unknown-flag", "unknown-flag", "--attention-backnd triton"),
+    ("ambiguous-flag", "ambiguous-flag", "--pp-max-micro-batch-size"),
+    ("missing-model", "model-missing", "/tmp/models/E9B-it"),
+    ("missing-draft", "draft-missing", "/tmp/models/E2B-it-absent"),
+    ("warmup-failed-missing-kernel", "kernels-missing", "kernels"),
+]
+READY = [
+    path
+    for path in sorted(CAPTURED.glob("*.log"))
+    if path.stem not in {name for name, _, _ in CAPTURED_FAILURES}
+]
+
+
+@pytest.mark.parametrize(("name", "code", "told"), CAPTURED_FAILURES)
 def test_captured_failures(name, code, told):
     lines = (CAPTURED / f"{name}.log").read_text().splitlines()
     found = diagnose(lines, phase=parse(lines).phase, returncode=1)
@@ -37,7 +49,6 @@ def test_captured_failures(name, code, told):
 # Constructed: texts of sglang 0.5.16 and 0.5.23 (wheels), torch, transformers, docker, uvicorn.
 CUDA_OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB."
 CONSTRUCTED = [
-    (CUDA_OOM, "weights", "out-of-memory-weights"),
     (CUDA_OOM, "draft", "out-of-memory-weights"),
     (CUDA_OOM, "pools", "out-of-memory-pools"),
     (CUDA_OOM, "graphs", "out-of-memory-graphs"),
@@ -56,18 +67,7 @@ CONSTRUCTED = [
         "weights",
         "memory-fraction-too-low",
     ),
-    (
-        "ValueError: SWA pool (900 tokens) cannot hold even one request: the prefill admission",
-        "weights",
-        "swa-pool-too-small",
-    ),
     ("RuntimeError: The memory capacity is unbalanced. Some GPUs", "starting", "gpus-unbalanced"),
-    (
-        "ERROR:    [Errno 98] error while attempting to bind on address ('127.0.0.1', 30000): "
-        "address already in use",
-        "warmup",
-        "port-in-use",
-    ),
     ("ValueError: nccl_port at 31000 is not available in 30 seconds.", "starting", "port-in-use"),
     ("OSError: [Errno 99] Cannot assign requested address", "warmup", "bind-address"),
     (
@@ -179,14 +179,21 @@ def test_constructed_failures(line, phase, code):
 
 
 def test_every_cause_is_covered_by_a_test():
-    captured = {"attention-backend", "unknown-flag", "ambiguous-flag", "model-missing"}
-    tested = {code for _, _, code in CONSTRUCTED} | captured | {"draft-missing", "kernels-missing"}
+    tested = {code for _, _, code in CONSTRUCTED} | {code for _, code, _ in CAPTURED_FAILURES}
     assert {cause.code for cause in CAUSES} == tested
 
 
-@pytest.mark.parametrize("name", ["e2b-ready", "e2b-small-pool-ready"])
-def test_no_cause_matches_a_healthy_start(name):
-    lines = (CAPTURED / f"{name}.log").read_text().splitlines()
+def test_remedies_name_commands_that_exist():
+    named = {text for c in CAUSES for text in re.findall(r"`gemma4ctl ([^`]+)`", c.remedy)}
+    assert "profiles list releases" in named
+    for command in named:
+        words = command.split() if command.startswith("profiles") else [*command.split(), "--help"]
+        assert CliRunner().invoke(app, words).exit_code == 0, command
+
+
+@pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
+def test_no_cause_matches_a_healthy_start(path):
+    lines = path.read_text().splitlines()
     assert diagnose(lines, phase="ready", returncode=3).code == "unknown"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,9 @@ from gemma4ctl.launch.logs import (
 )
 
 CAPTURED = Path(__file__).parent / "logs" / "captured"
+
+
+STARTS = Path(__file__).parents[2] / "benchmarks" / "results" / "starts"
 
 
 def captured(name: str) -> list[str]:
@@ -73,18 +78,72 @@ def test_a_captured_start_with_a_small_pool():
     assert parser.notices == ()
 
 
+@pytest.mark.parametrize("path", sorted(STARTS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_captured_start_reports_what_serve_recorded(path):
+    record = json.loads(path.read_text())
+    parser = parse(captured(Path(record["log"]).name))
+    assert parser.ready
+    assert asdict(parser.reported) == record["reported"]
+    assert list(parser.durations) == list(record["phase_seconds"])
+    starting = parser.durations.pop("starting")  # the first stamp comes after SGLang's import
+    assert starting < record["phase_seconds"].pop("starting")
+    assert parser.durations == pytest.approx(record["phase_seconds"], abs=1)  # whole seconds
+    assert [asdict(notice) for notice in parser.notices] == record["notices"] == []
+
+
+def test_a_captured_start_with_mtp_reports_the_draft_model():
+    parser = parse(captured("e2b-mtp-tp1.log"))
+    assert (parser.reported.weights_gb, parser.reported.draft_weights_gb) == (10.00, 0.13)
+    assert "draft" in parser.durations
+    assert parser.reported.max_running_requests == 48
+
+
+def test_captured_retractions_are_noticed_once():
+    lines = captured("e2b-retractions.log")
+    assert sum("Retract requests." in line for line in lines) > 2
+    parser = LogParser()
+    events = [event for line in lines for event in parser.feed(line)]
+    noticed = [event.code for event in events if isinstance(event, Notice)]
+    assert noticed == ["swa_pool_full", "retraction"]
+    assert parser.reported.full_layer_tokens == 4096
+
+
+def test_a_captured_stop_is_no_trouble():
+    lines = captured("e2b-ready-sigterm.log")
+    assert any("SIGTERM received" in line for line in lines)
+    parser = parse(lines)
+    assert parser.ready
+    assert parser.notices == ()
+
+
 @pytest.mark.parametrize(
-    "name",
-    ["wrong-backend", "unknown-flag", "ambiguous-flag", "missing-model", "missing-draft"],
+    ("name", "phase"),
+    [
+        ("wrong-backend", "starting"),
+        ("unknown-flag", "starting"),
+        ("ambiguous-flag", "starting"),
+        ("missing-model", "starting"),
+        ("missing-draft", "starting"),
+        ("out-of-memory-31b", "weights"),
+        ("pool-too-small-31b", "weights"),
+        ("swa-pool-too-small", "weights"),
+        ("warmup-failed-missing-kernel", "warmup"),
+        ("port-taken", "warmup"),
+    ],
 )
-def test_captured_failures_never_look_ready(name):
+def test_captured_failures_never_look_ready(name, phase):
     parser = parse(captured(f"{name}.log"))
     assert not parser.ready
-    assert parser.phase == "starting"
+    assert parser.phase == phase
+    assert parser.notices == ()
+    assert parser.hopeless == (name == "port-taken")
 
 
-def test_a_captured_failure_of_the_warmup_ends_in_that_phase():
-    assert parse(captured("warmup-failed-missing-kernel.log")).phase == "warmup"
+def test_a_captured_log_of_a_taken_port_has_no_graph_memory():
+    # another process ended meanwhile: SGLang prints mem usage=-9.80 GB
+    reported = parse(captured("port-taken.log")).reported
+    assert reported.graphs_gb is None
+    assert reported.full_layer_tokens == 607867
 
 
 # Constructed from the texts in the wheels of sglang 0.5.16 and 0.5.23.
@@ -114,7 +173,7 @@ max_prefill_tokens=16384, max_running_requests=48, context_len=262144, available
 """
 
 
-def test_draft_weights_and_ranks_are_told_apart():
+def test_the_weights_of_draft_and_ranks_are_told_apart():
     parser = parse(MTP_ON_TWO_GPUS.splitlines())
     reported = parser.reported
     assert (reported.weights_gb, reported.draft_weights_gb) == (24.68, 0.20)
@@ -171,15 +230,6 @@ READY = "[2026-11-22 03:00:00] The server is fired up and ready to roll!"
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        (
-            "KV cache pool is full. Retract requests. #retracted_reqs: 1, #new_tokens_gained: 5",
-            "retraction",
-        ),
-        (
-            "Decode batch, #running-req: 9, #full token: 5, full token usage: 0.11, #swa token: 9, "
-            "swa token usage: 0.97, accept len: 2.00",
-            "swa_pool_full",
-        ),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.", "out_of_memory"),
         ("torch.OutOfMemoryError: HIP out of memory. Tried to allocate 2 GiB.", "out_of_memory"),
         ("Prefill out of memory. Try to lower your batch size.", "out_of_memory"),
