@@ -1,0 +1,202 @@
+"""YAML trees: where scalars are written, what merges give, and what is refused."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gemma4ctl.checking.readers.yaml_tree import (
+    Mapping,
+    Scalar,
+    Sequence,
+    Source,
+    Written,
+    compose,
+)
+from gemma4ctl.errors import UsageError
+
+
+def mapping(text: str) -> Mapping:
+    node = compose(text)
+    assert isinstance(node, Mapping)
+    return node
+
+
+def scalar(text: str, name: str = "a") -> Scalar:
+    node = mapping(text).get(name)
+    assert isinstance(node, Scalar)
+    return node
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("a: plain words  # comment\n", "plain words"),
+        ("a: 'it''s'\n", "'it''s'"),
+        ('a: "x\\ty"\n', '"x\\ty"'),
+        ("a: &name value\n", "value"),
+        ("a: &name !!str value\n", "value"),
+        ("\ufeffa: value\n", "value"),
+        ("a:\r\n  value\r\n", "value"),
+        ("\U0001f600: 1\na: 'é\U0001f600'\n", "'é\U0001f600'"),
+    ],
+)
+def test_scalar_is_found_as_written(text: str, written: str) -> None:
+    node = scalar(text)
+    assert text[node.start : node.end] == written
+
+
+def test_base_shifts_every_offset() -> None:
+    head = "first: 1\n---\n"
+    text = "\ufeffa: [x, 'y']\n"
+    node = compose(text, len(head))
+    assert isinstance(node, Mapping)
+    items = node.get("a")
+    assert isinstance(items, Sequence)
+    found = [
+        (head + text)[item.start : item.end] for item in items.items if isinstance(item, Scalar)
+    ]
+    assert found == ["x", "'y'"]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_place_counts_lines_of_every_kind(newline: str) -> None:
+    source = Source(newline.join(["one", "two", "three"]))
+    place = source.place(source.text.index("three") + 2)
+    assert (place.line, place.column) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: serve --tp-size 2\n",
+        "a: 'serve --tp-size 2'\n",
+        'a: "serve --tp-size 2"\n',
+        "a: |\n  serve \\\n    --tp-size 2\n",
+        "a: >-\n  serve\n  --tp-size\n  2\n",
+        "a: serve\n  --tp-size\n\n  2\n",
+        'a: "serve\n  --tp-size\n  2"\n',
+        'a: "\\"serve\\"\\n\\\n   --tp-size \\x41 2"\n',
+        "a: 'it''s\n  --tp-size 2'\n",
+        "- a: |+2\n     serve\n    --tp-size 2\n\n",
+    ],
+)
+def test_words_of_a_value_are_found_in_the_file(text: str) -> None:
+    node = compose(text)
+    node = node.items[0] if isinstance(node, Sequence) else node
+    assert isinstance(node, Mapping)
+    node = node.get("a")
+    assert isinstance(node, Scalar)
+    written = Written(node, Source(text))
+    for word in ("--tp-size", "2"):
+        at = node.value.rindex(word)
+        start, end = written.span(at, at + len(word))
+        assert text[start:end] == word
+        place = written.place(at)
+        line = text.splitlines()[place.line - 1]
+        assert line[place.column - 1 :].startswith(word)
+
+
+def test_a_span_over_a_fold_or_an_escape_is_not_written_as_such() -> None:
+    text = 'a: "one\\"two three\n  four"\n'
+    node = scalar(text)
+    written = Written(node, Source(text))
+    assert written.span(0, 3) != (-1, -1)
+    for part in ('one"', 'e"two', "three four"):
+        at = node.value.index(part)
+        assert written.span(at, at + len(part)) == (-1, -1)
+    assert written.span(2, 2) == (-1, -1)
+    assert written.offset(len(node.value)) == text.rindex('"')
+
+
+def test_an_empty_value_has_a_place() -> None:
+    text = "a: ''\n"
+    written = Written(scalar(text), Source(text))
+    assert written.offset(0) == 3
+    assert written.span(0, 1) == (-1, -1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(alphabet="ab -\"'\\\n\té#:", max_size=40),
+    st.sampled_from(["'", '"', "|", ">", None]),
+    st.integers(5, 40),
+)
+def test_every_span_that_is_given_is_the_text(value: str, style: str | None, width: int) -> None:
+    text = yaml.dump({"a": value}, default_style=style, width=width, allow_unicode=True)
+    parsed = compose(text)
+    assert isinstance(parsed, Mapping)
+    [(_, node)] = parsed.pairs
+    assert isinstance(node, Scalar)
+    written = Written(node, Source(text))
+    for start in range(len(node.value)):
+        for end in range(start + 1, min(start + 6, len(node.value)) + 1):
+            first, last = written.span(start, end)
+            if first >= 0:
+                assert text[first:last].replace("\t", " ") == node.value[start:end].replace(
+                    "\t", " "
+                )
+
+
+def test_merged_maps_give_missing_keys_nearest_first() -> None:
+    node = mapping(
+        "base: &base {image: one, x: 1}\nmore: &more {image: two, y: 2}\n"
+        "a:\n  <<: [*base, *more]\n  x: 9\n"
+    ).mapping("a")
+    assert {key.value: value.value for key, value in node.items() if isinstance(value, Scalar)} == {
+        "x": "9",
+        "image": "one",
+        "y": "2",
+    }
+    assert node.text("image") == "one"
+    assert node.text("absent") is None
+    assert node.mapping("x").pairs == []
+
+
+def test_merging_a_map_into_itself_ends() -> None:
+    node = mapping("a: &a\n  <<: *a\n  b: 1\n").mapping("a")
+    assert node.text("b") == "1"
+
+
+def test_an_unknown_alias_keeps_keys_and_values_apart() -> None:
+    assert mapping("a: *nowhere\nb: 1\n").text("b") == "1"
+
+
+def test_an_alias_is_the_node_it_names() -> None:
+    node = mapping("a: &a [x]\nb: *a\n")
+    assert node.get("a") is node.get("b")
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n...\n"])
+def test_nothing_is_empty(text: str) -> None:
+    node = compose(text)
+    assert node is None or (isinstance(node, Scalar) and not node.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 1_000_000,
+        "{a: " * 100_000,
+        "- " * 100_000,
+        "[" + "1," * 400_000 + "]",
+    ],
+    ids=["lists", "maps", "block lists", "long"],
+)
+def test_deep_and_long_documents_are_refused_in_bounded_time(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(UsageError, match="too large"):
+        compose(text)
+    assert time.process_time() - began < 5
+
+
+def test_an_alias_bomb_is_small() -> None:
+    lines = ["a0: &a0 [x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 50)]
+    began = time.process_time()
+    assert len(mapping("\n".join(lines)).pairs) == 50
+    assert time.process_time() - began < 1
