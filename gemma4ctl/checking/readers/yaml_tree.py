@@ -7,14 +7,12 @@ is the node it names, never a copy of it.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from gemma4ctl.checking.launch import Place
 from gemma4ctl.errors import UsageError
 
 MAX_NODES = 300_000
@@ -23,30 +21,7 @@ MAX_DEPTH = 60
 MASK = "\ue000"
 
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # libyaml where it is there
-_LINE_END = re.compile(r"\r\n|\r|\n")
-_BLANKS = re.compile(r"\s*")
-_WORD = re.compile(r"\S+")
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")  # an anchor and a tag, before a scalar
-_FLOW_PIECE = {  # by style
-    "": re.compile(r"(?P<escape>(?!))|(?P<blanks>\s+)|\S+"),
-    "'": re.compile(r"(?P<escape>'')|(?P<blanks>\s+)|[^'\s]+"),
-    '"': re.compile(
-        r"(?P<escape>\\(?:x.{2}|u.{4}|U.{8}|(?:\r\n?|\n)[ \t]*|.))|(?P<blanks>\s+)|[^\\\s]+"
-    ),
-}
-
-
-class Source:
-    """A file's text, and the line and column of each of its characters."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self._starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
-
-    def place(self, offset: int) -> Place:
-        """The line and column of the character at ``offset``."""
-        line = bisect_right(self._starts, offset)
-        return Place(line, offset - self._starts[line - 1] + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,74 +151,3 @@ def _too_large() -> UsageError:
         remedies=["check only the part of it that starts SGLang"],
         code="yaml-too-large",
     )
-
-
-class Written:
-    """Where the characters of a scalar's value are written in the file."""
-
-    def __init__(self, scalar: Scalar, source: Source) -> None:
-        self._source = source
-        self._start = scalar.start
-        text = source.text[scalar.start : scalar.end]
-        pieces = _block_pieces if scalar.style in ("|", ">") else _flow_pieces
-        # Runs of characters that stand in the file as in the value: (in the value, in the file,
-        # length), in order.
-        self._runs: list[tuple[int, int, int]] = []
-        for value, written, length in pieces(scalar, text):
-            self._append(value, scalar.start + written, length)
-        self._values = [value for value, _, _ in self._runs]
-
-    def _append(self, value: int, written: int, length: int) -> None:
-        if self._runs:
-            first, at, _ = self._runs[-1]
-            if written - value == at - first:
-                self._runs[-1] = (first, at, value + length - first)
-                return
-        self._runs.append((value, written, length))
-
-    def offset(self, index: int) -> int:
-        """The offset in the file of the character ``index`` of the value, or nearly that."""
-        run = bisect_right(self._values, index) - 1
-        if run < 0:
-            return self._start
-        value, written, length = self._runs[run]
-        return written + min(index - value, length)
-
-    def span(self, start: int, end: int) -> tuple[int, int]:
-        """The offsets of ``value[start:end]``, or (-1, -1) where it is not written as such."""
-        run = bisect_right(self._values, start) - 1
-        if run < 0 or start >= end:
-            return -1, -1
-        value, written, length = self._runs[run]
-        if end > value + length:
-            return -1, -1
-        return written + start - value, written + end - value
-
-    def place(self, index: int) -> Place:
-        """The line and column of the character ``index`` of the value."""
-        return self._source.place(self.offset(index))
-
-
-def _block_pieces(scalar: Scalar, text: str) -> Iterator[tuple[int, int, int]]:
-    header = _LINE_END.search(text)
-    at = header.end() if header else len(text)
-    for word in _WORD.finditer(scalar.value):
-        at = _BLANKS.match(text, at).end()  # type: ignore[union-attr]
-        yield word.start(), at, len(word[0])
-        at += len(word[0])
-
-
-def _flow_pieces(scalar: Scalar, text: str) -> Iterator[tuple[int, int, int]]:
-    quoted = scalar.style in ("'", '"')
-    inner = slice(1, -1) if quoted else slice(None)
-    value = 0
-    for piece in _FLOW_PIECE[scalar.style].finditer(text[inner]):
-        escape, blanks = piece["escape"], piece["blanks"]
-        length = len(piece[0])
-        if escape is not None:
-            length = 0 if escape[-1] in "\r\n\t " and _LINE_END.search(escape) else 1
-        elif blanks is not None and (breaks := len(_LINE_END.findall(blanks))):
-            length = max(1, breaks - 1)  # folded
-        exact = escape is None and length == len(piece[0])
-        yield value, piece.start() + quoted, length if exact else 0
-        value += length

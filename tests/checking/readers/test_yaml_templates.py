@@ -67,7 +67,9 @@ def test_what_is_not_closed_stays() -> None:
 
 def test_a_short_insertion_has_room_for_its_item() -> None:
     assert masked("a:\n{{x}}\n", inserted_items=True) == f"a:\n- {MASK * 3}\n"
-    assert len(masked("a:\n{{x|nindent 40}}\n", inserted_items=True)) == len("a:\n{{x|nindent 40}}\n")
+    assert len(masked("a:\n{{x|nindent 40}}\n", inserted_items=True)) == len(
+        "a:\n{{x|nindent 40}}\n"
+    )
 
 
 def test_only_expressions_make_a_template() -> None:

@@ -5,16 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gemma4ctl.checking.readers.yaml_tree import (
     Mapping,
     Scalar,
     Sequence,
-    Source,
-    Written,
     compose,
 )
 from gemma4ctl.errors import UsageError
@@ -61,85 +56,6 @@ def test_base_shifts_every_offset() -> None:
         (head + text)[item.start : item.end] for item in items.items if isinstance(item, Scalar)
     ]
     assert found == ["x", "'y'"]
-
-
-@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-def test_place_counts_lines_of_every_kind(newline: str) -> None:
-    source = Source(newline.join(["one", "two", "three"]))
-    place = source.place(source.text.index("three") + 2)
-    assert (place.line, place.column) == (3, 3)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a: serve --tp-size 2\n",
-        "a: 'serve --tp-size 2'\n",
-        'a: "serve --tp-size 2"\n',
-        "a: |\n  serve \\\n    --tp-size 2\n",
-        "a: >-\n  serve\n  --tp-size\n  2\n",
-        "a: serve\n  --tp-size\n\n  2\n",
-        'a: "serve\n  --tp-size\n  2"\n',
-        'a: "\\"serve\\"\\n\\\n   --tp-size \\x41 2"\n',
-        "a: 'it''s\n  --tp-size 2'\n",
-        "- a: |+2\n     serve\n    --tp-size 2\n\n",
-    ],
-)
-def test_words_of_a_value_are_found_in_the_file(text: str) -> None:
-    node = compose(text)
-    node = node.items[0] if isinstance(node, Sequence) else node
-    assert isinstance(node, Mapping)
-    node = node.get("a")
-    assert isinstance(node, Scalar)
-    written = Written(node, Source(text))
-    for word in ("--tp-size", "2"):
-        at = node.value.rindex(word)
-        start, end = written.span(at, at + len(word))
-        assert text[start:end] == word
-        place = written.place(at)
-        line = text.splitlines()[place.line - 1]
-        assert line[place.column - 1 :].startswith(word)
-
-
-def test_a_span_over_a_fold_or_an_escape_is_not_written_as_such() -> None:
-    text = 'a: "one\\"two three\n  four"\n'
-    node = scalar(text)
-    written = Written(node, Source(text))
-    assert written.span(0, 3) != (-1, -1)
-    for part in ('one"', 'e"two', "three four"):
-        at = node.value.index(part)
-        assert written.span(at, at + len(part)) == (-1, -1)
-    assert written.span(2, 2) == (-1, -1)
-    assert written.offset(len(node.value)) == text.rindex('"')
-
-
-def test_an_empty_value_has_a_place() -> None:
-    text = "a: ''\n"
-    written = Written(scalar(text), Source(text))
-    assert written.offset(0) == 3
-    assert written.span(0, 1) == (-1, -1)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.text(alphabet="ab -\"'\\\n\té#:", max_size=40),
-    st.sampled_from(["'", '"', "|", ">", None]),
-    st.integers(5, 40),
-)
-def test_every_span_that_is_given_is_the_text(value: str, style: str | None, width: int) -> None:
-    text = yaml.dump({"a": value}, default_style=style, width=width, allow_unicode=True)
-    parsed = compose(text)
-    assert isinstance(parsed, Mapping)
-    [(_, node)] = parsed.pairs
-    assert isinstance(node, Scalar)
-    written = Written(node, Source(text))
-    for start in range(len(node.value)):
-        for end in range(start + 1, min(start + 6, len(node.value)) + 1):
-            first, last = written.span(start, end)
-            if first >= 0:
-                assert text[first:last].replace("\t", " ") == node.value[start:end].replace(
-                    "\t", " "
-                )
 
 
 def test_merged_maps_give_missing_keys_nearest_first() -> None:
