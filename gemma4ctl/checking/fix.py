@@ -1,0 +1,121 @@
+"""Fixes: put them into a text, write it back in one step, or show the difference."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from gemma4ctl.checking.finding import Fix
+from gemma4ctl.checking.report import Checked
+from gemma4ctl.errors import UsageError
+
+_MAX_ROUNDS = 10  # a fix can uncover another: a corrected flag whose value is then judged
+
+
+def apply(text: str, fixes: Iterable[Fix]) -> tuple[str, int]:
+    """``text`` with ``fixes`` put in, and how many: of those that overlap only the first."""
+    parts: list[str] = []
+    end = count = 0
+    for fix in sorted(set(fixes), key=lambda fix: (fix.start, fix.end, fix.text)):
+        if end <= fix.start <= fix.end <= len(text):
+            parts += text[end : fix.start], fix.text
+            end, count = fix.end, count + 1
+    return "".join((*parts, text[end:])), count
+
+
+def fixed(found: Checked, check: Callable[[str], Checked]) -> Checked:
+    """``found`` after all fixes, checked again until none is left.
+
+    Returns ``found`` itself where there is nothing to fix, or where the fixes lead round in a
+    circle or lose a launch: such a text is left to its author.
+    """
+    seen = {found.text}
+    now = found
+    for _ in range(_MAX_ROUNDS):
+        text, count = apply(now.text, (one.fix for one in now.findings if one.fix))
+        if text == now.text:
+            return now
+        after = check(text)
+        if text in seen or after.error or after.launches != found.launches:
+            return found
+        seen.add(text)
+        now = replace(after, fixed=now.fixed + count)
+    return found
+
+
+def write(path: Path, before: str, after: str) -> None:
+    """Replace ``before``, the text of ``path``, by ``after`` in one step.
+
+    Mode, owner, encoding mark and newlines stay. Nothing is written through a symbolic link.
+
+    Raises:
+        UsageError: the file is a link, is not UTF-8, no longer holds ``before``, or cannot be
+            written.
+    """
+    if path.is_symlink():
+        raise UsageError(
+            f"{path} is a symbolic link: not fixed.",
+            remedies=(f"gemma4ctl check --fix {path.resolve()}",),
+            code="fix-through-link",
+        )
+    try:
+        _replace(path, _encoded(path, before, after))
+    except OSError as error:
+        raise UsageError(
+            f"Cannot write {path}: {error.strerror}.",
+            remedies=("a file in a writable folder", "--diff, which writes nothing"),
+            code="output-unwritable",
+        ) from error
+
+
+def difference(path: str, before: str, after: str) -> str:
+    """The change as a unified diff that ``patch`` and ``git apply`` take; "" for none."""
+    from difflib import unified_diff
+
+    lines = unified_diff(_lines(before), _lines(after), path, path)
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of ``text``, line feeds included."""
+    lines = [f"{line}\n" for line in text.split("\n")]
+    last = lines.pop()[:-1]
+    return [*lines, last] if last else lines
+
+
+def _encoded(path: Path, before: str, after: str) -> bytes:
+    """``after`` as the bytes of ``path`` write ``before``."""
+    data = path.read_bytes()
+    for encoding in ("utf-8", "utf-8-sig"):
+        with suppress(UnicodeDecodeError):
+            if data.decode(encoding) == before:
+                return after.encode(encoding)
+    raise UsageError(
+        f"{path} is not UTF-8, or changed while it was checked: not fixed.",
+        remedies=("check it again", "convert it to UTF-8"),
+        code="fix-stale",
+    )
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path`` through a temporary file beside it, with its mode and owner."""
+    was = path.stat()
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            with suppress(PermissionError):  # only root gives files away
+                os.fchown(descriptor, was.st_uid, was.st_gid)
+            os.fchmod(descriptor, was.st_mode & 0o7777)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,203 @@
+"""``gemma4ctl check``: no command that SGLang would refuse, in any file."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from gemma4ctl.cli.help import Command
+from gemma4ctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from gemma4ctl.checking.files import Target
+    from gemma4ctl.checking.judge import Options
+    from gemma4ctl.checking.report import Checked, Report
+
+COMMAND = "gemma4ctl.check.command"  # where the words after -- are kept
+STDIN = "-"
+
+
+class Form(str, Enum):
+    """How findings are printed."""
+
+    text = "text"
+    json = "json"
+    sarif = "sarif"
+    github = "github"
+
+
+class WithCommand(Command):
+    """A command that keeps the words after ``--`` apart from its own arguments."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments before ``--``."""
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[COMMAND] = tuple(args[at + 1 :])
+            args = args[:at]
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
+
+
+def check(
+    ctx: typer.Context,
+    files: Annotated[
+        list[str] | None, typer.Argument(help="Files or folders; - for standard input.")
+    ] = None,
+    sglang_version: Annotated[
+        str | None,
+        typer.Option(
+            "--sglang-version",
+            metavar="VERSION|all",
+            help="SGLang release (default: what the file names, else 0.5.16).",
+        ),
+    ] = None,
+    hardware: Annotated[
+        str | None, typer.Option("--hardware", metavar="NAME", help="Platform it must run on.")
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option("--gpus", metavar="N", min=1, help="How many GPUs there are.")
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", help="What to print.")] = Form.text,
+    fix: Annotated[bool, typer.Option("--fix", help="Correct the files in place.")] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Print what --fix would change, and change nothing.")
+    ] = False,
+    stdin_name: Annotated[
+        str | None,
+        typer.Option("--stdin-name", metavar="NAME", help="File name that says what - holds."),
+    ] = None,
+) -> None:
+    """Check files that launch SGLang, or a command after --.
+
+    Shell scripts, Markdown, Dockerfiles, Compose, Kubernetes, Helm, systemd and Slurm files are
+    read; the findings are those of the release's own argument parser and of our rules.
+
+    Example: gemma4ctl check --hardware H100 deploy/ README.md
+    """
+    from gemma4ctl.checking.report import Report
+
+    if diff and (fix or form is not Form.text):
+        raise _conflict("--diff", "--fix" if fix else f"--format {form.value}")
+    options = _options(sglang_version, hardware, gpus)
+    targets = _targets(files or [], ctx.meta.get(COMMAND), stdin_name, fix=fix)
+    found = [target.examine(options) for target in targets]
+    if diff or fix:
+        after = [t.mended(one, options) for t, one in zip(targets, found, strict=True)]
+        if diff:
+            _print_changes(found, after)
+        else:
+            found = [t.write(*pair) for t, *pair in zip(targets, found, after, strict=True)]
+    report = Report(tuple(found))
+    _print(report, form, sys.stderr if diff else sys.stdout)
+    _say(report)
+    raise typer.Exit(report.exit_code)
+
+
+def _targets(
+    files: Sequence[str], command: Sequence[str] | None, stdin_name: str | None, *, fix: bool
+) -> list[Target]:
+    """What to check."""
+    from gemma4ctl.checking.files import Target, expand
+
+    if command is not None:
+        if files or fix:
+            raise _conflict("a command after --", files[0] if files else "--fix")
+        return [Target("<command>", None, shlex.join(command))]
+    if not files:
+        raise UsageError(
+            "nothing to check",
+            needed="files, folders, - for standard input, or a command after --",
+            remedies=[
+                "gemma4ctl check .",
+                "gemma4ctl check -- sglang serve --model-path google/gemma-4-E4B-it",
+            ],
+            code="nothing-to-check",
+        )
+    paths = expand([Path(file) for file in files if file != STDIN])
+    targets = [Target(str(path), path) for path in paths]
+    if STDIN not in files:
+        return targets
+    if fix:
+        raise _conflict(STDIN, "--fix", "--diff prints what --fix would change")
+    path = Path(stdin_name) if stdin_name else None
+    return [Target(stdin_name or "<stdin>", path, _standard_input()), *targets]
+
+
+def _options(sglang_version: str | None, hardware: str | None, gpus: int | None) -> Options:
+    """The options, with the names in them known."""
+    from gemma4ctl.checking.judge import Options
+    from gemma4ctl.checking.releases import ALL
+
+    if sglang_version is not None and sglang_version != ALL:
+        sglang_version = _release(sglang_version)
+    if hardware is not None:
+        from gemma4ctl.profiles.load import load
+        from gemma4ctl.profiles.lookup import platform_name
+
+        hardware = platform_name(load(), hardware)
+    return Options(sglang_version, hardware, gpus)
+
+
+def _release(name: str) -> str:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return str(Version(name))
+    except InvalidVersion:
+        raise UsageError(
+            f"{name!r} is no SGLang release",
+            needed="a version such as 0.5.16, or all",
+            code="release-unknown",
+        ) from None
+
+
+def _standard_input() -> str:
+    """What stands on standard input.
+
+    Raises:
+        UsageError: it is no text.
+    """
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError("standard input is not UTF-8 text", code="input-not-text") from None
+
+
+def _conflict(one: str, other: str, *remedies: str) -> UsageError:
+    return UsageError(
+        f"{one} and {other} exclude each other", remedies=remedies, code="conflicting-options"
+    )
+
+
+def _print(report: Report, form: Form, stream: TextIO) -> None:
+    from gemma4ctl.checking.formats import render
+
+    colour = stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    stream.write(render(report, form.value, colour=colour))
+
+
+def _print_changes(before: Sequence[Checked], after: Sequence[Checked]) -> None:
+    from gemma4ctl.checking.fix import difference
+
+    for old, new in zip(before, after, strict=True):
+        sys.stdout.write(difference(old.path, old.text, new.text))
+
+
+def _say(report: Report) -> None:
+    """How it was judged, what could not be, and the summary."""
+    from gemma4ctl.cli.inputs import say
+
+    for note in dict.fromkeys(note for file in report.files for note in file.notes):
+        say(note)
+    for file in report.files:
+        if file.error:
+            say(file.error)
+    say(report.summary)
