@@ -1,7 +1,5 @@
 """The base of every data model: immutable, closed, and fast to build."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel, ConfigDict
 
 

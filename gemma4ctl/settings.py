@@ -11,10 +11,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from reprlib import Repr
-from typing import Any
+from typing import Any, NamedTuple
 
 from gemma4ctl.errors import UsageError
 
@@ -150,8 +149,7 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
 SECRETS = ("api_key",)  # in the environment only: a file of options is no place for them
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """The values that were set, and where each came from."""
 
     values: Mapping[str, Any]

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from gemma4ctl import __version__
-from gemma4ctl.cli.commands import detect, docker, doctor, profiles, serve, suggest
+from gemma4ctl.cli.commands import check, detect, docker, doctor, profiles, serve, suggest
 from gemma4ctl.cli.help import Command
 from gemma4ctl.errors import Gemma4ctlError
 
@@ -60,6 +60,7 @@ app.command("detect", cls=Command)(detect.detect)
 app.command("suggest", cls=Command, context_settings=AFTER_DASHES)(suggest.suggest)
 app.command("serve", cls=Command, context_settings=AFTER_DASHES)(serve.serve)
 app.command("docker", cls=Command, context_settings=AFTER_DASHES)(docker.docker)
+app.command("check", cls=check.WithCommand)(check.check)
 app.add_typer(profiles.app, name="profiles")
 app.command("doctor", cls=Command)(doctor.doctor)
 
@@ -83,5 +84,13 @@ def _options(
 
 
 def run() -> None:
-    """Run ``gemma4ctl`` with the process's arguments."""
+    """Run ``gemma4ctl`` with the process's arguments.
+
+    typer reads the options of every command it knows before it runs one, so a command that is
+    named first is the only one it is told of.
+    """
+    name = sys.argv[1] if len(sys.argv) > 1 else None
+    named = [command for command in app.registered_commands if command.name == name]
+    if named:
+        app.registered_commands, app.registered_groups = named, []
     app()

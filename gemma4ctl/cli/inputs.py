@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from gemma4ctl.errors import PreflightError, UsageError
 from gemma4ctl.hardware.inventory import Inventory
@@ -35,8 +34,7 @@ SECRET_FLAGS = {
 RENAMED = {"tp": "tp_size", "modalities": "modality"}
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(NamedTuple):
     """What one invocation plans with."""
 
     request: Request

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gemma4ctl.cli import inputs
 from gemma4ctl.errors import NoPlanError, UsageError
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 BESIDE_PLAN = ("api_key_file",)  # the key is no part of a plan
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(NamedTuple):
     """A plan, the table that describes its variant, and the API key it is to run with."""
 
     plan: Plan

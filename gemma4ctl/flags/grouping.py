@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice, takewhile
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gemma4ctl.flags.table import MODEL_TYPE, Flag, FlagTable, Match
 
@@ -18,8 +17,7 @@ Word = tuple[int, str]  # index in argv, text
 _NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Words that belong together: an option with its values, or values without an option."""
 
     position: int

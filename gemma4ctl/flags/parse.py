@@ -7,7 +7,6 @@ unlike argparse, all problems of a command line are found, each with its positio
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from reprlib import Repr
 from typing import Any, Literal, NamedTuple
@@ -37,8 +36,7 @@ _QUOTE = Repr()
 _QUOTE.maxstring = 80
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong with a command line.
 
     ``position`` is the index in argv of the offending word, or the length of argv where something
@@ -74,13 +72,12 @@ class Words(NamedTuple):
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Parsed:
+class Parsed(NamedTuple):
     """What a command line says: ``values`` by dest, the ``given`` options, all ``problems``."""
 
-    values: dict[str, Any] = field(default_factory=dict)
-    given: list[Given] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    values: dict[str, Any]
+    given: list[Given]
+    problems: list[Problem]
 
     @property
     def accepted(self) -> bool:
@@ -92,7 +89,7 @@ def parse(argv: Sequence[str], table: FlagTable, entry: Entry = "serve") -> Pars
     """What ``argv``, the words after ``sglang serve``, means to the release of ``table``."""
     found = groups(argv, table, entry)
     read_type = next((group for group in reversed(found) if group.flag is MODEL_TYPE), None)
-    parsed = Parsed()
+    parsed = Parsed({}, [], [])
     for group in found:
         if group.flag is not None:
             parsed.given.append(Given(group.position, group.written, canonical(group, table)))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 TABLES = Path(__file__).parent / "tables"
 
@@ -29,8 +29,7 @@ Nargs = int | Literal["?", "*", "+"] | None
 Scalar = str | int | float | None
 
 
-@dataclass(frozen=True)
-class Flag:
+class Flag(NamedTuple):
     """One flag, with the meaning that argparse gives the same words.
 
     ``nargs`` is 0 for a flag without a value and None for one that takes exactly one. ``type`` is
@@ -70,8 +69,7 @@ HELP = Flag(("-h", "--help"), "help", action="ignore", nargs=0)
 MODEL_TYPE = Flag(("--model-type",), "model_type", choices=("auto", "llm", "diffusion"))
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """What argparse takes an option for.
 
     ``option`` is the full option string and ``flag`` its flag, both None unless the option is
@@ -160,10 +158,9 @@ def destination(options: tuple[str, ...]) -> str:
 
 def _usual(flag: Mapping[str, Any]) -> dict[str, Any]:
     """The values that attributes of ``flag`` have when its file entry leaves them out."""
-    usual = {f.name: f.default for f in fields(Flag) if f.default is not MISSING}
     action = flag.get("action", "store")
     return {
-        **usual,
+        **Flag._field_defaults,
         "dest": destination(tuple(flag["options"])),
         "nargs": None if action in ("append", "store") else 0,
         "default": False if action == "store_true" else None,
@@ -172,9 +169,11 @@ def _usual(flag: Mapping[str, Any]) -> dict[str, Any]:
 
 def flag_to_json(flag: Flag) -> dict[str, Any]:
     """The file entry of ``flag``: its attributes that are not usual."""
-    values = {f.name: getattr(flag, f.name) for f in fields(Flag)}
+    values = flag._asdict()
     usual = _usual(values)
-    return {name: value for name, value in values.items() if usual.get(name, MISSING) != value}
+    return {
+        name: value for name, value in values.items() if name not in usual or usual[name] != value
+    }
 
 
 def flag_from_json(entry: Mapping[str, Any]) -> Flag:

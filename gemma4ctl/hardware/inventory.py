@@ -5,8 +5,6 @@ platform row (:mod:`gemma4ctl.hardware.simulate`) or read from a file that ``gem
 --json`` wrote; planning does not care which.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from gemma4ctl.model import Model

@@ -6,7 +6,7 @@ Pure: no clock, no files, no network, no environment.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gemma4ctl import __version__
 from gemma4ctl.errors import Gemma4ctlError, NoPlanError
@@ -67,8 +67,7 @@ def plan(
         ) from error
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the rules say of a situation; ``refusals`` pairs a rule's id with why it refuses."""
 
     situation: Situation

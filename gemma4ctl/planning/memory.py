@@ -7,7 +7,7 @@ Bytes unless a name says MiB.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gemma4ctl.planning.situation import Situation, free_mib
 from gemma4ctl.profiles.table import Status, Variant
@@ -39,8 +39,7 @@ TP_OF_LARGE_GRAPHS = 4  # from this TP on SGLang captures CUDA graphs for larger
 BYTES_PER_PARAMETER = {"bf16": 2.0, "fp8": 1.05, "nvfp4": 0.5625, "w4a16": 0.75}
 
 
-@dataclass(frozen=True)
-class Fraction:
+class Fraction(NamedTuple):
     """A memory fraction; ``value`` is what SGLang will use, ``emitted`` whether a flag says so."""
 
     value: float
@@ -51,8 +50,7 @@ class Fraction:
     origin: str = "rule"
 
 
-@dataclass(frozen=True)
-class Pools:
+class Pools(NamedTuple):
     """The KV pools of one GPU, in tokens, and what went into them."""
 
     weights: int

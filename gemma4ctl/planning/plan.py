@@ -1,7 +1,5 @@
 """The plan: the complete, immutable result that every output renders."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from gemma4ctl.hardware.inventory import Source, Unit, Vendor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
@@ -14,8 +14,7 @@ from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles.table import Platform, Profiles, Release
 
 
-@dataclass(frozen=True)
-class ChosenRelease:
+class ChosenRelease(NamedTuple):
     """The SGLang release that is planned for, and why."""
 
     name: str  # as asked or installed: may be one that the table does not know

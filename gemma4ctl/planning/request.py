@@ -1,7 +1,5 @@
 """The request: what the user asked for, with where each value came from."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from gemma4ctl.model import Model

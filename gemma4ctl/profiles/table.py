@@ -4,8 +4,6 @@ The JSON schema of :class:`Profiles` is generated into ``gemma4ctl/profiles/prof
 Memory is in MiB, sizes in bytes; a ``source`` is a key of ``sources``.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

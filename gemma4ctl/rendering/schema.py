@@ -1,14 +1,90 @@
-"""The JSON schema of ``--json``, generated: ``python -m gemma4ctl.rendering.schema [--check]``."""
+"""The JSON schema of ``--json``, generated: ``python -m gemma4ctl.rendering.schema [--check]``.
+
+The models here only describe what :func:`gemma4ctl.rendering.document.plan_document` builds; a
+command that prints JSON does not load them.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+from typing import Literal
 
-from gemma4ctl.rendering.document import PlanDocument
+from gemma4ctl.hardware.inventory import Source, Vendor
+from gemma4ctl.model import Model
+from gemma4ctl.planning.plan import Decision, Severity
+from gemma4ctl.planning.request import Request
 
 SCHEMA_FILE = Path(__file__).with_name("plan.schema.json")
+
+
+class HardwareDocument(Model):
+    """The devices the plan uses. ``memory_mib`` is the total of one of them."""
+
+    platform: str
+    vendor: Vendor
+    gpu_count: int
+    memory_mib: int | None
+    source: Source
+
+
+class VariantDocument(Model):
+    """The weights that are served."""
+
+    name: str
+    model_path: str
+    checkpoint: str
+
+
+class CommandDocument(Model):
+    """The command outside a container; ``shell`` is argv and env on one line for a POSIX shell."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    shell: str
+
+
+class DockerDocument(Model):
+    """The same plan as a ``docker run`` command."""
+
+    argv: tuple[str, ...]
+    image: str
+
+
+class CapacityDocument(Model):
+    """What the memory of one GPU holds, in MiB, bytes and tokens."""
+
+    weights_mib_per_gpu: int
+    kv_bytes_per_token: int
+    full_layer_tokens: int
+    swa_layer_tokens: int
+    max_concurrent_requests: int
+    max_context_tokens: int
+
+
+class WarningDocument(Model):
+    """Something the user should know, with what to do about it."""
+
+    code: str
+    severity: Severity
+    message: str
+    remedy: str
+
+
+class PlanDocument(Model):
+    """One plan. ``docker`` and ``capacity`` are null where there is no image or no memory model."""
+
+    schema_version: Literal[1] = 1
+    gemma4ctl_version: str
+    request: Request
+    hardware: HardwareDocument
+    variant: VariantDocument
+    command: CommandDocument
+    docker: DockerDocument | None
+    decisions: tuple[Decision, ...]
+    capacity: CapacityDocument | None
+    warnings: tuple[WarningDocument, ...]
 
 
 def schema_text() -> str:

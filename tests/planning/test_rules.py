@@ -91,7 +91,7 @@ def test_rules_read_only_what_earlier_rules_decided(monkeypatch: pytest.MonkeyPa
             s.made.rule = rule.id
             yield from rule.apply(s)
 
-        return dataclasses.replace(rule, apply=apply)
+        return rule._replace(apply=apply)
 
     monkeypatch.setattr(engine, "situate", recording)
     monkeypatch.setattr(engine, "RULES", tuple(map(named, RULES)))

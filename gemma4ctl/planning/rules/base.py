@@ -8,15 +8,14 @@ and severity stand beside it; its docstring says what it is for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gemma4ctl.planning.plan import Severity, Value
 from gemma4ctl.planning.situation import Situation
 from gemma4ctl.profiles.table import Status
 
 
-@dataclass(frozen=True)
-class Choose:
+class Choose(NamedTuple):
     """A value chosen. ``source`` defaults to the rule's, ``status`` to what arithmetic gives."""
 
     name: str
@@ -29,8 +28,7 @@ class Choose:
     origin: str = "rule"
 
 
-@dataclass(frozen=True)
-class Warn:
+class Warn(NamedTuple):
     """Something to tell the user. ``severity`` defaults to the rule's."""
 
     code: str
@@ -42,8 +40,7 @@ class Warn:
 Outcomes = Iterator[Choose | Warn]
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """A rule: ``source`` is a key of the profile table's sources, or a sentence."""
 
     id: str

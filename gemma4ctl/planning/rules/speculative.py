@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from packaging.version import Version
 
 from gemma4ctl.errors import NoPlanError
@@ -259,6 +257,8 @@ def speculative_name(s: Situation) -> Outcomes:
     """From 0.5.12 on SGLang's parser takes any name; only its own algorithms work."""
     name = s.given("speculative_algorithm")
     if name is not None and str(name).upper() not in ALGORITHMS:
+        from difflib import get_close_matches  # only a mistake pays for it
+
         near = get_close_matches(str(name).upper(), ALGORITHMS, n=1)
         yield Warn(
             "speculative-unknown",
