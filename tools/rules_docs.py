@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gemma4ctl.planning.engine import _SENTENCES
+from gemma4ctl.planning.engine import source_title
 from gemma4ctl.planning.rules import RULES, Rule
 from gemma4ctl.profiles.generated import write_or_check
 from gemma4ctl.profiles.load import load
-from gemma4ctl.profiles.table import Source
+from gemma4ctl.profiles.table import Profiles
 
 FILE = Path(__file__).parents[1] / "docs" / "rules.md"
 HEAD = """\
@@ -31,24 +31,23 @@ chose each value, and why.
 
 def document() -> str:
     """The whole page."""
-    sources = load().sources
-    rows = [row(rule, sources) for rule in RULES]
+    profiles = load()
+    rows = [row(rule, profiles) for rule in RULES]
     table = ["| rule | what for | risk | source |", "|---|---|---|---|", *rows]
     return HEAD + "\n" + "\n".join(table) + "\n"
 
 
-def row(rule: Rule, sources: dict[str, Source]) -> str:
+def row(rule: Rule, profiles: Profiles) -> str:
     """One rule."""
     purpose = rule.purpose.replace("``", "`").replace("|", "\\|")
-    return f"| `{rule.id}` | {purpose} | {rule.severity} | {source(rule, sources)} |"
+    return f"| `{rule.id}` | {purpose} | {rule.severity} | {source(rule, profiles)} |"
 
 
-def source(rule: Rule, sources: dict[str, Source]) -> str:
+def source(rule: Rule, profiles: Profiles) -> str:
     """Where the rule comes from, as a link where there is one."""
-    known = sources.get(rule.source)
-    if known is None:
-        return _SENTENCES.get(rule.source, rule.source)
-    return f"[{known.title}]({known.url})" if known.url else known.title
+    title = source_title(rule.source, profiles)
+    known = profiles.sources.get(rule.source)
+    return f"[{title}]({known.url})" if known and known.url else title
 
 
 if __name__ == "__main__":

@@ -72,6 +72,8 @@ def read(
     names = set(Request.model_fields) - {"extra_args", "origins", "api_key_config"}
     given = {name: settings.get(RENAMED.get(name, name)) for name in names}
     values = {name: value for name, value in given.items() if value is not None} | model
+    if "hardware" in values:
+        values["hardware"] = lookup.platform_name(profiles, str(values["hardware"]))
     origins = {
         name: settings.origins[RENAMED.get(name, name)]
         for name in names

@@ -148,7 +148,7 @@ def _plan(
 
 def _decision(choice: Choose, rule: Rule, s: Situation) -> Decision:
     """The decision that ``choice`` makes, unless the user's own flag replaces it."""
-    source = _source(choice.source or rule.source, s.profiles)
+    source = source_title(choice.source or rule.source, s.profiles)
     decision = Decision(
         name=choice.name,
         value=choice.value,
@@ -236,7 +236,7 @@ _SENTENCES = {
 }
 
 
-def _source(key: str, profiles: Profiles) -> str:
+def source_title(key: str, profiles: Profiles) -> str:
     """The title of a source of the table, or the sentence that stands for it."""
     if key in profiles.sources:
         return profiles.sources[key].title

@@ -167,7 +167,7 @@ def _capacity_facts(capacity: Capacity) -> list[tuple[str, str | None]]:
         ),
         (
             "Capacity",
-            f"{capacity.max_concurrent_requests:,} requests at once; "
+            f"{capacity.max_concurrent_requests:,} requests of the full context at once; "
             f"the longest {capacity.max_context_tokens:,} tokens",
         ),
         ("Computed", capacity.basis),

@@ -202,3 +202,7 @@ def test_nodes_are_read_from_a_recorded_tree(tmp_path: Path) -> None:
         (2, "gfx942", (3,)),
         (3, "gfx942", (2,)),
     ]
+
+
+def test_a_report_with_a_lone_surrogate_is_no_report() -> None:
+    assert nvidia_devices("<nvidia_smi_log>\ud800</nvidia_smi_log>") == ()

@@ -35,7 +35,7 @@ def list_entries(
     from gemma4ctl.profiles.load import load
     from gemma4ctl.profiles.views import list_rows
 
-    rows = list_rows(load(profiles))
+    rows = list_rows(load(_table(profiles)))
     if kind is not None and kind not in rows:
         raise UsageError(
             f"the table has no kind {kind!r}", needed=", ".join(rows), code="kind-unknown"
@@ -58,7 +58,7 @@ def show(
     from gemma4ctl.profiles.load import load
     from gemma4ctl.profiles.views import show as show_entry
 
-    entry = show_entry(load(profiles), name)
+    entry = show_entry(load(_table(profiles)), name)
     if json:
         print_json({"schema_version": 1, **entry})
     else:
@@ -88,3 +88,11 @@ def schema() -> None:
     from gemma4ctl.profiles.schema import schema_text
 
     print(schema_text(), end="")
+
+
+def _table(asked: Path | None) -> Path | None:
+    """The user's own table: asked for, else named by the environment or an options file."""
+    from gemma4ctl.settings import gather
+
+    found = gather({"profiles": asked}).get("profiles")
+    return Path(found) if found else None

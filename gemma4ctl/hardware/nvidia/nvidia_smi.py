@@ -206,7 +206,7 @@ def _details(access: Access) -> ElementTree.Element:
     text = _stdout(access, "-q", "-x")
     try:
         return ElementTree.fromstring(text)  # noqa: S314 - written by the local driver's tool
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, ValueError):  # ValueError: text that is no Unicode
         return ElementTree.Element("nvidia_smi_log")
 
 

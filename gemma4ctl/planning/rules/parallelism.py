@@ -120,12 +120,18 @@ def _asked(s: Situation, tp: int, working: list[int]) -> Choose:
             f"TP {tp} does not divide the heads of Gemma 4 {s.variant_name}",
             needed=f"a TP that divides {_heads(s)}",
             found=f"TP {tp}",
-            remedies=[f"--tp-size {max(working)}"] if working else [],
+            remedies=_nearest_tp(tp, working),
             code="tp-indivisible",
         )
     if tp not in working:
         raise _nothing_fits(s, tp)
     return _tensor_parallel(tp, "asked for", "estimated", "user", origin)
+
+
+def _nearest_tp(tp: int, working: list[int]) -> list[str]:
+    """The option that gives the largest TP that works and is no larger than ``tp``."""
+    smaller = [size for size in working if size <= tp]
+    return [f"--tp-size {max(smaller)}"] if smaller else []
 
 
 def _too_few(s: Situation, tp: int, working: list[int]) -> NoPlanError:
@@ -136,7 +142,7 @@ def _too_few(s: Situation, tp: int, working: list[int]) -> NoPlanError:
         f"{parts} needs {needed} GPUs",
         needed=f"{needed} x {s.platform_name} that may work together",
         found=f"{len(s.group)} usable {kind}{'s' if len(s.group) > 1 else ''}",
-        remedies=[f"--tp-size {max(working)}"] if working else [],
+        remedies=_nearest_tp(tp, working),
         code="too-few-gpus",
     )
 
