@@ -20,14 +20,14 @@ MAX_FILES = 10_000  # in one folder that is walked
 # Names of files that start servers, as far as a name tells; others are checked when named.
 # .pre-commit-hooks.yaml holds the same expression.
 KINDS = re.compile(
-    r"\.(sh|bash|zsh|ksh|md|markdown|mdx|ya?ml|service|slurm|sbatch|dockerfile|containerfile)$"
+    r"\.(sh|bash|dash|zsh|ksh|md|markdown|mdx|ya?ml|service|slurm|sbatch|dockerfile|containerfile)$"
     r"|(^|/)(Docker|Container)file(\.[^/]*)?$"
 )
 _SKIPPED = {".git", ".hg", ".svn", "node_modules", "site-packages", "__pycache__", ".tox", ".nox"}
 
 
 def check_text(path: Path | None, text: str, options: Options) -> list[Finding]:
-    """The findings of ``text``; ``path`` names its kind and is not opened. None: a shell script.
+    """The findings of ``text``; ``path`` names its kind and is not opened. None: the text tells.
 
     Raises:
         UsageError: the text is beyond what a reader takes.
@@ -58,26 +58,26 @@ def check(path: Path | None, text: str, options: Options, name: str | None = Non
 
 @dataclass(frozen=True)
 class Target:
-    """Something to check. ``path`` names the kind of its text; ``content`` is the text where it is
-    not that of the file ``path``.
+    """Something to check: the file ``name``, or ``content`` under that name.
+
+    ``kind`` is a file name that tells the reader; None: the content tells.
     """
 
     name: str
-    path: Path | None
+    kind: Path | None
     content: str | None = None
 
     def check(self, text: str, options: Options) -> Checked:
         """What is found when ``text`` is its text."""
-        return check(self.path, text, options, self.name)
+        return check(self.kind, text, options, self.name)
 
     def examine(self, options: Options) -> Checked:
         """What is found; with an ``error`` where it cannot be read or is beyond what we take."""
         from gemma4ctl.checking.readers import inputs
 
         try:
-            if self.content is None and self.path is not None:
-                return self.check(inputs.load(self.path), options)
-            return self.check(self.content or "", options)
+            text = inputs.load(self.name) if self.content is None else self.content
+            return self.check(text, options)
         except Gemma4ctlError as error:
             return Checked(self.name, error=str(error))
 
@@ -86,11 +86,11 @@ class Target:
         return fixed(found, lambda text: self.check(text, options))
 
     def write(self, found: Checked, after: Checked) -> Checked:
-        """Write the fixes that lead from ``found`` to ``after``; an ``error`` where that fails."""
-        if self.path is None or not after.fixed:
+        """Write what ``mended`` made of ``found``; ``found`` with an ``error`` where that fails."""
+        if not after.fixed:
             return after
         try:
-            write(self.path, found.text, after.text)
+            write(Path(self.name), found.text, after.text)
         except Gemma4ctlError as error:
             return replace(found, error=str(error))
         return after

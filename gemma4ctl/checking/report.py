@@ -58,6 +58,8 @@ class Report:
         parts += [_number(self.count(level), level) for level in levels if self.count(level)]
         if len(parts) == 1:
             parts.append("no findings")
+        failed = sum(file.error is not None for file in self.files)
+        parts += [f"{failed} failed"] if failed else []
         fixed = sum(file.fixed for file in self.files)
         fixable = sum(finding.fix is not None for finding in self.findings)
         parts += [f"{fixed} fixed"] if fixed else []

@@ -49,7 +49,8 @@ class WithCommand(Command):
 def check(
     ctx: typer.Context,
     files: Annotated[
-        list[str] | None, typer.Argument(help="Files or folders; - for standard input.")
+        list[str] | None,
+        typer.Argument(metavar="FILE", help="Files or folders; - for standard input."),
     ] = None,
     sglang_version: Annotated[
         str | None,
@@ -89,6 +90,8 @@ def check(
     options = _options(sglang_version, hardware, gpus)
     targets = _targets(files or [], ctx.meta.get(COMMAND), stdin_name, fix=fix)
     found = [target.examine(options) for target in targets]
+    if COMMAND in ctx.meta and not found[0].launches:
+        raise _no_launch(ctx.meta[COMMAND])
     if diff or fix:
         after = [t.mended(one, options) for t, one in zip(targets, found, strict=True)]
         if diff:
@@ -106,11 +109,12 @@ def _targets(
 ) -> list[Target]:
     """What to check."""
     from gemma4ctl.checking.files import Target, expand
+    from gemma4ctl.checking.readers.inputs import load
 
     if command is not None:
         if files or fix:
             raise _conflict("a command after --", files[0] if files else "--fix")
-        return [Target("<command>", None, shlex.join(command))]
+        return [Target("<command>", Path("command.sh"), shlex.join(command))]
     if not files:
         raise UsageError(
             "nothing to check",
@@ -128,7 +132,7 @@ def _targets(
     if fix:
         raise _conflict(STDIN, "--fix", "--diff prints what --fix would change")
     path = Path(stdin_name) if stdin_name else None
-    return [Target(stdin_name or "<stdin>", path, _standard_input()), *targets]
+    return [Target(stdin_name or "<stdin>", path, load(STDIN)), *targets]
 
 
 def _options(sglang_version: str | None, hardware: str | None, gpus: int | None) -> Options:
@@ -159,16 +163,13 @@ def _release(name: str) -> str:
         ) from None
 
 
-def _standard_input() -> str:
-    """What stands on standard input.
-
-    Raises:
-        UsageError: it is no text.
-    """
-    try:
-        return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError:
-        raise UsageError("standard input is not UTF-8 text", code="input-not-text") from None
+def _no_launch(command: Sequence[str]) -> UsageError:
+    return UsageError(
+        "the command starts no SGLang server",
+        needed="sglang serve ..., or python -m sglang.launch_server ...",
+        found=shlex.join(command) or "nothing after --",
+        code="no-launch",
+    )
 
 
 def _conflict(one: str, other: str, *remedies: str) -> UsageError:
