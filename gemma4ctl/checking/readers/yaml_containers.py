@@ -1,0 +1,97 @@
+"""Containers as YAML files declare them: what they run, and where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gemma4ctl.checking.readers import lexing
+from gemma4ctl.checking.readers.containers import Vendor
+from gemma4ctl.checking.readers.excerpt import Excerpt, Field
+from gemma4ctl.checking.readers.variables import Variables
+from gemma4ctl.checking.readers.yaml_scalars import excerpt
+from gemma4ctl.checking.readers.yaml_tree import MASK, Mapping, Node, Scalar, Sequence
+
+# More variables are set than the file says: their names and values are not known.
+UNNAMED = "*"
+
+Kind = Literal["compose", "kubernetes", "helm", "workflow", "yaml"]
+Resolve = Callable[[Excerpt], Excerpt]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One declared container: the words that it is started with, and what is known of its place.
+
+    ``image`` is as written where all of it is known. ``published`` is as in
+    :class:`~gemma4ctl.checking.launch.Launch`. ``gpus`` is how many it asks for, ``hardware`` the
+    platform's name where the file pins it.
+    """
+
+    kind: Kind
+    fields: tuple[Field, ...]
+    environment: dict[str, str | None] = field(default_factory=dict)
+    image: str | None = None
+    vendor: Vendor | None = None
+    published: bool | None = None
+    gpus: int | None = None
+    hardware: str | None = None
+
+    @property
+    def runs_sglang_itself(self) -> bool:
+        """Whether its words can only be flags, for an image that starts SGLang by itself."""
+        named = "sglang" in (self.image or "") and bool(self.fields)
+        return named and self.fields[0].text.startswith("--")
+
+    @property
+    def directives(self) -> dict[str, str]:
+        """What it says about its hardware."""
+        found = {"gpus": str(self.gpus or ""), "hardware": self.hardware or ""}
+        return {name: value for name, value in found.items() if value}
+
+
+def words(node: Node | None, text: str, resolve: Resolve) -> list[Field]:
+    """The words of a command that is written as a list or as one string."""
+    if isinstance(node, Sequence):
+        return [item(entry, text, resolve) for entry in node.items if isinstance(entry, Scalar)]
+    if isinstance(node, Scalar):
+        value = resolve(excerpt(node, text))
+        commands = lexing.read(value.text).commands
+        tokens = commands[0].tokens if commands else []
+        variables = Variables()
+        return [found for token in tokens for found in variables.fields(token, value)]
+    return []
+
+
+def item(scalar: Scalar, text: str, resolve: Resolve) -> Field:
+    """One item of a list as one word."""
+    written = excerpt(scalar, text)
+    value = resolve(written)
+    replaceable = value is written and scalar.style not in ("|", ">")
+    span = (scalar.start, scalar.end) if replaceable else (-1, -1)
+    return Field(value, span, scalar.start, "yaml")
+
+
+def image_name(node: Node | None, text: str, resolve: Resolve = lambda value: value) -> str | None:
+    """The image that ``node`` names, as one reference or as repository and tag."""
+    if isinstance(node, Scalar):
+        return known(resolve(excerpt(node, text)))
+    if not isinstance(node, Mapping) or not (repository := node.text("repository")):
+        return None
+    parts = [node.text("registry") or "", repository]
+    name = "/".join(part for part in parts if part)
+    tag = node.text("tag")
+    return None if MASK in f"{name}{tag}" else f"{name}:{tag}" if tag else name
+
+
+def known(value: Excerpt) -> str | None:
+    """The text of ``value``, None where part of it is unknown."""
+    return value.text if value.certain else None
+
+
+def count(node: Node | None) -> int | None:
+    """``node`` as a number of GPUs, None where it is none."""
+    value = node.value if isinstance(node, Scalar) else ""
+    return int(value) if re.fullmatch(r"[1-9]\d{0,3}", value) else None
