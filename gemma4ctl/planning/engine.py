@@ -12,13 +12,13 @@ from gemma4ctl import __version__
 from gemma4ctl.errors import Gemma4ctlError, NoPlanError
 from gemma4ctl.flags.parse import Words
 from gemma4ctl.hardware.inventory import Inventory
-from gemma4ctl.planning.images import choose_image
 from gemma4ctl.planning.memory import MIB, pools, swa_ratio
 from gemma4ctl.planning.nearest import alternatives, command, host_of
 from gemma4ctl.planning.plan import (
     Capacity,
     Decision,
     HardwareSummary,
+    ImageChoice,
     Plan,
     PlanWarning,
     Value,
@@ -130,7 +130,6 @@ def _plan(
 ) -> Plan:
     verdict = consider(request, inventory, profiles, without=without)
     situation = verdict.situation
-    image, image_warnings = choose_image(situation)
     return Plan(
         gemma4ctl_version=__version__,
         profiles_hash=profiles.hash,
@@ -138,11 +137,11 @@ def _plan(
         hardware=_hardware(situation),
         variant=_variant(situation),
         release=situation.release.name,
-        image=image,
+        image=_image(situation),
         decisions=(*situation.made.values(), *_extras(situation)),
         extra_args=request.extra_args,
         capacity=_capacity(situation),
-        warnings=(*verdict.warnings, *image_warnings),
+        warnings=verdict.warnings,
     )
 
 
@@ -259,6 +258,20 @@ def _hardware(s: Situation) -> HardwareSummary:
         units=chosen,
         pinned="devices" in s.made,
         choice=selection.reason,
+    )
+
+
+def _image(s: Situation) -> ImageChoice | None:
+    """The container image that was decided; None where no tag is known."""
+    made = s.made.get("image")
+    if made is None:
+        return None
+    guessed = "verified" if made.status == "verified" else "guess"
+    return ImageChoice(
+        reference=str(made.value),
+        status=guessed if made.origin == "rule" else "user",
+        reason=made.reason,
+        source=made.source,
     )
 
 

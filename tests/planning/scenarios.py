@@ -281,6 +281,22 @@ SCENARIOS = [
         _user("--speculative-algorithm", "NEXTNN"),
         warnings=("speculative-unknown",),
     ),
+    # container
+    Scenario(
+        "container-image", "H200", {"model": "E2B"}, values={"image": "lmsysorg/sglang:v0.5.16"}
+    ),
+    Scenario(
+        "container-image",
+        "H200",
+        {"model": "E2B", "sglang_version": "0.5.23"},
+        warnings=("image-guess",),
+    ),
+    Scenario(
+        "container-image",
+        "H200",
+        {"model": "E2B", "image": "lmsysorg/sglang:latest"},
+        warnings=("image-floating",),
+    ),
     # devices
     Scenario(
         "device", "Xeon", {"model": "E2B"}, flags=("--device cpu --disable-overlap-schedule",)

@@ -7,6 +7,7 @@ speculative decoding, attention, memory, scheduling, address; warnings about wha
 
 from gemma4ctl.planning.rules import (
     attention,
+    container,
     memory,
     model,
     parallelism,
@@ -71,6 +72,7 @@ RULES: tuple[Rule, ...] = (
     serving.lora,
     serving.dp_attention,
     serving.user_flags,
+    container.container_image,
 )
 
 __all__ = ["RULES", "Choose", "Rule", "Warn"]
