@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gemma4ctl.checking.finding import Finding
-from gemma4ctl.checking.fix import fixed, write
+from gemma4ctl.checking.fix import fixed, quoted, write
 from gemma4ctl.checking.judge import Options
 from gemma4ctl.checking.releases import judged, not_known
 from gemma4ctl.checking.report import Checked
@@ -45,15 +45,22 @@ def check(path: Path | None, text: str, options: Options, name: str | None = Non
 
     shown = name or str(path or "-")
     launches = read(path, text)
-    found = (finding for launch in launches for finding in judged(launch, options))
+    judgements = (finding for launch in launches for finding in judged(launch, options))
+    findings = (_placed(finding, shown, text) for finding in judgements)
     notes = (note for launch in launches if (note := not_known(launch, options)))
     return Checked(
         path=shown,
         text=text,
         launches=len(launches),
-        findings=tuple(dict.fromkeys(replace(finding, path=shown) for finding in found)),
+        findings=tuple(dict.fromkeys(findings)),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _placed(finding: Finding, path: str, text: str) -> Finding:
+    """``finding`` with the path to show, and a fix quoted as ``text`` quotes."""
+    fix = quoted(finding.fix, text) if finding.fix else None
+    return replace(finding, path=path, fix=fix)
 
 
 @dataclass(frozen=True)

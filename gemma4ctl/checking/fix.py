@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -13,7 +14,17 @@ from gemma4ctl.checking.finding import Fix
 from gemma4ctl.checking.report import Checked
 from gemma4ctl.errors import UsageError
 
+_PLAIN = re.compile(r"[\w./=:,@%+-]+", re.ASCII)  # means the same with and without quotes
 _MAX_ROUNDS = 10  # a fix can uncover another: a corrected flag whose value is then judged
+
+
+def quoted(fix: Fix, text: str) -> Fix:
+    """``fix`` with the quotes that its place in ``text`` has, where it is one plain word."""
+    written = text[fix.start : fix.end]
+    marks = written[:1]
+    if marks in ("'", '"') and written[1:].endswith(marks) and _PLAIN.fullmatch(fix.text):
+        return replace(fix, text=f"{marks}{fix.text}{marks}")
+    return fix
 
 
 def apply(text: str, fixes: Iterable[Fix]) -> tuple[str, int]:

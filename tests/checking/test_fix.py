@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemma4ctl.checking.finding import Finding, Fix
-from gemma4ctl.checking.fix import apply, difference, fixed, write
+from gemma4ctl.checking.fix import apply, difference, fixed, quoted, write
 from gemma4ctl.checking.launch import Place
 from gemma4ctl.checking.report import Checked
 from gemma4ctl.errors import UsageError
@@ -36,6 +36,22 @@ def spelled(text: str, spellings: dict[str, str]) -> Checked:
 
 def settled(text: str, spellings: dict[str, str]) -> Checked:
     return fixed(spelled(text, spellings), lambda text: spelled(text, spellings))
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "expected"),
+    [
+        ('"--a"', "--b", '"--b"'),
+        ("'--a'", "--b=1", "'--b=1'"),
+        ("--a", "--b", "--b"),
+        ('"--a=1"', "--b 1", "--b 1"),
+        ('"--a"', '"--b"', '"--b"'),
+        ('"', "--b", "--b"),
+        ("", "--b", "--b"),
+    ],
+)
+def test_quotes_stay_round_a_plain_word(text: str, words: str, expected: str) -> None:
+    assert quoted(Fix(0, len(text), words), text).text == expected
 
 
 def test_fixes_are_put_in_from_whatever_order() -> None:
