@@ -14,7 +14,6 @@ TESTS = ROOT / "tests"
 LONGEST_FILE = 400  # lines
 MODULES = sorted(PACKAGE.rglob("*.py"))
 AHEAD = {  # ready and tested, for commands that are still to come
-    "gemma4ctl.flags.installed",  # check: the flags of an SGLang that the tables do not know
     "gemma4ctl.profiles.measurements",  # bench: published figures beside one's own
 }
 

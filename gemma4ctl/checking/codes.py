@@ -31,6 +31,7 @@ FLAG_CODES: dict[str, Code] = {
 
 # What the planner's rules say of a Gemma 4 launch (gemma4ctl.planning.rules).
 RULE_CODES: dict[str, Code] = {
+    "release-unknown": Code("note", "a release without a flag table: the newest one stands in"),
     "release-too-old": Code("error", "the release cannot serve this variant"),
     "checkpoint-broken": Code("error", "a checkpoint that does not load"),
     "checkpoint-hardware": Code("error", "a weight format that the GPU has no kernels for"),

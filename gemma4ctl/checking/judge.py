@@ -100,8 +100,8 @@ class Options:
 def judge(launch: Launch, options: Options) -> list[Finding]:
     """The findings of one launch for one release, in the order of their places."""
     release = release_of(launch, options)
-    case = _Case(launch, options, release, load(release))
-    found = [*case.flag_findings(), *case.rule_findings()]
+    case = _Case(launch, options, release, flags_of(release))
+    found = [*case.unknown_release(), *case.flag_findings(), *case.rule_findings()]
     silenced = set(launch.directives.get("ignore", "").split(","))
     kept = {(f.code, f.place): f for f in found if f.code not in silenced}
     return sorted(kept.values(), key=lambda f: (f.place.line, f.place.column, f.code))
@@ -111,6 +111,20 @@ def release_of(launch: Launch, options: Options) -> str:
     """The release to judge for: asked for, else what the file names, else the usual one."""
     named = options.sglang_version or launch.directives.get("sglang") or launch.release
     return (named or DEFAULT_RELEASE).removeprefix("v")
+
+
+@cache
+def flags_of(release: str) -> FlagTable:
+    """The flags of ``release``: its table, else those of the SGLang installed here under that name.
+
+    For any other release the newest table stands in (``exact`` is False).
+    """
+    if release in available():
+        return load(release)
+    from gemma4ctl.flags.installed import installed_table
+
+    installed = installed_table()
+    return installed if installed and installed.release == release else load(release)
 
 
 @cache
@@ -140,6 +154,18 @@ class _Case:
             return Version(self.release) < Version(available()[0])
         except InvalidVersion:
             return False
+
+    def unknown_release(self) -> Iterator[Finding]:
+        """Say when the newest known flags stand in for those of the release."""
+        if self.table.exact or self.too_old:
+            return
+        yield self._finding(
+            "release-unknown",
+            f"SGLang {self.release} is not known; it is judged by the flags of {self.table.release}",
+            None,
+            None,
+            None,
+        )
 
     @property
     def open_ended(self) -> bool:

@@ -1,0 +1,178 @@
+"""Judging launches: each kind of finding, and the silence where nothing is certain."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+
+from gemma4ctl.checking.codes import CODES, FLAG_CODES, RULE_CODES
+from gemma4ctl.checking.finding import Finding
+from gemma4ctl.checking.judge import Options, judge
+from gemma4ctl.checking.launch import Launch, Place, Word
+
+MTP = (
+    "--speculative-algorithm NEXTN --speculative-draft-model-path "
+    "google/gemma-4-26B-A4B-it-assistant --speculative-num-steps 5 "
+    "--speculative-num-draft-tokens 6 --speculative-eagle-topk 1"
+)
+
+
+def launch(command: str, **facts: Any) -> Launch:
+    """A launch of ``sglang serve`` with the words of ``command``; ``$`` marks an unknown one."""
+    words, offset = [], 0
+    for text in shlex.split(command):
+        known = "$" not in text
+        words.append(Word(text, Place(1, offset + 1), offset, offset + len(text), certain=known))
+        offset += len(text) + 1
+    facts = {"entry": "serve", **facts}
+    return Launch("run.sh", "shell", words=tuple(words), place=Place(1, 1), **facts)
+
+
+def findings(command: str, options: Options | None = None, **facts: Any) -> list[Finding]:
+    return judge(launch(command, **facts), options or Options())
+
+
+def codes(command: str, options: Options | None = None, **facts: Any) -> set[str]:
+    return {finding.code for finding in findings(command, options, **facts)}
+
+
+def gemma(variant: str, rest: str = "") -> str:
+    return f"--model-path google/gemma-4-{variant}-it {rest}"
+
+
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("unknown-flag", gemma("31B", "--foo"), {}),
+    ("ambiguous-prefix", gemma("31B", "--pp 2"), {}),
+    ("bad-choice", gemma("31B", "--attention-backend tritn"), {}),
+    ("bad-type", gemma("31B", "--tp-size two"), {}),
+    ("missing-value", gemma("31B", "--tp-size"), {}),
+    ("removed-flag", gemma("31B", "--language-model-only"), {}),
+    ("deprecated-flag", gemma("31B", "--cuda-graph-max-bs 8"), {}),
+    ("abbreviated-flag", gemma("31B", "--tp 2"), {}),
+    ("duplicate-flag", gemma("31B", "--tp-size 2 --tp-size 4"), {}),
+    ("unexpected-value", gemma("31B", "--tp-size 2 4"), {}),
+    ("missing-model", "--tp-size 2", {}),
+    ("release-too-old", gemma("12B"), {"release": "0.5.13"}),
+    ("release-too-old", gemma("31B"), {"release": "0.5.9"}),
+    ("release-unknown", gemma("31B"), {"release": "0.6.0"}),
+    ("checkpoint-broken", "--model-path google/gemma-4-12B-it-qat-q4_0-unquantized", {}),
+    ("tp-indivisible", gemma("31B", "--tp-size 3"), {}),
+    ("context-too-long", gemma("E2B", "--context-length 262144"), {}),
+    ("attention-backend-refused", gemma("31B", "--attention-backend fa3"), {}),
+    ("images-causal", gemma("31B", "--attention-backend trtllm_mha"), {}),
+    ("aiter-small-variant", gemma("E2B"), {"vendor": "amd"}),
+    ("speculative-unknown", gemma("31B", "--speculative-algorithm NEXTNN"), {}),
+    ("mtp-incomplete", gemma("31B", "--speculative-algorithm NEXTN"), {}),
+    ("mtp-draft-tokens", gemma("26B-A4B", MTP.replace("tokens 6", "tokens 8")), {}),
+    ("mtp-pipeline", gemma("26B-A4B", MTP + " --pp-size 2"), {}),
+    ("mtp-lora", gemma("26B-A4B", MTP + " --enable-lora"), {}),
+    ("draft-mismatch", gemma("31B", MTP), {}),
+    ("pipeline-graphs", gemma("E2B", "--pp-size 2"), {}),
+    ("dp-attention", gemma("31B", "--enable-dp-attention --dp-size 2"), {}),
+    ("exposed-without-key", gemma("31B", "--host 0.0.0.0"), {}),
+    ("secret-in-argv", gemma("31B", "--api-key abc"), {}),
+    ("remote-code", gemma("31B", "--trust-remote-code"), {}),
+    ("does-not-fit", gemma("31B"), {"directives": {"hardware": "RTX-4090", "gpus": "1"}}),
+    (
+        "too-few-gpus",
+        gemma("31B", "--tp-size 4"),
+        {"directives": {"hardware": "H100", "gpus": "2"}},
+    ),
+    ("images-causal", gemma("12B"), {"directives": {"hardware": "B200"}}),
+]
+
+
+@pytest.mark.parametrize(("code", "command", "facts"), CASES)
+def test_each_kind_of_finding(code: str, command: str, facts: dict[str, Any]) -> None:
+    found = [finding for finding in findings(command, **facts) if finding.code == code]
+    assert len(found) == 1
+    assert found[0].level == CODES[code].level
+    assert found[0].message
+
+
+@pytest.mark.parametrize(
+    ("command", "facts"),
+    [
+        (gemma("31B", "--tp-size 2 --reasoning-parser gemma4 --mem-fraction-static 0.85"), {}),
+        (gemma("26B-A4B", f"--tp-size 2 {MTP}"), {}),
+        (gemma("26B-A4B", f"--tp-size 2 {MTP}"), {"directives": {"hardware": "H200"}}),
+        (gemma("E4B"), {"vendor": "amd", "environment": {"SGLANG_USE_AITER": "0"}}),
+        (gemma("12B", "--attention-backend triton"), {"directives": {"hardware": "B200"}}),
+        (gemma("12B"), {"directives": {"hardware": "B200", "modality": "text"}}),
+        (gemma("31B", "--host 0.0.0.0"), {"published": False}),
+        (gemma("31B", "--host 0.0.0.0 --config key.yaml"), {}),
+        ("--model-path meta-llama/Llama-3.1-8B-Instruct --attention-backend fa3", {}),
+        ("--model-path meta-llama/Llama-3.1-8B-Instruct --host 0.0.0.0 --trust-remote-code", {}),
+    ],
+)
+def test_sound_commands_have_no_finding(command: str, facts: dict[str, Any]) -> None:
+    assert findings(command, **facts) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        gemma("31B", "$EXTRA --speculative-algorithm NEXTN"),
+        gemma("31B", "$EXTRA --host 0.0.0.0"),
+        gemma("31B", "--tp-size $TP"),
+        gemma("31B", "--attention-backend $BACKEND"),
+        "$ARGS --tp-size 2",
+        gemma("31B", "--$FLAG 3"),
+    ],
+)
+def test_what_is_unknown_until_run_time_is_not_judged(command: str) -> None:
+    assert codes(command) == set()
+
+
+def test_places_and_fixes_name_the_word() -> None:
+    command = gemma("31B", "--tp 2 --mem-fraction-statc 0.8")
+    by_code = {finding.code: finding for finding in findings(command)}
+    short, unknown = by_code["abbreviated-flag"], by_code["unknown-flag"]
+    assert short.fix and command[short.fix.start : short.fix.end] == "--tp"
+    assert short.fix.text == "--tp-size"
+    assert unknown.fix and unknown.fix.text == "--mem-fraction-static"
+    assert unknown.place.column == command.index("--mem-fraction-statc") + 1
+    assert unknown.end_column == unknown.place.column + len("--mem-fraction-statc")
+
+
+def test_the_release_decides() -> None:
+    command = gemma("31B", "--cuda-graph-max-bs 8")
+    assert codes(command, Options(sglang_version="0.5.13")) == set()
+    assert codes(command, Options(sglang_version="0.5.16")) == {"deprecated-flag"}
+    assert codes(command, Options(sglang_version="0.5.23")) == {"removed-flag"}
+    assert codes(command, release="v0.5.13") == set()
+    assert codes(command, release="0.5.23", directives={"sglang": "0.5.13"}) == set()
+
+
+def test_findings_can_be_silenced() -> None:
+    command = gemma("31B", "--trust-remote-code --foo")
+    assert codes(command, directives={"ignore": "remote-code"}) == {"unknown-flag"}
+
+
+def test_the_options_win_over_the_file() -> None:
+    command = gemma("31B")
+    facts = {"directives": {"hardware": "H200"}}
+    assert codes(command, **facts) == set()
+    assert codes(command, Options(hardware="RTX-4090", gpus=1), **facts) == {"does-not-fit"}
+
+
+def test_hardware_that_nobody_named_is_not_judged() -> None:
+    assert codes(gemma("31B", "--tp-size 16")) == set()
+
+
+def test_router_flags_are_the_routers_own() -> None:
+    command = gemma("31B", "--router-policy cache_aware --attention-backend fa3")
+    assert codes(command, entry="router") == {"attention-backend-refused"}
+
+
+def test_a_local_folder_is_known_by_its_name() -> None:
+    assert codes("--model-path /models/gemma-4-31B-it --tp-size 3") == {"tp-indivisible"}
+    assert codes("--model-path /models/mine --tp-size 3") == set()
+    assert codes("--model-path google/gemma-4-31B-it-assistant --tp-size 3") == set()
+
+
+def test_every_code_is_of_one_table_and_described() -> None:
+    assert not FLAG_CODES.keys() & RULE_CODES.keys()
+    assert all(code.summary for code in CODES.values())
