@@ -11,7 +11,7 @@ from pathlib import Path
 from gemma4ctl.checking.finding import Finding
 from gemma4ctl.checking.fix import fixed, quoted, write
 from gemma4ctl.checking.judge import Options
-from gemma4ctl.checking.releases import judged, not_known
+from gemma4ctl.checking.releases import judged
 from gemma4ctl.checking.report import Checked
 from gemma4ctl.errors import Gemma4ctlError, UsageError
 
@@ -47,13 +47,11 @@ def check(path: Path | None, text: str, options: Options, name: str | None = Non
     launches = read(path, text)
     judgements = (finding for launch in launches for finding in judged(launch, options))
     findings = (_placed(finding, shown, text) for finding in judgements)
-    notes = (note for launch in launches if (note := not_known(launch, options)))
     return Checked(
         path=shown,
         text=text,
         launches=len(launches),
         findings=tuple(dict.fromkeys(findings)),
-        notes=tuple(dict.fromkeys(notes)),
     )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gemma4ctl.checking.finding import Finding
-from gemma4ctl.checking.judge import Options, judge, release_of
+from gemma4ctl.checking.judge import Options, judge
 from gemma4ctl.checking.launch import Launch, Place
-from gemma4ctl.flags.table import available, load
+from gemma4ctl.flags.table import available
 
 ALL = "all"
 
@@ -38,17 +38,6 @@ def merged(found: Mapping[str, Sequence[Finding]]) -> list[Finding]:
             same.setdefault((finding.code, finding.place), {})[release] = finding
     merged = [_over(by_release, tuple(found)) for by_release in same.values()]
     return sorted(merged, key=lambda f: (f.place.line, f.place.column, f.code))
-
-
-def not_known(launch: Launch, options: Options) -> str | None:
-    """What to tell about a release whose flags are not known; None where they are."""
-    if options.sglang_version == ALL:
-        return None
-    release = release_of(launch, options)
-    table = load(release)
-    if table.exact:
-        return None
-    return f"SGLang {release} is not known here: judged by the flags of {table.release}"
 
 
 def _over(by_release: Mapping[str, Finding], judged: Sequence[str]) -> Finding:

@@ -15,14 +15,13 @@ class Checked:
     """One file, or standard input, or a command.
 
     ``text`` is what was checked: the text after fixing where fixes were made, ``fixed`` of them.
-    ``notes`` say how it was judged. ``error`` says why it could not be checked, or not be fixed.
+    ``error`` says why it could not be checked, or not be fixed.
     """
 
     path: str
     text: str = ""
     launches: int = 0
     findings: tuple[Finding, ...] = ()
-    notes: tuple[str, ...] = ()
     fixed: int = 0
     error: str | None = None
 

@@ -10,7 +10,7 @@ from gemma4ctl.checking import releases
 from gemma4ctl.checking.finding import Finding, Fix
 from gemma4ctl.checking.judge import Options
 from gemma4ctl.checking.launch import Launch, Place, Word
-from gemma4ctl.checking.releases import judged, merged, not_known, spans
+from gemma4ctl.checking.releases import judged, merged, spans
 from gemma4ctl.flags.table import available
 
 RELEASES = ("0.5.11", "0.5.12", "0.5.13", "0.5.14")
@@ -103,11 +103,3 @@ def test_real_tables_are_merged() -> None:
     assert [one.code for one in found] == ["unknown-flag"]
     assert found[0].release == f"{available()[0]} to {available()[-1]}"
     assert found[0].message.startswith(f"SGLang {found[0].release} has no flag --no-such-flag")
-
-
-def test_a_release_without_a_table_is_told() -> None:
-    newest = available()[-1]
-    told = not_known(launch(), Options("0.9.0"))
-    assert told == f"SGLang 0.9.0 is not known here: judged by the flags of {newest}"
-    assert not_known(launch(), Options(newest)) is None
-    assert not_known(launch(), Options("all")) is None

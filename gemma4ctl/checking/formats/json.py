@@ -44,7 +44,6 @@ class FileDocument(Model):
     path: str
     launches: int
     fixed: int
-    notes: tuple[str, ...]
     error: str | None
 
 
@@ -98,7 +97,6 @@ def _file(file: Checked) -> FileDocument:
         path=file.path,
         launches=file.launches,
         fixed=file.fixed,
-        notes=file.notes,
         error=file.error,
     )
 

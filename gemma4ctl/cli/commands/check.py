@@ -193,11 +193,9 @@ def _print_changes(before: Sequence[Checked], after: Sequence[Checked]) -> None:
 
 
 def _say(report: Report) -> None:
-    """How it was judged, what could not be, and the summary."""
+    """What could not be checked or fixed, and the summary."""
     from gemma4ctl.cli.inputs import say
 
-    for note in dict.fromkeys(note for file in report.files for note in file.notes):
-        say(note)
     for file in report.files:
         if file.error:
             say(file.error)
