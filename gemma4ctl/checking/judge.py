@@ -161,7 +161,7 @@ class _Case:
             return
         yield self._finding(
             "release-unknown",
-            f"SGLang {self.release} is not known; it is judged by the flags of {self.table.release}",
+            f"SGLang {self.release} is not known: the flags of {self.table.release} stand in",
             None,
             None,
             None,
