@@ -63,6 +63,7 @@ def _flags(values: Mapping, text: str) -> Iterator[tuple[list[Node], Declared]]:
             published=values.mapping("service").text("type") in kubernetes.OPEN_SERVICES,
             gpus=gpus,
             hardware=kubernetes.hardware(values),
+            only_flags=True,
         ),
     )
 

@@ -13,7 +13,7 @@ _DEFAULT = re.compile(r":?-")
 _KUBERNETES = re.compile(r"\$(?:(?P<escaped>\$\()|\((?P<name>[A-Za-z_][\w.-]*)\))")
 _BRACE = re.compile(r"[{}]")
 MAX_DEPTH = 5  # of defaults in defaults
-MAX_BRACES = 1_000  # characters of one ${...}
+MAX_BRACES = 200  # characters of one ${...}
 MAX_VALUE = 4_096  # characters that one reference may bring in
 
 

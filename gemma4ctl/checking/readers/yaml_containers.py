@@ -27,7 +27,7 @@ class Declared:
 
     ``image`` is as written where all of it is known. ``published`` is as in
     :class:`~gemma4ctl.checking.launch.Launch`. ``gpus`` is how many it asks for, ``hardware`` the
-    platform's name where the file pins it.
+    platform's name where the file pins it. ``only_flags``: the words are known to be flags.
     """
 
     kind: Kind
@@ -38,12 +38,13 @@ class Declared:
     published: bool | None = None
     gpus: int | None = None
     hardware: str | None = None
+    only_flags: bool = False
 
     @property
     def runs_sglang_itself(self) -> bool:
         """Whether its words can only be flags, for an image that starts SGLang by itself."""
         named = "sglang" in (self.image or "") and bool(self.fields)
-        return named and self.fields[0].text.startswith("--")
+        return self.only_flags or (named and self.fields[0].text.startswith("--"))
 
     @property
     def directives(self) -> dict[str, str]:

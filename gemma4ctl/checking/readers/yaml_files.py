@@ -25,6 +25,9 @@ from gemma4ctl.checking.readers.yaml_containers import Declared, Kind, image_nam
 from gemma4ctl.checking.readers.yaml_scalars import excerpt
 from gemma4ctl.checking.readers.yaml_templates import is_template, masked
 from gemma4ctl.checking.readers.yaml_tree import MASK, Mapping, Node, Scalar, Sequence
+from gemma4ctl.errors import UsageError
+
+MAX_DOCUMENTS = 5_000
 
 _DOCUMENT_END = re.compile(r"^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _SCRIPT = re.compile(r"\bsglang\s+serve\b|\bsglang(?:_router)?\.launch_server\b")
@@ -36,11 +39,20 @@ def read_yaml(path: Path | None, text: str) -> list[Launch]:
     """The SGLang launches in the YAML file ``path`` (None: standard input), in order.
 
     Raises:
-        UsageError: a document that concerns SGLang nests too deeply or is too large.
+        UsageError: a document that concerns SGLang nests too deeply or is too large, or there are
+            too many documents.
     """
     if "sglang" not in text:
         return []
     documents = list(_documents(text))
+    if len(documents) > MAX_DOCUMENTS:
+        raise UsageError(
+            "the YAML holds too many documents to be a deployment",
+            needed=f"at most {MAX_DOCUMENTS}",
+            found=str(len(documents)),
+            remedies=["check only the part of it that starts SGLang"],
+            code="yaml-too-large",
+        )
     selectors = kubernetes.open_selectors(
         [document.root for document in documents if _OPEN_SERVICE.search(document.source)]
     )
@@ -64,7 +76,7 @@ class Document:
         for text in self._readings():
             try:
                 root = yaml_tree.compose(text, self.start)
-            except yaml.YAMLError:
+            except (yaml.YAMLError, UnicodeEncodeError):
                 continue
             return [root] if root is not None else []
         from gemma4ctl.checking.readers.yaml_fragments import fragments
@@ -136,7 +148,9 @@ class _Reader:
             commands = (node.get(name) for name in ("entrypoint", "command", "args"))
             yield [command for command in commands if command is not None], container
         if self.kind in ("yaml", "helm"):
-            yield from helm.containers(root, self.text)
+            for nodes, container in helm.containers(root, self.text):
+                if not any(id(node) in self.read for node in nodes):
+                    yield nodes, container
 
     def _add(self, container: Declared, nodes: list[Node]) -> None:
         """Adds what ``container`` starts; without that, its nodes are left to the walk."""
@@ -212,7 +226,7 @@ class _Reader:
         scalars = [entry for entry in node.items if isinstance(entry, Scalar)]
         if not scalars or not _SCRIPT.search(" ".join(entry.value for entry in scalars[:8])):
             return False
-        if any(_SCRIPT.search(entry.value) for entry in scalars):
+        if any(_SCRIPT.search(entry.value) and " " in entry.value for entry in scalars):
             return False  # scripts, not words
         fields = [item(entry, self.text, lambda value: value) for entry in scalars]
         launches = read_command(fields, self._context(around))

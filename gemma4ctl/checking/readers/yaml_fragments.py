@@ -47,7 +47,7 @@ def _pair(text: str, key: re.Match[str], end: int, base: int) -> tuple[Node, Nod
     start, indent = key.start("name"), len(key["indent"])
     try:
         node = compose(" " * indent + text[start:end], base + start - indent)
-    except (yaml.YAMLError, UsageError):
+    except (yaml.YAMLError, UnicodeEncodeError, UsageError):
         return None
     return node.pairs[0] if isinstance(node, Mapping) and node.pairs else None
 
@@ -57,7 +57,7 @@ def _end(text: str, start: int, indent: int) -> int:
     line = _LINE.match(text, start)
     at = line.end() if line else start
     while at < len(text) and (line := _LINE.match(text, at)):
-        blank = not line[0].strip()
+        blank = line[0].lstrip()[:1] in ("", "#")
         deeper = len(line["indent"]) > indent or (len(line["indent"]) == indent and line["dash"])
         if not blank and not deeper:
             break

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import yaml
@@ -51,16 +52,20 @@ class Mapping:
 
     def items(self) -> Iterator[tuple[Scalar, Node]]:
         """The keys with their values, merged ones included, each key once."""
-        seen: set[str] = set()
-        for mapping in self._with_merged():
-            for key, value in mapping.pairs:
-                if isinstance(key, Scalar) and key.value != "<<" and key.value not in seen:
-                    seen.add(key.value)
-                    yield key, value
+        return iter(self._by_name.values())
 
     def get(self, name: str) -> Node | None:
         """The value of the key ``name``, or None."""
-        return next((value for key, value in self.items() if key.value == name), None)
+        return self._by_name[name][1] if name in self._by_name else None
+
+    @cached_property
+    def _by_name(self) -> dict[str, tuple[Scalar, Node]]:
+        found: dict[str, tuple[Scalar, Node]] = {}
+        for mapping in self._with_merged():
+            for key, value in mapping.pairs:
+                if isinstance(key, Scalar) and key.value != "<<":
+                    found.setdefault(key.value, (key, value))
+        return found
 
     def text(self, name: str) -> str | None:
         """The value of the key ``name`` where it is a scalar, or None."""
