@@ -153,7 +153,7 @@ def test_links_lead_somewhere(page: str) -> None:
     assert not [link for link in links if not (ROOT / link).exists()]
 
 
-@pytest.mark.parametrize("tool", ["cli_docs", "rules_docs"])
+@pytest.mark.parametrize("tool", ["cli_docs", "rules_docs", "check_docs"])
 def test_generated_pages_are_current(tool: str) -> None:
     command = [sys.executable, str(ROOT / "tools" / f"{tool}.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
