@@ -257,12 +257,12 @@ def _missing(found: list[Group], table: FlagTable, entry: Entry, end: int) -> It
     given = {group.flag.dest: group for group in found if group.flag is not None}
     if "help" in given or (entry == "module" and "config" in given):
         return
-    for flag in table.flags:
+    for flag in table.required:
         group = given.get(flag.dest)
-        if flag.required and group is None:
+        if group is None:
             name = "model" if flag.dest == "model_path" else flag.canonical
             yield Problem("missing-model", end, flag.canonical, f"No {name}: add {flag.canonical}.")
-        elif flag.required and entry == "serve" and group and group.match.kind == "prefix":
+        elif entry == "serve" and group.match.kind == "prefix":
             message = f"sglang serve needs {flag.canonical} in full, not {group.written}."
             fix = (with_value(flag.canonical, group),)
             yield Problem("missing-model", group.position, group.written, message, fix)

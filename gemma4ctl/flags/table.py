@@ -105,6 +105,11 @@ class FlagTable:
         """Option string -> flag, ``--help`` included."""
         return {option: flag for flag in (*self.flags, HELP) for option in flag.options}
 
+    @cached_property
+    def required(self) -> tuple[Flag, ...]:
+        """The flags that a command line must have."""
+        return tuple(flag for flag in self.flags if flag.required)
+
     def find(self, option: str) -> Flag | None:
         """The flag with the exact option string ``option``."""
         return self.by_option.get(option)

@@ -41,6 +41,7 @@ def plan(
     profiles: Profiles,
     *,
     without: Collection[str] = (),
+    name_nearest: bool = True,
 ) -> Plan:
     """The plan for ``request`` on ``inventory``.
 
@@ -49,6 +50,7 @@ def plan(
         inventory: the devices, with their platforms identified.
         profiles: the fact table.
         without: ids of rules to leave out, for tests.
+        name_nearest: look for the nearest plans on a refusal, which takes many plannings.
 
     Raises:
         NoPlanError: nothing fits or is supported; its remedies name the nearest plans that work.
@@ -57,6 +59,8 @@ def plan(
     try:
         return _plan(request, inventory, profiles, without)
     except NoPlanError as error:
+        if not name_nearest:
+            raise
         found = nearest(request, inventory, profiles)
         raise NoPlanError(
             error.message,

@@ -215,6 +215,12 @@ def cell_bytes(v: Variant, tp: int, *, mtp: bool, ratio: float, kv_bytes: int = 
 
 def pools(s: Situation, tp: int, mtp: bool) -> Pools | None:
     """The KV pools on the fullest chosen unit; None when memory is unknown or nothing is left."""
+    if (tp, mtp) not in s.pools:
+        s.pools[tp, mtp] = _pools(s, tp, mtp)
+    return s.pools[tp, mtp]
+
+
+def _pools(s: Situation, tp: int, mtp: bool) -> Pools | None:
     share = fraction(s, tp, mtp)
     free = _least_free(s, tp)
     if not s.modelled or share is None or free is None:

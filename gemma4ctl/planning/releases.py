@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from packaging.version import InvalidVersion, Version
@@ -30,7 +31,7 @@ class ChosenRelease(NamedTuple):
 
     def before(self, version: str) -> bool:
         """Whether the facts that apply are those of a release older than ``version``."""
-        return Version(self.row_name) < Version(version)
+        return _parsed(self.row_name) < _parsed(version)
 
 
 def choose_release(
@@ -56,7 +57,7 @@ def choose_release(
         name, reason = _usual_release(profiles, platform, min_release)
     version = _version(name, reason, profiles)
     row_name = _nearest_row(version, reason, profiles)
-    known = version == Version(row_name)
+    known = version == _parsed(row_name)
     return ChosenRelease(
         name=row_name if known else str(version),
         row_name=row_name,
@@ -103,7 +104,7 @@ def _version(name: str, reason: str, profiles: Profiles) -> Version:
 
 def _nearest_row(asked: Version, reason: str, profiles: Profiles) -> str:
     """The row that describes release ``asked``: itself, else the newest that is older."""
-    known: Mapping[Version, str] = {Version(row): row for row in profiles.releases}
+    known = _by_version(tuple(profiles.releases))
     older = [version for version in known if version <= asked]
     if not older:
         oldest = known[min(known)]
@@ -115,3 +116,15 @@ def _nearest_row(asked: Version, reason: str, profiles: Profiles) -> str:
             code="release-too-old",
         )
     return known[max(older)]
+
+
+@lru_cache(maxsize=8)
+def _by_version(rows: tuple[str, ...]) -> Mapping[Version, str]:
+    """The releases of a table by their parsed version."""
+    return {Version(row): row for row in rows}
+
+
+@lru_cache(maxsize=256)
+def _parsed(release: str) -> Version:
+    """``release`` of the table or of a rule as a version."""
+    return Version(release)

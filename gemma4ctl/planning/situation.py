@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.flags.parse import Parsed, Words, parse, split
@@ -26,6 +27,9 @@ from gemma4ctl.profiles.table import (
     Profiles,
     Variant,
 )
+
+if TYPE_CHECKING:
+    from gemma4ctl.planning.memory import Pools
 
 LARGEST_TP = 16
 SIMULATED = ("flag", "default")
@@ -50,6 +54,8 @@ class Situation:
     user_words: tuple[Words, ...]
     made: dict[str, Decision] = field(default_factory=dict)
     selections: dict[int, Selection] = field(default_factory=dict)  # memo of `selection`
+    cells: dict[tuple[str, bool], Cell | None] = field(default_factory=dict)  # memo of `cell`
+    pools: dict[tuple[int, bool], Pools | None] = field(default_factory=dict)  # of `memory.pools`
 
     @property
     def variant_name(self) -> str:
@@ -120,7 +126,7 @@ class Situation:
         """Whether the memory of the platform is one known number."""
         return self.platform.kind == "gpu" and self.unit_mib is not None
 
-    @property
+    @cached_property
     def unit_mib(self) -> int | None:
         """Total memory of the smallest usable unit, MiB."""
         known = [unit.memory_total_mib for unit in self.group if unit.memory_total_mib]
@@ -159,9 +165,13 @@ class Situation:
         return self._cell(self.platform.like, self.mtp if mtp is None else mtp)
 
     def _cell(self, platform: str, mtp: bool) -> Cell | None:
-        return lookup.cell(self.profiles, self.variant_name, platform, self.checkpoint.line, mtp)
+        if (platform, mtp) not in self.cells:
+            self.cells[platform, mtp] = lookup.cell(
+                self.profiles, self.variant_name, platform, self.checkpoint.line, mtp
+            )
+        return self.cells[platform, mtp]
 
-    @property
+    @cached_property
     def auto_size(self) -> AutoSize | None:
         """What SGLang picks by memory for prefill chunks and CUDA graphs."""
         if self.unit_mib is None:
@@ -280,6 +290,8 @@ def only(inventory: Inventory, group: tuple[Unit, ...]) -> Inventory:
             for part in device.slices
         )
         whole = (device.index, device.uuid or str(device.index)) in kept
+        if not slices and whole == device.visible:
+            return device
         return device.model_copy(update={"slices": slices, "visible": whole})
 
     return inventory.model_copy(update={"devices": tuple(map(seen, inventory.devices))})

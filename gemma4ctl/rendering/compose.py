@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from gemma4ctl.errors import UsageError
@@ -36,6 +37,7 @@ def _named_volumes(spec: ContainerSpec) -> dict[str, str]:
     return {name: f"cache-{number}" if number else "cache" for number, name in enumerate(names)}
 
 
+@lru_cache(maxsize=1)
 def _template() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -50,6 +52,7 @@ def _template() -> Any:
     return environment.get_template("compose.yaml.j2")
 
 
+@lru_cache(maxsize=4096)
 def scalar(value: str) -> str:
     """``value`` as one double-quoted YAML scalar that Compose's interpolation leaves as it is."""
     import yaml
