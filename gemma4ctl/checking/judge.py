@@ -7,6 +7,7 @@ named are left out, and nothing is called missing while part of the command is u
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 from gemma4ctl.checking.codes import CODES, RULE_CODES
 from gemma4ctl.checking.finding import Finding, Fix, Level
-from gemma4ctl.checking.launch import Launch, Place, Word
+from gemma4ctl.checking.launch import UNNAMED, Launch, Place, Word
 from gemma4ctl.errors import Gemma4ctlError
 from gemma4ctl.flags.parse import Parsed, Problem, parse
 from gemma4ctl.flags.table import FlagTable, available, load
@@ -43,6 +44,9 @@ HARDWARE_CODES = {
 }
 # Findings that something is absent: not made while part of the command is unknown.
 ABSENCE_CODES = {"mtp-incomplete", "exposed-without-key", "aiter-small-variant", "missing-model"}
+# Findings about an option, whatever its value.
+OPTION_CODES = {"unknown-flag", "ambiguous-prefix", "removed-flag", "deprecated-flag"}
+_ATTACHED = re.compile(r"--[a-zA-Z][\w-]*=")
 
 # The argument that a finding is about, where it is not said by the finding itself.
 DEST_OF = {
@@ -199,7 +203,8 @@ class _Case:
             return True
         word = self._word(problem.position)
         if word is None or not word.certain:
-            return word is not None
+            named = problem.code in OPTION_CODES and word and _ATTACHED.match(word.text)
+            return word is not None and not named
         return problem.code == "missing-value" and self._unknown_follows(problem.position)
 
     def _unknown_follows(self, position: int) -> bool:
@@ -322,12 +327,21 @@ class _Case:
         return PLATFORM_OF_VENDOR[self.launch.vendor or "nvidia"]
 
     def _gpus(self) -> int:
-        named = self.options.gpus or int(self.launch.directives.get("gpus", "0") or 0)
         size = _profiles().platforms[self._platform()].node_size
-        return named or (size if self.hardware else 16)
+        return self.gpus or (size if self.hardware else 16)
+
+    @property
+    def gpus(self) -> int | None:
+        """How many GPUs the user or the file says there are, on all nodes together."""
+        written = self.launch.directives.get("gpus", "")
+        named = self.options.gpus or (int(written) if written.isdecimal() else 0)
+        nodes = self.parsed.values.get("nnodes") if self._word_of("nnodes") else 1
+        return named * nodes or None if isinstance(nodes, int) else None
 
     def _applies(self, code: str) -> bool:
         """Whether the finding can be made with what is known."""
+        if code == "too-few-gpus" and self.gpus is not None:
+            return True
         if code in HARDWARE_CODES and self.hardware is None:
             # A backend named in the file is wrong for images on any GPU.
             return (
@@ -354,7 +368,9 @@ class _Case:
         small = _profiles().variants[variant].per_layer_input > 0
         if platform.vendor != "amd" or not small or self.open_ended:
             return False
-        return self.launch.environment.get("SGLANG_USE_AITER", "1") not in ("0", "false", None)
+        environment = self.launch.environment
+        default = None if UNNAMED in environment else "1"
+        return environment.get("SGLANG_USE_AITER", default) not in ("0", "false", None)
 
     def _of_rule(self, code: str, message: str, remedy: str | None) -> Finding:
         word = self._word_of(*DEST_OF.get(code, ("model_path",)))

@@ -12,6 +12,9 @@ Entry = Literal["serve", "module", "router"]
 # How a word is written in the file, and so how a replacement must be quoted.
 Style = Literal["shell", "json", "yaml"]
 
+# In an environment: more variables are set than the file says, by names and values unknown.
+UNNAMED = "*"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -44,11 +47,12 @@ class Launch:
     """One SGLang launch.
 
     ``words`` stand after ``sglang serve`` (or the module's name). ``environment`` is what the file
-    sets for it, by value where known (None: set, value unknown). ``image`` is the container image
-    it runs in. ``release`` is the SGLang release that the file itself names (image tag, ``pip
-    install sglang==``), ``vendor`` the GPU vendor it asks for. ``published``: True or False where a
-    container file says whether its port is published beyond the loopback, None where ``--host``
-    decides. ``directives`` come from a comment ``gemma4ctl: hardware=H100 gpus=2 sglang=0.5.16``;
+    sets for it, by value where known (None: set, value unknown; :data:`UNNAMED`: more is set).
+    ``image`` is the container image it runs in. ``release`` is the SGLang release that the file
+    itself names (image tag, ``pip install sglang==``), ``vendor`` the GPU vendor it asks for.
+    ``published``: True or False where a container file says whether its port is published beyond
+    the loopback, None where ``--host`` decides. ``directives`` come from a comment
+    ``gemma4ctl: hardware=H100 gpus=2 sglang=0.5.16``, or from what the file asks for;
     ``ignore=CODE,CODE`` there silences findings.
     """
 

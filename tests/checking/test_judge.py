@@ -10,7 +10,7 @@ import pytest
 from gemma4ctl.checking.codes import CODES, FLAG_CODES, RULE_CODES
 from gemma4ctl.checking.finding import Finding
 from gemma4ctl.checking.judge import Options, judge
-from gemma4ctl.checking.launch import Launch, Place, Word
+from gemma4ctl.checking.launch import UNNAMED, Launch, Place, Word
 
 MTP = (
     "--speculative-algorithm NEXTN --speculative-draft-model-path "
@@ -160,6 +160,27 @@ def test_the_options_win_over_the_file() -> None:
 
 def test_hardware_that_nobody_named_is_not_judged() -> None:
     assert codes(gemma("31B", "--tp-size 16")) == set()
+
+
+def test_gpus_that_the_file_counts_are_judged() -> None:
+    two = {"directives": {"gpus": "2"}}
+    assert codes(gemma("31B", "--tp-size 4"), **two) == {"too-few-gpus"}
+    assert codes(gemma("31B", "--tp-size 2"), **two) == set()
+    assert codes(gemma("31B", "--tp-size 4 --nnodes 2"), **two) == set()
+    assert codes(gemma("31B", "--tp-size 6 --nnodes $N"), **two) == {"tp-indivisible"}
+    assert codes(gemma("31B", "--tp-size 4"), directives={"gpus": "all"}) == set()
+
+
+def test_a_flag_is_judged_whatever_its_unknown_value() -> None:
+    assert codes(gemma("31B", "--tp-sise=$N")) == {"unknown-flag"}
+    assert codes(gemma("31B", "--tp-size=$N --$NAME=2 $MORE")) == set()
+
+
+def test_variables_that_the_file_does_not_show_may_be_set() -> None:
+    assert codes(gemma("E2B"), vendor="amd") == {"aiter-small-variant"}
+    assert codes(gemma("E2B"), vendor="amd", environment={UNNAMED: None}) == set()
+    shown = {UNNAMED: None, "SGLANG_USE_AITER": "1"}
+    assert codes(gemma("E2B"), vendor="amd", environment=shown) == {"aiter-small-variant"}
 
 
 def test_router_flags_are_the_routers_own() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from gemma4ctl.checking.launch import UNNAMED
 from gemma4ctl.checking.readers import interpolation
 from gemma4ctl.checking.readers.containers import Vendor, image_vendor
 from gemma4ctl.checking.readers.excerpt import Excerpt
 from gemma4ctl.checking.readers.yaml_containers import (
-    UNNAMED,
     Declared,
     count,
     image_name,

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from gemma4ctl.checking.launch import UNNAMED
 from gemma4ctl.checking.readers import interpolation
 from gemma4ctl.checking.readers.containers import Vendor, image_vendor
 from gemma4ctl.checking.readers.excerpt import Excerpt
 from gemma4ctl.checking.readers.yaml_containers import (
-    UNNAMED,
     Declared,
     Kind,
     count,

@@ -14,9 +14,6 @@ from gemma4ctl.checking.readers.variables import Variables
 from gemma4ctl.checking.readers.yaml_scalars import excerpt
 from gemma4ctl.checking.readers.yaml_tree import MASK, Mapping, Node, Scalar, Sequence
 
-# More variables are set than the file says: their names and values are not known.
-UNNAMED = "*"
-
 Kind = Literal["compose", "kubernetes", "helm", "workflow", "yaml"]
 Resolve = Callable[[Excerpt], Excerpt]
 
