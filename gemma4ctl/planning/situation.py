@@ -75,12 +75,12 @@ class Situation:
         """Ranks of the tensor-parallel group."""
         return int(str(self.value("tensor_parallel_size") or 1))
 
-    @property
+    @cached_property
     def pp(self) -> int:
         """Pipeline stages: 1 unless the user's own flags say more."""
         return max(1, int(self.given("pp_size") or 1))
 
-    @property
+    @cached_property
     def groups(self) -> int:
         """Tensor-parallel groups that the user's own flags ask for: stages times replicas."""
         shared = self.given("enable_dp_attention") or self.given("attn_dp_size")
