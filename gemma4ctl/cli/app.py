@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from gemma4ctl import __version__
-from gemma4ctl.cli.commands import check, detect, docker, doctor, profiles, serve, suggest
+from gemma4ctl.cli.commands import check, detect, docker, doctor, matrix, profiles, serve, suggest
 from gemma4ctl.cli.help import Command
 from gemma4ctl.errors import Gemma4ctlError
 
@@ -61,6 +61,7 @@ app.command("suggest", cls=Command, context_settings=AFTER_DASHES)(suggest.sugge
 app.command("serve", cls=Command, context_settings=AFTER_DASHES)(serve.serve)
 app.command("docker", cls=Command, context_settings=AFTER_DASHES)(docker.docker)
 app.command("check", cls=check.WithCommand)(check.check)
+app.command("matrix", cls=Command)(matrix.matrix)
 app.add_typer(profiles.app, name="profiles")
 app.command("doctor", cls=Command)(doctor.doctor)
 
