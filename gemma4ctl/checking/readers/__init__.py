@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 
 Reader = Callable[[str, str], "list[Launch]"]
 
-_SHELL = (".sh", ".bash", ".zsh", ".ksh", ".dash", ".command")
-_SLURM = (".sbatch", ".slurm")
-_YAML = (".yml", ".yaml", ".json", ".jsonc")
 _SHEBANG = re.compile(r"\ufeff?#![^\r\n]*\b(?:ba|da|k|z)?sh\b")
 _SBATCH = re.compile(r"^#SBATCH\b", re.MULTILINE)
 _UNIT = re.compile(r"^\[Service\][ \t]*\r?$", re.MULTILINE)
 _FROM = re.compile(
     r"\ufeff?(?:[ \t]*(?:#[^\r\n]*)?\r?\n|ARG [^\r\n]*\r?\n)*FROM [^\r\n]+", re.ASCII
 )
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 _MANIFEST = re.compile(r"^(?:apiVersion|services|version|kind|x-[\w-]+):", re.MULTILINE)
 
 
@@ -55,33 +53,27 @@ def embedded_file(name: str, body: Excerpt, context: Context) -> list[Launch]:
 def _reader(name: str, text: str) -> Reader:
     """The reader for a file called ``name`` ("" where that is unknown) with this ``text``."""
     base, suffix = PurePath(name).name, PurePath(name).suffix.lower()
-    if suffix in (".md", ".mdx", ".markdown"):
-        return _markdown
-    if base.startswith(("Dockerfile", "Containerfile")) or suffix in (
-        ".dockerfile",
-        ".containerfile",
-    ):
+    if suffix in _BY_SUFFIX:
+        reader = _BY_SUFFIX[suffix]
+        return _slurm if reader is _shell and _SBATCH.search(text) else reader
+    if base.startswith(("Dockerfile", "Containerfile")):
         return _dockerfile
-    if suffix == ".service" or base.endswith(".service.d") or _UNIT.search(text):
+    return _by_content(text, known=bool(suffix))
+
+
+def _by_content(text: str, known: bool) -> Reader:
+    """The reader for a text whose name does not tell; ``known``: it has a suffix of its own."""
+    if _SHEBANG.match(text):
+        return _slurm if _SBATCH.search(text) else _shell
+    if _UNIT.search(text):
         return _systemd
-    if suffix in _YAML:
-        return _yaml
-    if suffix in _SLURM or _SBATCH.search(text):
-        return _slurm
-    if suffix in _SHELL or _SHEBANG.match(text):
-        return _shell
-    return _text if suffix else _by_content(text)
-
-
-def _by_content(text: str) -> Reader:
-    """The reader for a text without a telling name."""
+    if known:
+        return _text
     if _FROM.match(text):
         return _dockerfile
     if _MANIFEST.search(text):
         return _yaml
-    if re.search(r"^[ \t]*(?:```|~~~)", text, re.MULTILINE):
-        return _markdown
-    return _text
+    return _markdown if _FENCE.search(text) else _text
 
 
 def _markdown(path: str, text: str) -> list[Launch]:
@@ -124,3 +116,13 @@ def _text(path: str, text: str) -> list[Launch]:
     from gemma4ctl.checking.readers.text import read_text
 
     return read_text(path, text)
+
+
+_BY_SUFFIX: dict[str, Reader] = {
+    **dict.fromkeys((".md", ".mdx", ".markdown"), _markdown),
+    **dict.fromkeys((".dockerfile", ".containerfile"), _dockerfile),
+    **dict.fromkeys((".yml", ".yaml", ".json", ".jsonc"), _yaml),
+    **dict.fromkeys((".sbatch", ".slurm"), _slurm),
+    **dict.fromkeys((".sh", ".bash", ".zsh", ".ksh", ".dash", ".command"), _shell),
+    ".service": _systemd,
+}

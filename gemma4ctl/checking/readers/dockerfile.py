@@ -13,7 +13,7 @@ from gemma4ctl.checking.readers import lexing
 from gemma4ctl.checking.readers.containers import image_vendor
 from gemma4ctl.checking.readers.excerpt import Excerpt, Field, Lines
 from gemma4ctl.checking.readers.shell import Context, read_command, read_script
-from gemma4ctl.checking.readers.variables import Value, Variables, assignment
+from gemma4ctl.checking.readers.variables import Value, Variables, assignment, budget
 
 _INSTRUCTION = re.compile(r"[ \t\ufeff]*([A-Za-z]+)[ \t]+")
 _COMMENT = re.compile(r"[ \t]*#")
@@ -50,7 +50,7 @@ class Stage:
 
 def read_dockerfile(path: str, text: str) -> list[Launch]:
     """The launches of every stage of ``text`` that sets CMD or ENTRYPOINT, and of RUN."""
-    reader = _Dockerfile(Context(path, "dockerfile", Lines(text)), len(text))
+    reader = _Dockerfile(Context(path, "dockerfile", Lines(text)), budget(text))
     for instruction in instructions(text):
         reader.take(instruction)
     reader.finish()
@@ -58,9 +58,9 @@ def read_dockerfile(path: str, text: str) -> list[Launch]:
 
 
 class _Dockerfile:
-    def __init__(self, context: Context, length: int) -> None:
+    def __init__(self, context: Context, allowance: int) -> None:
         self.context = context
-        self.arguments = Variables(budget=4 * length + 1_000_000)  # ARG before the first FROM
+        self.arguments = Variables(budget=allowance)  # ARG before the first FROM
         self.stages: dict[str, Stage] = {}
         self.stage = Stage(None, self.arguments)
         self.found: list[Launch] = []
@@ -186,7 +186,9 @@ def _run_document(body: Excerpt) -> Excerpt:
     if document is None:
         return body
     start = body.text.find("\n") + 1
-    return body.cut(start, max(start, body.text.rstrip().rfind("\n") + 1))
+    end = body.text.rstrip().rfind("\n") + 1
+    closed = body.text[end:].strip() == document.group(2)
+    return body.cut(start, max(start, end if closed else len(body.text)))
 
 
 def _list(body: Excerpt | None) -> list[Field] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -43,27 +44,29 @@ def annotated(launches: Sequence[Launch], text: str) -> list[Launch]:
     if not launches:
         return []
     lines = Lines(text)
-    releases = _releases(text)
+    releases, directives = _releases(text), _directives(text)
     vendors = {image_vendor(image) for image in _IMAGE.findall(text)}
-    directives = _directives(text)
-    scheduler = _scheduler(text)
-    ordered = sorted(launches, key=lambda launch: (launch.place.line, launch.place.column))
-    found, before = [], 0
-    for launch in ordered:
-        first = lines.offset(launch.place)
-        last = lines.end(max([launch.place.line, *(w.place.line for w in launch.words)]))
-        near = [d for d in directives if before <= d.offset <= last or _in_head(d, lines)]
-        release = launch.release or image_release(launch.image) or _nearest(releases, first)
+    only_vendor = next(iter(vendors)) if len(vendors) == 1 else None
+    in_head = bisect_left(directives, (lines.end(HEAD_LINES),))
+    for_all = {**_scheduler(text), **_merged(directives[:in_head])}
+    found, used = [], in_head
+    for launch in sorted(launches, key=lambda launch: (launch.place.line, launch.place.column)):
+        last = lines.end(max([launch.place.line, *(word.place.line for word in launch.words)]))
+        end = max(used, bisect_left(directives, (last,)))
+        said = _merged(directives[used:end], for_all)
+        used = end
+        release = launch.release or image_release(launch.image)
         vendor = launch.vendor or image_vendor(launch.image)
-        if vendor is None and launch.image is None and len(vendors) == 1:
-            vendor = next(iter(vendors))
-        said = {**scheduler, **_merged(near)}
+        if launch.image is None:
+            vendor = vendor or only_vendor
         found.append(
             replace(
-                launch, release=release, vendor=vendor, directives={**said, **launch.directives}
+                launch,
+                release=release or _nearest(releases, lines.offset(launch.place)),
+                vendor=vendor,
+                directives={**said, **launch.directives},
             )
         )
-        before = max(before, last)
     return found
 
 
@@ -84,23 +87,19 @@ def _releases(text: str) -> list[Fact]:
 
 def _nearest(facts: Sequence[Fact], offset: int) -> str | None:
     """The last fact before ``offset``, or the one that all facts agree on."""
-    above = [fact.value for fact in facts if fact.offset <= offset]
+    above = bisect_left(facts, (offset + 1,))
     if above:
-        return above[-1]
-    values = {fact.value for fact in facts}
-    return values.pop() if len(values) == 1 else None
+        return facts[above - 1].value
+    return facts[0].value if facts and all(f.value == facts[0].value for f in facts) else None
 
 
 def _directives(text: str) -> list[Fact]:
     return [Fact(match.start(), match.group(1)) for match in _DIRECTIVE.finditer(text)]
 
 
-def _in_head(directive: Fact, lines: Lines) -> bool:
-    return lines.place(directive.offset).line <= HEAD_LINES
-
-
-def _merged(directives: Sequence[Fact]) -> dict[str, str]:
-    merged: dict[str, str] = {}
+def _merged(directives: Sequence[Fact], before: Mapping[str, str] = {}) -> dict[str, str]:
+    """The settings of ``directives`` on top of those from ``before``."""
+    merged = dict(before)
     for directive in directives:
         for name, value in _SETTING.findall(directive.value):
             joined = f"{merged[name]},{value}" if name == "ignore" and name in merged else value

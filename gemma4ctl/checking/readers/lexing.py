@@ -263,8 +263,9 @@ class _Lexer:
         return Token(tuple(parts), start, self.at)
 
     def _items(self) -> tuple[Token, ...]:
-        """The words of an array up to its ``)``."""
+        """The words of an array up to its ``)``; where nothing closes it, those of its line."""
         items: list[Token] = []
+        start, commands = self.at, len(self.commands)
         while self.at < self.end:
             if space := _SPACE.match(self.text, self.at, self.end):
                 self.at = space.end()
@@ -276,12 +277,16 @@ class _Lexer:
                 self.at = rest.end()
             elif self.text[self.at] == ")":
                 self.at += 1
-                break
-            elif self.text[self.at] in ";&|(":
-                break  # no array after all
+                return tuple(items)
+            elif self.text[self.at] in ";&|(" or self.rescans_left <= 0:
+                return tuple(items)  # no array after all
             else:
                 items.append(self._plain_word())
-        return tuple(items)
+        self.rescans_left -= self.at - start
+        self.at = start
+        self.at = self._match(_LINE_REST).end()
+        del self.commands[commands:]
+        return tuple(item for item in items if item.end <= self.at)
 
     def _part(self, parts: list[Part]) -> bool:
         """Reads the next piece of a word; False where the word has ended."""

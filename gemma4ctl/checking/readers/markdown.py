@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gemma4ctl.checking.launch import Launch
 from gemma4ctl.checking.readers.excerpt import Excerpt, Lines
 from gemma4ctl.checking.readers.shell import PROMPT, Context, read_lines, read_script
-from gemma4ctl.checking.readers.variables import Variables
+from gemma4ctl.checking.readers.variables import Variables, budget
 
 _SHELLS = frozenset(["bash", "sh", "shell", "zsh", "bat", "shellscript", "slurm", "sbatch"])
 _SESSIONS = frozenset(["console", "shell-session", "shellsession", "terminal", "sh-session"])
@@ -43,7 +43,7 @@ class Block(NamedTuple):
 
 def read_markdown(path: str, text: str) -> list[Launch]:
     """The launches in the code blocks of ``text``. Variables of one block are known in the next."""
-    variables = Variables(budget=4 * len(text) + 1_000_000)
+    variables = Variables(budget=budget(text))
     lines = Lines(text)
     context = Context(path, "markdown", lines, variables)
     found: list[Launch] = []

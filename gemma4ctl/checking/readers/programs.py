@@ -28,6 +28,7 @@ MODULES: Mapping[str, Entry] = {
     "sglang_router.launch_server": "router",
 }
 _PYTHON = re.compile(r"python[0-9.]*|pypy[0-9.]*")
+_PLAIN_NAME = re.compile(r"[\w.+-]+")
 _SCRIPT = re.compile(r"sglang.*\s", re.DOTALL)
 _OURS = ("--router-", "--worker-urls")  # options of the router, not of the workers it starts
 _ENVIRONMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.ASCII | re.DOTALL)
@@ -47,6 +48,17 @@ class Call(NamedTuple):
     scripts: tuple[Field, ...] = ()
     environment: Mapping[str, str | None] = {}
     container: Container | None = None
+
+
+def may_start(program: str) -> bool:
+    """Whether a command that begins with the word ``program``, as written, can start SGLang."""
+    plain = _PLAIN_NAME.fullmatch(program) is not None
+    return (
+        not plain
+        or program in WRAPPERS
+        or program == "sglang"
+        or _PYTHON.match(program) is not None
+    )
 
 
 def call(fields: Sequence[Field]) -> Call | None:

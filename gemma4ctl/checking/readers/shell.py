@@ -12,10 +12,11 @@ from gemma4ctl.checking.readers import lexing
 from gemma4ctl.checking.readers.containers import Container, Vendor
 from gemma4ctl.checking.readers.excerpt import Excerpt, Field, Lines
 from gemma4ctl.checking.readers.lexing import Command, HereDocument, Literal, Token
-from gemma4ctl.checking.readers.programs import Call, call
-from gemma4ctl.checking.readers.variables import Value, Variables, assignment
+from gemma4ctl.checking.readers.programs import Call, call, may_start
+from gemma4ctl.checking.readers.variables import Value, Variables, assignment, budget
 
 MAX_DEPTH = 4  # of scripts in scripts
+MAX_LENGTH = 256 * 1024  # characters; of longer scripts only the lines that name SGLang are read
 
 _KEYWORDS = frozenset(["if", "then", "elif", "else", "while", "until", "do", "!", "{", "}"])
 _KEYWORDS |= {"time", "coproc", "function"}
@@ -23,6 +24,7 @@ _OPENING = frozenset(["if", "while", "until", "for", "case", "select"])
 _CLOSING = frozenset(["fi", "done", "esac"])
 _DECLARING = frozenset(["export", "declare", "typeset", "local", "readonly"])
 _OTHER_LANGUAGES = re.compile(r"python[0-9.]*|perl|ruby|node|psql|mysql|php|R")
+_REFERENCE = re.compile(r"\$[\w{@*]")
 _ESCAPE_IN_DOCUMENT = re.compile(r"\\(?=[$`\\])")
 _LOGICAL_LINE = re.compile(r"(?:[^\r\n\\]|\\\r\n|\\[\s\S])*(?:\r\n|\r|\n|$)")
 PROMPT = re.compile(r"[ \t]*(?:\([\w.-]{1,40}\) )?(?:[\w.@:~/-]{1,80})?[$%❯] ")
@@ -57,7 +59,7 @@ class Context:
 
 def read_shell(path: str, text: str, kind: str = "shell") -> list[Launch]:
     """The launches of the shell script ``text``."""
-    variables = Variables(budget=4 * len(text) + 1_000_000)
+    variables = Variables(budget=budget(text))
     return read_script(Excerpt.of(text), Context(path, kind, Lines(text), variables))
 
 
@@ -65,7 +67,7 @@ def read_script(source: Excerpt, context: Context) -> list[Launch]:
     """The launches of the script ``source``; its assignments stay in ``context.variables``."""
     if context.depth > MAX_DEPTH:
         return []
-    return list(_Script(source, context).launches())
+    return list(_Script(_shortened(source), context).launches())
 
 
 def read_lines(source: Excerpt, context: Context) -> list[Launch]:
@@ -76,9 +78,10 @@ def read_lines(source: Excerpt, context: Context) -> list[Launch]:
     the server" is prose.
     """
     found: list[Launch] = []
+    source = _shortened(source)
     for line in _LOGICAL_LINE.finditer(source.text):
-        if not line.group():
-            break
+        if "sglang" not in line.group() and "=" not in line.group():
+            continue
         prompt = PROMPT.match(line.group())
         start = line.start() + (prompt.end() if prompt else 0)
         launches = read_script(source.cut(start, line.end()), context)
@@ -102,6 +105,20 @@ def embedded(token: Token, source: Excerpt) -> Excerpt:
         else source.cut(part.start, part.end)
         for part in token.parts
     )
+
+
+def _shortened(source: Excerpt) -> Excerpt:
+    """``source``, or where that is too long its lines that name SGLang, as many as may be read."""
+    if len(source.text) <= MAX_LENGTH:
+        return source
+    pieces, length = [], 0
+    for line in _LOGICAL_LINE.finditer(source.text):
+        length += len(line.group()) if "sglang" in line.group() else 0
+        if length > MAX_LENGTH:
+            break
+        if "sglang" in line.group():
+            pieces.append(source.cut(line.start(), line.end()))
+    return Excerpt.joined(pieces)
 
 
 def _launches(found: Call, context: Context) -> Iterator[Launch]:
@@ -173,7 +190,7 @@ class _Script:
         else:
             self.variables.set(name, value, perhaps=self.blocks > 0)
         if export or self.exports_all:
-            self.variables.exported.add(name)
+            self.variables.export(name)
 
     def _value(self, token: Token) -> Value:
         if token.items is None:
@@ -196,8 +213,8 @@ class _Script:
         for token in tokens:
             if assignment(token, self.source):
                 self._assign(token, export=exports)
-            elif exports:
-                self.variables.exported.add(self._written(token))
+            elif exports and self._written(token)[:1] != "-":
+                self.variables.export(self._written(token))
 
     # Programs
 
@@ -210,7 +227,7 @@ class _Script:
                 self.variables.set(self._written(token), None)
         elif program == "set":
             self.exports_all = any(self._written(t) in ("-a", "-o") for t in tokens[1:])
-        elif any(self._concerns(token) for token in tokens):
+        elif may_start(program) and any(self._concerns(token) for token in tokens):
             fields = [f for t in tokens for f in self._fields(t)]
             context = replace(self.context, environment=self._environment(assignments))
             found = call(fields)
@@ -229,7 +246,7 @@ class _Script:
 
     def _concerns(self, token: Token) -> bool:
         written = self._written(token)
-        return "sglang" in written or "$" in written
+        return "sglang" in written or _REFERENCE.search(written) is not None
 
     def _environment(self, assignments: list[Token]) -> dict[str, str | None]:
         exported = self.variables.environment()

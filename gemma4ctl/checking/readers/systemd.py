@@ -10,7 +10,7 @@ from gemma4ctl.checking.launch import Launch
 from gemma4ctl.checking.readers import lexing
 from gemma4ctl.checking.readers.excerpt import Excerpt, Lines
 from gemma4ctl.checking.readers.shell import Context, read_script
-from gemma4ctl.checking.readers.variables import Value, Variables
+from gemma4ctl.checking.readers.variables import Value, Variables, budget
 
 _SETTING = re.compile(r"[ \t\ufeff]*([A-Za-z]+)[ \t]*=[ \t]*")
 _PREFIXES = re.compile(r"[-@:+!|]*")
@@ -28,7 +28,7 @@ class Setting(NamedTuple):
 def read_systemd(path: str, text: str) -> list[Launch]:
     """The launches of the unit ``text``."""
     settings = list(_settings(text))
-    variables = Variables(budget=4 * len(text) + 1_000_000)
+    variables = Variables(budget=budget(text))
     for setting in settings:
         if setting.name == "Environment":
             _set_environment(setting.value, variables)
@@ -51,7 +51,7 @@ def _set_environment(value: Excerpt, variables: Variables) -> None:
             if equals:
                 start = len(name) + 1
                 variables.set(name, Value(word.cut(start, start + len(rest))))
-                variables.exported.add(name)
+                variables.export(name)
 
 
 def _settings(text: str) -> Iterator[Setting]:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from gemma4ctl.checking.readers.excerpt import Excerpt, Field
 from gemma4ctl.checking.readers.lexing import Literal, Parameter, Part, Token, Unknown
 
-MAX_VALUE = 64 * 1024  # characters of one variable that are followed
+MAX_EXPORTED = 256  # variables of the environment that are followed
+MAX_VALUE = 16 * 1024  # characters of one variable that are followed
 _WORD = re.compile(r"[^ \t\r\n]+")
 _SAFE = re.compile(r"[\w@%+=:,./-]+")  # means the same with any quoting
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
@@ -34,13 +35,13 @@ class Variables:
     double each other stay harmless: beyond it everything is unknown.
     """
 
-    def __init__(self, values: Mapping[str, str | None] | None = None, budget: int = 1 << 22):
+    def __init__(self, values: Mapping[str, str | None] | None = None, budget: int = 256 * 1024):
         self._values: dict[str, Value | None] = {}
-        self.exported: set[str] = set()
+        self._exported: dict[str, None] = {}
         self.budget = budget
         for name, value in (values or {}).items():
             self._values[name] = None if value is None else Value(Excerpt.of(value, -1))
-            self.exported.add(name)
+            self.export(name)
 
     def get(self, name: str) -> Value | None:
         """The value of ``name``; None where it is unknown."""
@@ -53,6 +54,11 @@ class Variables:
             extends = before and value and value.text.text.startswith(before.text.text)
             value = value if extends and before and before.fields is None else None
         self._values[name] = value if value is None or value.size <= MAX_VALUE else None
+
+    def export(self, name: str) -> None:
+        """Makes ``name`` part of the environment."""
+        if len(self._exported) < MAX_EXPORTED:
+            self._exported[name] = None
 
     def append(self, name: str, value: Value | None) -> None:
         """``name+=value``."""
@@ -73,17 +79,20 @@ class Variables:
         self.budget //= 2
         other = Variables(budget=self.budget)
         other._values.update(self._values)
-        other.exported |= self.exported
+        other._exported.update(self._exported)
         return other
 
     def environment(self) -> dict[str, str | None]:
         """The exported variables; None where the value is unknown."""
-        return {name: _known(self._values.get(name)) for name in sorted(self.exported)}
+        return {name: _known(self._values.get(name)) for name in self._exported}
 
     # Expansion
 
     def fields(self, token: Token, source: Excerpt) -> list[Field]:
         """The words that ``token`` of the text ``source`` becomes; none where it vanishes."""
+        if token.items is not None:  # NAME=(...) where no assignment can stand
+            text = Excerpt.unknown(source.text[token.start : token.end])
+            return [Field(text, (-1, -1), source.offset(token.start))]
         builder = _Fields(token, source)
         for part in token.parts:
             self._expand(part, builder)
@@ -127,6 +136,11 @@ class Variables:
         return self.budget >= 0
 
 
+def budget(text: str) -> int:
+    """How many characters the expansions of a script may give together."""
+    return len(text) + 256 * 1024
+
+
 def assignment(token: Token, source: Excerpt) -> tuple[str, bool, Token] | None:
     """Name, whether it is ``+=``, and the value of an assignment ``token``; None for others."""
     first = token.parts[0]
@@ -164,7 +178,7 @@ class _Fields:
     def expand(self, value: Excerpt, quoted: bool) -> None:
         """The value of a variable, split into words where it is not quoted."""
         self.literal = False
-        if quoted:
+        if quoted or not any(run.certain for run in value.runs):
             self.add(value, quoted=True)
             return
         text = value.text
