@@ -1,4 +1,4 @@
-"""Helm values: flags for SGLang as lists and maps beside an image of SGLang."""
+"""Helm values: flags for SGLang as lists, maps and strings, beside or below an image of SGLang."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gemma4ctl.checking.readers import kubernetes
 from gemma4ctl.checking.readers.containers import image_vendor
 from gemma4ctl.checking.readers.excerpt import Excerpt, Field
-from gemma4ctl.checking.readers.yaml_containers import Declared, image_name, item
+from gemma4ctl.checking.readers.yaml_containers import Declared, image_name, item, words
 from gemma4ctl.checking.readers.yaml_scalars import excerpt
 from gemma4ctl.checking.readers.yaml_tree import MASK, Mapping, Node, Scalar, Sequence
 
@@ -16,41 +16,51 @@ _ARGUMENTS = re.compile(r"(?i).*(?:args|arguments|flags|options|params)")
 _MODEL_KEY = re.compile(r"(?i)model[_-]?(?:path|name|id|repo|uri)?")
 _FLAG_KEY = re.compile(r"(?:--)?[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _MODEL_FLAGS = ("--model-path", "--model")
+# Below an image that stands further up, flags are SGLang's only where one of these is among them.
+_TELLING = {*_MODEL_FLAGS, "--tp-size", "--mem-fraction-static", "--attention-backend"}
 
 
 def containers(root: Node | None, text: str) -> Iterator[tuple[list[Node], Declared]]:
     """The flags found beside each image of SGLang: the nodes that hold them, and the container."""
-    waiting = [root]
+    waiting = [(root, _image_of_parts(root, text))]
     seen: set[int] = set()
     while waiting:
-        node = waiting.pop()
+        node, image = waiting.pop()
         if node is None or isinstance(node, Scalar) or id(node) in seen:
             continue
         seen.add(id(node))
         if isinstance(node, Sequence):
-            waiting += reversed(node.items)
+            waiting += [(entry, image) for entry in reversed(node.items)]
             continue
-        if "sglang" in (image_name(node.get("image"), text) or ""):
-            yield from _flags(node, text)
-        waiting += [value for _, value in reversed(list(node.items()))]
+        image = image_name(node.get("image"), text) or image
+        if "sglang" in (image or ""):
+            yield from _flags(node, text, image)
+        waiting += [(value, image) for _, value in reversed(list(node.items()))]
 
 
-def _flags(values: Mapping, text: str) -> Iterator[tuple[list[Node], Declared]]:
-    """The flags in ``values``, as the arguments of one server."""
+def _image_of_parts(root: Node | None, text: str) -> str | None:
+    """The image in one of the maps of ``root``, such as ``global``, where it is of SGLang."""
+    parts = root.items() if isinstance(root, Mapping) else ()
+    images = (image_name(part.get("image"), text) for _, part in parts if isinstance(part, Mapping))
+    return next((image for image in images if image and "sglang" in image), None)
+
+
+def _flags(values: Mapping, text: str, image: str | None) -> Iterator[tuple[list[Node], Declared]]:
+    """The flags in ``values``, as the arguments of one server that runs in ``image``."""
     nodes: list[Node] = []
     fields: list[Field] = []
     for key, value in values.items():
         if not _ARGUMENTS.fullmatch(key.value):
             continue
-        found = _listed(value, text) if isinstance(value, Sequence) else _mapped(value, text)
+        found = _mapped(value, text) if isinstance(value, Mapping) else _listed(value, text)
         if found:
             nodes.append(value)
             fields += found
-    if not fields:
+    flags = {field.text.partition("=")[0] for field in fields}
+    if not flags or (values.get("image") is None and not flags & _TELLING):
         return
-    if not any(field.text.partition("=")[0] in _MODEL_FLAGS for field in fields):
+    if not flags.intersection(_MODEL_FLAGS):
         fields = [*_model(values, text), *fields]
-    image = image_name(values.get("image"), text)
     vendor, gpus = kubernetes.gpu_resources(values)
     yield (
         nodes,
@@ -68,18 +78,16 @@ def _flags(values: Mapping, text: str) -> Iterator[tuple[list[Node], Declared]]:
     )
 
 
-def _listed(value: Sequence, text: str) -> list[Field]:
-    """A list that begins with a flag."""
-    scalars = [entry for entry in value.items if isinstance(entry, Scalar)]
-    if not scalars or not scalars[0].value.startswith(("--", MASK)):
-        return []
-    return [item(entry, text, lambda written: written) for entry in scalars]
+def _listed(value: Node, text: str) -> list[Field]:
+    """A list or a string that begins with a flag."""
+    fields = words(value, text, lambda written: written)
+    return fields if fields and fields[0].text.startswith(("--", MASK)) else []
 
 
-def _mapped(value: Node, text: str) -> list[Field]:
+def _mapped(value: Mapping, text: str) -> list[Field]:
     """A map from flags, with or without their dashes, to values."""
     found: list[Field] = []
-    for key, given in value.items() if isinstance(value, Mapping) else ():
+    for key, given in value.items():
         if not isinstance(given, Scalar) or not _FLAG_KEY.fullmatch(key.value):
             continue
         if given.value in ("false", "") or given.value == "null":

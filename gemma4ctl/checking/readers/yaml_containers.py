@@ -40,8 +40,9 @@ class Declared:
     @property
     def runs_sglang_itself(self) -> bool:
         """Whether its words can only be flags, for an image that starts SGLang by itself."""
-        named = "sglang" in (self.image or "") and bool(self.fields)
-        return self.only_flags or (named and self.fields[0].text.startswith("--"))
+        if self.only_flags or self.kind not in ("compose", "kubernetes") or not self.fields:
+            return self.only_flags
+        return "sglang" in (self.image or "") and self.fields[0].text.startswith("--")
 
     @property
     def directives(self) -> dict[str, str]:

@@ -212,7 +212,8 @@ class _Reader:
         return replace(around, environment=variables, image=image or around.image)
 
     def _script(self, name: str, node: Scalar, around: Declared) -> None:
-        if not _SCRIPT.search(node.value):
+        file = node.style == "|" and "sglang" in node.value
+        if not (file or _SCRIPT.search(node.value)):
             return
         launches = embedded_file(name, excerpt(node, self.text), self._context(around))
         # "sglang serve starts the server" is prose.

@@ -325,6 +325,33 @@ def test_scripts_in_config_maps_are_read() -> None:
     assert (launch.kind, launch.place.line) == ("kubernetes", 8)
 
 
+def test_files_in_config_maps_are_read_as_what_they_are() -> None:
+    found = launches(
+        """
+        apiVersion: v1
+        kind: ConfigMap
+        data:
+          Dockerfile: |
+            FROM lmsysorg/sglang:v0.5.16
+            CMD ["sglang", "serve", "--model-path", "a"]
+          compose.yaml: |
+            services:
+              llm:
+                command: [sglang, serve, --model-path, b]
+          guide.md: |
+            It's how `sglang serve --model-path` is used:
+            ```sh
+            sglang serve --model-path c
+            ```
+        """
+    )
+    assert [(launch.argv[1], launch.words[1].place.line) for launch in found] == [
+        ("a", 7),
+        ("b", 11),
+        ("c", 15),
+    ]
+
+
 # --- Helm and templates
 
 
@@ -359,6 +386,27 @@ def test_values_hold_flags_as_maps() -> None:
     host = launch.words[3]
     assert text[host.start : host.end] == "--host"
     assert launch.words[1].start == -1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image: {repository: a/sglang}\nserver: {args: [--model-path, m, --x]}\n",
+        "global: {image: a/sglang}\nargs: [--model-path, m, --x]\n",
+        "servers: [{image: a/sglang, sglang: {extraArgs: --model-path m --x}}]\n",
+    ],
+)
+def test_flags_may_stand_below_the_image(text: str) -> None:
+    assert only(text).argv == ("--model-path", "m", "--x")
+
+
+def test_arguments_beside_a_model_key_are_those_of_its_server() -> None:
+    launch = only("image: a/sglang\nmodel: google/gemma-4-E2B-it\nargs: [--tp-size, 2]\n")
+    assert launch.argv == ("--model-path", "google/gemma-4-E2B-it", "--tp-size", "2")
+
+
+def test_flags_below_the_image_that_are_of_another_program_are_left() -> None:
+    assert not launches("image: a/sglang\nproxy: {args: [--listen, '1']}\n")
 
 
 def test_values_with_the_whole_command_are_one_launch() -> None:
