@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gemma4ctl.checking.finding import Finding
-from gemma4ctl.checking.fix import fixed, quoted, write
 from gemma4ctl.checking.judge import Options
 from gemma4ctl.checking.releases import judged
 from gemma4ctl.checking.report import Checked
@@ -57,8 +56,11 @@ def check(path: Path | None, text: str, options: Options, name: str | None = Non
 
 def _placed(finding: Finding, path: str, text: str) -> Finding:
     """``finding`` with the path to show, and a fix quoted as ``text`` quotes."""
-    fix = quoted(finding.fix, text) if finding.fix else None
-    return replace(finding, path=path, fix=fix)
+    if finding.fix is None:
+        return replace(finding, path=path)
+    from gemma4ctl.checking.fix import quoted
+
+    return replace(finding, path=path, fix=quoted(finding.fix, text))
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,14 @@ class Target:
 
     def mended(self, found: Checked, options: Options) -> Checked:
         """``found`` after its fixes; nothing is written."""
+        from gemma4ctl.checking.fix import fixed
+
         return fixed(found, lambda text: self.check(text, options))
 
     def write(self, found: Checked, after: Checked) -> Checked:
         """Write what ``mended`` made of ``found``; ``found`` with an ``error`` where that fails."""
+        from gemma4ctl.checking.fix import write
+
         if not after.fixed:
             return after
         try:

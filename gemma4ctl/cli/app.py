@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from gemma4ctl import __version__
 from gemma4ctl.cli.commands import check, detect, docker, doctor, matrix, profiles, serve, suggest
 from gemma4ctl.cli.help import Command
+from gemma4ctl.cli.plain import keep_text
 from gemma4ctl.errors import Gemma4ctlError
 
 AFTER_DASHES = {"allow_extra_args": True}
@@ -25,6 +26,10 @@ AFTER_DASHES = {"allow_extra_args": True}
 
 class Commands(TyperGroup):
     """Prints our own errors on stderr and exits with their status."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options, which stay text."""
+        return keep_text(super().get_params(ctx))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""

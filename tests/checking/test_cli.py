@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gemma4ctl.cli.app import app
-from tests.cli.conftest import Result, cli, process, surroundings
+from tests.cli.conftest import ROOT, Result, cli, process, surroundings
 
 __all__ = ["cli", "process", "surroundings"]  # fixtures
 
@@ -127,7 +129,7 @@ def test_an_unreadable_file_does_not_stop_the_others(cli: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--sglang-version", "latest"], "no SGLang release"),
+        (["--sglang-version", "latest"], "--sglang-version does not take 'latest'"),
         (["--hardware", "H1000"], "H1000"),
         (["--diff", "--fix"], "exclude each other"),
         (["--diff", "--format", "json"], "exclude each other"),
@@ -138,10 +140,10 @@ def test_bad_options(cli: Run, words: list[str], text: str) -> None:
     cli("check", *words, "run.sh").refused(2, text)
 
 
-@pytest.mark.parametrize("words", [["--gpus", "0"], ["--format", "xml"]])
+@pytest.mark.parametrize("words", [["--gpus", "0"], ["--gpus", "two"], ["--format", "xml"]])
 def test_bad_values(cli: Run, words: list[str]) -> None:
     write("run.sh", WRONG)
-    assert cli("check", *words, "run.sh").code == 2
+    cli("check", *words, "run.sh").refused(2, f"{words[0]} does not take {words[1]!r}")
 
 
 def test_all_releases(cli: Run) -> None:
@@ -236,7 +238,7 @@ def test_a_pipe_gets_no_colour_a_terminal_does(
     cli: Run, process: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gemma4ctl.checking.report import Checked, Report
-    from gemma4ctl.cli.commands.check import Form, _print
+    from gemma4ctl.cli.commands.check import _print
     from tests.checking.formats.reports import FIXABLE
 
     class Terminal(io.StringIO):
@@ -245,7 +247,7 @@ def test_a_pipe_gets_no_colour_a_terminal_does(
 
     def printed() -> str:
         terminal = Terminal()
-        _print(Report((Checked("f", findings=(FIXABLE,)),)), Form.text, terminal)
+        _print(Report((Checked("f", findings=(FIXABLE,)),)), "text", terminal)
         return terminal.getvalue()
 
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -255,3 +257,19 @@ def test_a_pipe_gets_no_colour_a_terminal_does(
     assert "\x1b[" not in printed()
     write("run.sh", WRONG)
     assert "\x1b[" not in process("check", "run.sh").out
+
+
+def test_a_file_without_launches_is_checked_without_slow_imports() -> None:
+    write("notes.md", "# Nothing here\n")
+    program = (
+        "import sys\nfrom gemma4ctl.cli import main\n"
+        "try: main()\nfinally: print(sorted({'pydantic', 'yaml', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "check", "notes.md"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"

@@ -6,35 +6,32 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from gemma4ctl.cli.help import Command
+from gemma4ctl.cli.plain import keep_text
 from gemma4ctl.errors import UsageError
 
 if TYPE_CHECKING:
     from gemma4ctl.checking.files import Target
+    from gemma4ctl.checking.formats import Format
     from gemma4ctl.checking.judge import Options
     from gemma4ctl.checking.report import Checked, Report
 
 COMMAND = "gemma4ctl.check.command"  # where the words after -- are kept
 STDIN = "-"
-
-
-class Form(str, Enum):
-    """How findings are printed."""
-
-    text = "text"
-    json = "json"
-    sarif = "sarif"
-    github = "github"
+FORMATS: tuple[Format, ...] = ("text", "json", "sarif", "github")
 
 
 class WithCommand(Command):
-    """A command that keeps the words after ``--`` apart from its own arguments."""
+    """A command that keeps the words after ``--`` apart from its own arguments, which stay text."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options, which stay text."""
+        return keep_text(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments before ``--``."""
@@ -64,9 +61,12 @@ def check(
         str | None, typer.Option("--hardware", metavar="NAME", help="Platform it must run on.")
     ] = None,
     gpus: Annotated[
-        int | None, typer.Option("--gpus", metavar="N", min=1, help="How many GPUs there are.")
+        str | None, typer.Option("--gpus", metavar="N", help="How many GPUs there are.")
     ] = None,
-    form: Annotated[Form, typer.Option("--format", help="What to print.")] = Form.text,
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="text|json|sarif|github", help="What to print."),
+    ] = "text",
     fix: Annotated[bool, typer.Option("--fix", help="Correct the files in place.")] = False,
     diff: Annotated[
         bool, typer.Option("--diff", help="Print what --fix would change, and change nothing.")
@@ -85,8 +85,10 @@ def check(
     """
     from gemma4ctl.checking.report import Report
 
-    if diff and (fix or form is not Form.text):
-        raise _conflict("--diff", "--fix" if fix else f"--format {form.value}")
+    if form not in FORMATS:
+        raise _no_choice("--format", form, ", ".join(FORMATS))
+    if diff and (fix or form != "text"):
+        raise _conflict("--diff", "--fix" if fix else f"--format {form}")
     options = _options(sglang_version, hardware, gpus)
     targets = _targets(files or [], ctx.meta.get(COMMAND), stdin_name, fix=fix)
     found = [target.examine(options) for target in targets]
@@ -135,7 +137,7 @@ def _targets(
     return [Target(stdin_name or "<stdin>", path, load(STDIN)), *targets]
 
 
-def _options(sglang_version: str | None, hardware: str | None, gpus: int | None) -> Options:
+def _options(sglang_version: str | None, hardware: str | None, gpus: str | None) -> Options:
     """The options, with the names in them known."""
     from gemma4ctl.checking.judge import Options
     from gemma4ctl.checking.releases import ALL
@@ -147,7 +149,9 @@ def _options(sglang_version: str | None, hardware: str | None, gpus: int | None)
         from gemma4ctl.profiles.lookup import platform_name
 
         hardware = platform_name(load(), hardware)
-    return Options(sglang_version, hardware, gpus)
+    if gpus is not None and not (gpus.isdecimal() and int(gpus)):
+        raise _no_choice("--gpus", gpus, "a number from 1")
+    return Options(sglang_version, hardware, int(gpus) if gpus else None)
 
 
 def _release(name: str) -> str:
@@ -156,11 +160,14 @@ def _release(name: str) -> str:
     try:
         return str(Version(name))
     except InvalidVersion:
-        raise UsageError(
-            f"{name!r} is no SGLang release",
-            needed="a version such as 0.5.16, or all",
-            code="release-unknown",
-        ) from None
+        needed = "a version such as 0.5.16, or all"
+        raise _no_choice("--sglang-version", name, needed) from None
+
+
+def _no_choice(option: str, value: str, needed: str) -> UsageError:
+    return UsageError(
+        f"{option} does not take {value!r}", needed=needed, found=value, code="bad-value"
+    )
 
 
 def _no_launch(command: Sequence[str]) -> UsageError:
@@ -178,11 +185,11 @@ def _conflict(one: str, other: str, *remedies: str) -> UsageError:
     )
 
 
-def _print(report: Report, form: Form, stream: TextIO) -> None:
+def _print(report: Report, form: Format, stream: TextIO) -> None:
     from gemma4ctl.checking.formats import render
 
     colour = stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    stream.write(render(report, form.value, colour=colour))
+    stream.write(render(report, form, colour=colour))
 
 
 def _print_changes(before: Sequence[Checked], after: Sequence[Checked]) -> None:
@@ -194,9 +201,6 @@ def _print_changes(before: Sequence[Checked], after: Sequence[Checked]) -> None:
 
 def _say(report: Report) -> None:
     """What could not be checked or fixed, and the summary."""
-    from gemma4ctl.cli.inputs import say
-
-    for file in report.files:
-        if file.error:
-            say(file.error)
-    say(report.summary)
+    failures = [file.error for file in report.files if file.error]
+    for message in (*failures, report.summary):
+        print(f"gemma4ctl: {message}", file=sys.stderr)
