@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from gemma4ctl.checking.readers.shell import Context
 
 Reader = Callable[[str, str], "list[Launch]"]
+
+MAX_EMBEDDING = 4  # files in files in files
+_embedding: ContextVar[int] = ContextVar("embedding", default=0)
 
 _SHEBANG = re.compile(r"\ufeff?#![^\r\n]*\b(?:ba|da|k|z)?sh\b")
 _SBATCH = re.compile(r"^#SBATCH\b", re.MULTILINE)
@@ -46,7 +50,14 @@ def embedded_file(name: str, body: Excerpt, context: Context) -> list[Launch]:
     reader = _reader(name, body.text)
     if reader in (_text, _shell):
         return read_script(body, context)
-    found = reader(context.path, body.text)
+    depth = _embedding.get()
+    if depth == MAX_EMBEDDING:
+        return []
+    outer = _embedding.set(depth + 1)
+    try:
+        found = reader(context.path, body.text)
+    finally:
+        _embedding.reset(outer)
     return [replace(body.relocated(launch, context.lines), kind=context.kind) for launch in found]
 
 

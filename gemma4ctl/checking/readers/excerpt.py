@@ -167,13 +167,15 @@ class Field(NamedTuple):
     """One word of a command after expansion: its value, and how it is written.
 
     ``span`` is where it stands in the file as written, quotes included; (-1, -1) where it does not
-    stand there as one piece. ``offset`` is where to point at.
+    stand there as one piece. ``offset`` is where to point at. ``script`` is what a shell would read
+    in it, expansions left as written, where that is not the value.
     """
 
     value: Excerpt
     span: tuple[int, int]
     offset: int
     style: Style = "shell"
+    script: Excerpt | None = None
 
     @property
     def text(self) -> str:

@@ -60,26 +60,29 @@ def _read_block(block: Block, context: Context) -> list[Launch]:
     if language in _FILES:
         return embedded_file(_FILES[language], block.code, context)
     if language in _SHELLS | _SESSIONS | _UNKNOWN and _FIRST_PROMPT.search(block.code.text):
-        return read_script(_typed(block.code), context)
+        typed, printed = _session(block.code)
+        return [*read_script(typed, context), *read_lines(printed, context)]
     if language in _SHELLS | _SESSIONS:
         return read_script(block.code, context)
     return read_lines(block.code, context) if language in _UNKNOWN else []
 
 
-def _typed(session: Excerpt) -> Excerpt:
-    """What was typed in a ``session``: lines after a prompt with those they continue on."""
-    pieces: list[Excerpt] = []
+def _session(session: Excerpt) -> tuple[Excerpt, Excerpt]:
+    """What was typed in a ``session``, and what was printed, which may show commands, too.
+
+    Typed are lines after a prompt, with those they continue on.
+    """
+    typed: list[Excerpt] = []
+    printed: list[Excerpt] = []
     start, going_on = 0, False
     for line in session.text.splitlines(keepends=True):
-        prompt = PROMPT.match(line)
-        if going_on:
-            prompt = _GOING_ON.match(line)
-        if prompt or going_on:
-            skipped = prompt.end() if prompt else 0
-            pieces.append(session.cut(start + skipped, start + len(line)))
-            going_on = _CONTINUED.search(line.rstrip("\r\n")) is not None
+        prompt = (_GOING_ON if going_on else PROMPT).match(line)
+        skipped = prompt.end() if prompt else 0
+        lines = typed if prompt or going_on else printed
+        lines.append(session.cut(start + skipped, start + len(line)))
+        going_on = lines is typed and _CONTINUED.search(line.rstrip("\r\n")) is not None
         start += len(line)
-    return Excerpt.joined(pieces)
+    return Excerpt.joined(typed), Excerpt.joined(printed)
 
 
 def _blocks(text: str, lines: Lines, indented: bool) -> Iterator[Block]:

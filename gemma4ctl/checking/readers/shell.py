@@ -138,7 +138,7 @@ def _launches(found: Call, context: Context) -> Iterator[Launch]:
         )
     for script in found.scripts:
         deeper = replace(inner, environment=environment, depth=inner.depth + 1)
-        yield from read_script(script.value, deeper)
+        yield from read_script(script.script or script.value, deeper)
 
 
 class _Script:
@@ -234,15 +234,11 @@ class _Script:
             yield from _launches(found, context) if found else ()
 
     def _fields(self, token: Token) -> list[Field]:
-        """The words of ``token``; a text with commands in it stays one script, as written."""
+        """The words of ``token``, with the script in it where it may be one."""
         fields = self.variables.fields(token, self.source)
         if len(fields) == 1 and "sglang" in fields[0].text and not fields[0].certain:
-            return [fields[0]._replace(value=self._script_text(token, fields[0]))]
+            return [fields[0]._replace(script=embedded(token, self.source))]
         return fields
-
-    def _script_text(self, token: Token, as_word: Field) -> Excerpt:
-        script = embedded(token, self.source)
-        return script if any(blank in script.text for blank in " \t\n") else as_word.value
 
     def _concerns(self, token: Token) -> bool:
         written = self._written(token)

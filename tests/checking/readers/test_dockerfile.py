@@ -28,7 +28,7 @@ IMAGE = "FROM lmsysorg/sglang:v0.5.16\n"
         "ENV A y\nCMD sglang serve --x ${A}",
         "ARG A=y\nENTRYPOINT sglang serve --x $A",
         "RUN cat > /start.sh <<EOF\nsglang serve --x y\nEOF",
-        "RUN --mount=type=cache,target=/x <<EOF\necho 'sglang serve --x y' # sglang\nsglang serve --x y\nEOF",
+        "RUN --mount=type=cache,target=/x <<EOF\necho 'sglang serve --no'\nsglang serve --x y\nEOF",
     ],
 )
 def test_a_launch_is_found_in(instructions: str) -> None:
@@ -76,7 +76,8 @@ def test_environment() -> None:
 
 def test_stages() -> None:
     text = (
-        "ARG TAG=v0.5.19-rocm720\nARG OTHER\nFROM --platform=linux/amd64 lmsysorg/sglang:${TAG} AS base\n"
+        "ARG TAG=v0.5.19-rocm720\nARG OTHER\n"
+        "FROM --platform=linux/amd64 lmsysorg/sglang:${TAG} AS base\n"
         'ARG TAG\nENV A=1\nENTRYPOINT ["sglang", "serve"]\nCMD ["--a"]\n'
         'FROM base AS b\nENV B=2\nCMD ["--b"]\n'
         "FROM base\nRUN true\n"

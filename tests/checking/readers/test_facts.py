@@ -43,7 +43,8 @@ def test_directives() -> None:
     text = (
         "#!/bin/sh\n# gemma4ctl: hardware=H100 gpus=2\n"
         + "\n" * 10
-        + "#gemma4ctl: sglang=0.5.17 gpus=4 ignore=A,B and words\nsglang serve \\\n --x # gemma4ctl: ignore=C\n"
+        + "#gemma4ctl: sglang=0.5.17 gpus=4 ignore=A,B and words\n"
+        + "sglang serve \\\n --x # gemma4ctl: ignore=C\n"
         + "sglang serve --y\n"
     )
     first, second = launches(text)

@@ -45,6 +45,7 @@ def test_a_word_as_written_means_its_text(text: str) -> None:
             slice_ = ("sglang serve " + text)[word.start : word.end]
             if word.start < 0 or word.style != "shell" or _differs(slice_):
                 continue
+            assert word.certain
             assert shlex.split(slice_) == [word.text]
 
 

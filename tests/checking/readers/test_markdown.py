@@ -40,13 +40,18 @@ def test_other_languages_are_not_shell(info: str) -> None:
 
 
 @pytest.mark.parametrize("info", ["console", "bash", "", "shell-session"])
-def test_in_a_session_only_what_was_typed_counts(info: str) -> None:
+def test_in_a_session_what_was_typed_counts(info: str) -> None:
     session = (
-        "$ sglang serve --a \\\n>   --b\nsglang serve --output\n(venv) $ sglang serve --c\n"
+        "$ sglang serve --a \\\n>   --b\nsglang serve: error\nsglang serve starts up\n(venv) $ sglang serve --c\n"
         "me@host:~/x$ sglang serve --d \\\n    --e\nerror: 'unclosed"
     )
     found = [found.argv for found in launches(fence(session, info), "README.md")]
     assert found == [("--a", "--b"), ("--c",), ("--d", "--e")]
+
+
+def test_commands_that_a_command_prints() -> None:
+    session = "$ gemma4ctl suggest\nGemma 4\n\nsglang serve \\\n  --x y \\\n  --z\n\n--x\n  a\n"
+    assert argv(fence(session, "console"), "README.md") == ["--x", "y", "--z"]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +78,7 @@ def test_files_in_fences(language: str, code: str) -> None:
         "> ```sh\n> sglang serve --x \\\n>   y\n> ```\n",
         "para\n\n    sglang serve --x \\\n      y\n",
         "<details>\n```sh\nsglang serve --x \\\ny\n```\n</details>\n",
-        '<!-- note -->\n<Tabs>\n<Tab title="a">\n```bash\nsglang serve --x y\n```\n</Tab>\n</Tabs>\n',
+        '<!-- note -->\n<Tabs>\n<Tab title="a">\n```sh\nsglang serve --x y\n```\n</Tab>\n</Tabs>\n',
         "```sh\r\nsglang serve --x \\\r\n  y\r\n```\r\n",
         "```sh\nsglang serve --x y",
         "````md\n```\n````\n\n```sh\nsglang serve --x y\n```\n",
@@ -85,7 +90,8 @@ def test_where_blocks_stand(text: str) -> None:
 
 
 def test_mdx_has_no_indented_code() -> None:
-    text = "import X from 'x'\n\n<Tabs>\n  <Tab>\n    ```bash\n    sglang serve --x \\\n      y\n    ```\n  </Tab>\n</Tabs>\n"
+    code = "    ```bash\n    sglang serve --x \\\n      y\n    ```\n"
+    text = f"import X from 'x'\n\n<Tabs>\n  <Tab>\n{code}  </Tab>\n</Tabs>\n"
     assert argv(text, "a.mdx") == written(text, "a.mdx") == ["--x", "y"]
 
 
