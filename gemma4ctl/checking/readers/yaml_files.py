@@ -19,7 +19,7 @@ import yaml
 from gemma4ctl.checking.launch import Launch, Word
 from gemma4ctl.checking.readers import compose, embedded_file, helm, kubernetes, yaml_tree
 from gemma4ctl.checking.readers.excerpt import Lines
-from gemma4ctl.checking.readers.shell import Context, read_command
+from gemma4ctl.checking.readers.shell import Context, read_command, read_script
 from gemma4ctl.checking.readers.variables import Variables
 from gemma4ctl.checking.readers.yaml_containers import Declared, Kind, image_name, item
 from gemma4ctl.checking.readers.yaml_scalars import excerpt
@@ -215,7 +215,8 @@ class _Reader:
         file = node.style == "|" and "sglang" in node.value
         if not (file or _SCRIPT.search(node.value)):
             return
-        launches = embedded_file(name, excerpt(node, self.text), self._context(around))
+        value, context = excerpt(node, self.text), self._context(around)
+        launches = embedded_file(name, value, context) if file else read_script(value, context)
         # "sglang serve starts the server" is prose.
         commands = [one for one in launches if any(word.text[:1] == "-" for word in one.words)]
         self.found += [_shown(launch, around) for launch in commands]

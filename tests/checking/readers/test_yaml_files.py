@@ -556,6 +556,8 @@ def test_documents_that_are_too_large_are_refused(text: str) -> None:
         "services:\n  a: {command: 'sglang serve --x " + "${A:-" * 20_000 + "'}",
         "a: [sglang, serve, --x" + ", $(A)" * 20_000 + "]",
         "sglang\x00\x01: \ud800",
+        "\n".join(f"{' ' * depth}services: |" for depth in range(400)) + " sglang",
+        "services:sglang serve",
     ],
     ids=[
         "open",
@@ -567,6 +569,8 @@ def test_documents_that_are_too_large_are_refused(text: str) -> None:
         "nested",
         "many",
         "binary",
+        "files in files",
+        "itself",
     ],
 )
 def test_hostile_files_are_read_in_bounded_time(text: str) -> None:
