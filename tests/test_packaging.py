@@ -21,6 +21,7 @@ SHIPPED = (
     "gemma4ctl/profiles/profiles.schema.json",
     "gemma4ctl/profiles/measurements.yaml",
     "gemma4ctl/rendering/plan.schema.json",
+    "gemma4ctl/checking/formats/check.schema.json",
     "gemma4ctl/flags/history.json",
     "gemma4ctl/flags/tables/0.5.16.json",
     "gemma4ctl/templates/compose.yaml.j2",
