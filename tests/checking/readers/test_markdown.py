@@ -50,7 +50,8 @@ def test_in_a_session_what_was_typed_counts(info: str) -> None:
 
 
 def test_commands_that_a_command_prints() -> None:
-    session = "$ gemma4ctl suggest\nGemma 4\n\nsglang serve \\\n  --x y \\\n  --z\n\n--x\n  a\n"
+    printed = "Gemma 4\n\nsglang serve \\\n  --x y \\\n  --z\n\n--x\n  a\n"
+    session = f"$ gemma4ctl suggest\n{printed}"
     assert argv(fence(session, "console"), "README.md") == ["--x", "y", "--z"]
 
 
