@@ -84,6 +84,9 @@ class Match(NamedTuple):
     nearest: str | None = None
 
 
+NEAR = 0.8  # how alike an unknown option and the one it may stand for must be
+
+
 @dataclass(frozen=True)
 class FlagTable:
     """All flags of a release, sorted by their option strings.
@@ -148,7 +151,7 @@ class FlagTable:
     def _nearest(self, option: str) -> str | None:
         from difflib import get_close_matches  # only a mistake pays for it
 
-        nearest = get_close_matches(option, self.by_option, n=1)
+        nearest = get_close_matches(option, self.by_option, n=1, cutoff=NEAR)
         return nearest[0] if nearest else None
 
 

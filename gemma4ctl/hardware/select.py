@@ -167,13 +167,14 @@ def _reason(chosen: Sequence[Unit], pool: Sequence[Unit], links: Links, *, named
     """One sentence: what was chosen from what, and what it has going for it."""
     sort = {"gpu": "GPU", "partition": "partition", "mig": "MIG slice"}[chosen[0].kind]
     what = f"{len(chosen)} {sort}{'s' if len(chosen) > 1 else ''}"
-    indices = ", ".join(str(unit.index) for unit in chosen)
+    on = "of GPU" if chosen[0].kind == "mig" else "index"
+    where = f"{what} ({on} {', '.join(str(unit.index) for unit in chosen)})"
     if named:
-        start = f"{what} (index {indices}) of those named"
+        start = f"{where} of those named"
     elif len(chosen) == len(pool):
-        start = f"{what} (index {indices}), all there is"
+        start = f"{where}, all there is"
     else:
-        start = f"{what} (index {indices}) of {len(pool)}"
+        start = f"{where} of {len(pool)}"
     merits = [_health_merit(chosen), _memory_merit(chosen)]
     if len(chosen) > 1:
         merits.append(_link_merit(chosen, links))
@@ -269,14 +270,17 @@ def _no_plan(
     reasons = [f"{key}: {why}" for key, why in faults.items() if why]
     if not inventory.devices:
         reasons += inventory.problems
-    hidden = sum(not device.visible for device in inventory.devices)
+    split = sum(device.mig_enabled for device in inventory.devices)
+    if split and count > 1:
+        reasons.append(f"{split} split into MIG slices, which join no group")
+    hidden = sum(not device.visible and not device.mig_enabled for device in inventory.devices)
     if hidden:
-        reasons.append(f"{hidden} hidden by {' or '.join(inventory.visibility) or 'the inventory'}")
+        reasons.append(f"{hidden} hidden by {' or '.join(inventory.visibility) or 'the choice'}")
     found = f"{largest} usable" + (f" ({'; '.join(reasons)})" if reasons else "")
     remedies = []
     if largest:
         remedies.append(f"use {largest} GPU{'s' if largest > 1 else ''}")
-    if hidden:
+    if hidden and inventory.visibility:
         remedies.append("unset the variable that hides GPUs")
     if any(why and "MiB" in why for why in faults.values()):
         remedies.append("end the processes that hold GPU memory (gemma4ctl detect lists them)")

@@ -234,6 +234,7 @@ _SENTENCES = {
     "secure-default": "secure by default: nothing is exposed unless asked for",
     "host-ram": "size of the published weight files; loaders map each one whole",
     "shared-memory": "shared memory per block by compute capability, vllm#39018",
+    "issue-34872": "sglang#34872 and sglang#35860 (GB10)",
     "pull-26966": "sglang#26966",
     "pull-38758": "sglang#38758",
 }

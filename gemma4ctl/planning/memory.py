@@ -39,6 +39,10 @@ TP_OF_LARGE_GRAPHS = 4  # from this TP on SGLang captures CUDA graphs for larger
 BYTES_PER_PARAMETER = {"bf16": 2.0, "fp8": 1.05, "nvfp4": 0.5625, "w4a16": 0.75}
 
 
+# Of memory shared with the host: 0.70 ran on a GB10, 0.60 to 0.85 emptied the RAM of another.
+UNIFIED_FRACTION = 0.70
+
+
 class Fraction(NamedTuple):
     """A memory fraction; ``value`` is what SGLang will use, ``emitted`` whether a flag says so."""
 
@@ -81,7 +85,7 @@ def fraction(s: Situation, tp: int, mtp: bool) -> Fraction | None:
         return _left_to_sglang(s, tp, origin)
     if asked is not None:
         return Fraction(float(asked), True, "estimated", "asked for", "user", origin)
-    return _lowered(s, tp, _published(s, mtp) or _derived(s, tp))
+    return _lowered(s, tp, _published(s, tp, mtp) or _derived(s, tp))
 
 
 def _left_to_sglang(s: Situation, tp: int, origin: str) -> Fraction | None:
@@ -92,21 +96,31 @@ def _left_to_sglang(s: Situation, tp: int, origin: str) -> Fraction | None:
     return Fraction(round(value, 4), False, "estimated", reason, "wheels", origin)
 
 
-def _published(s: Situation, mtp: bool) -> Fraction | None:
+def _published(s: Situation, tp: int, mtp: bool) -> Fraction | None:
+    """The share published for this GPU, or for one like it; none is for a slice of a GPU."""
+    if s.group[0].kind == "mig":
+        return None
     cell, similar = s.cell(mtp), s.similar_cell(mtp)
     if cell and cell.mem_fraction is not None:
         reason = f"published for {s.variant_name} on {s.platform_name}"
         return Fraction(cell.mem_fraction, True, cell.status, reason, cell.source)
-    if similar and similar.mem_fraction is not None:
-        reason = f"published for {s.platform.like}, which this GPU resembles"
-        return Fraction(similar.mem_fraction, True, "estimated", reason, similar.source)
-    return None
+    if similar is None or similar.mem_fraction is None:
+        return None
+    derived = _derived(s, tp)
+    if derived and derived.value < similar.mem_fraction:
+        reason = f"{similar.mem_fraction:g} is published for {s.platform.like}; {derived.reason}"
+        return derived._replace(reason=reason)
+    reason = f"published for {s.platform.like}, which this GPU resembles"
+    return Fraction(similar.mem_fraction, True, "estimated", reason, similar.source)
 
 
 def _derived(s: Situation, tp: int) -> Fraction | None:
     heuristic = sglang_fraction(s, tp, multimodal=False)
     if heuristic is None:
         return None
+    if s.platform.unified_memory and heuristic > UNIFIED_FRACTION:
+        reason = "the GPU's memory is the host's, which must keep some"
+        return Fraction(UNIFIED_FRACTION, True, "estimated", reason, "issue-34872")
     reason = "leaves what SGLang's own heuristic reserves for CUDA graphs and activations"
     return Fraction(_down(heuristic), True, "estimated", reason, "wheels")
 

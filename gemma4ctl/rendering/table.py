@@ -23,7 +23,9 @@ from gemma4ctl.rendering import command
 from gemma4ctl.rendering.shell import shell
 
 WIDE = 110  # columns from which a decision takes one row of three columns
+DEVICES_BREAK = ",\n"  # in a narrow column
 VALUE_WIDTH = 41  # a device's UUID with a comma
+IMAGE_STATUS = {"verified": "a tag in use", "guess": "the tag is a guess", "user": "yours"}
 STYLES = {
     "crash": "bold red",
     "oom": "bold red",
@@ -82,7 +84,7 @@ def _heading(plan: Plan) -> Group:
         ("Model", f"{plan.variant.model_path} ({plan.variant.checkpoint})"),
         ("Draft", plan.variant.draft_path),
         ("Devices", f"{hardware.choice} (source: {hardware.source})"),
-        ("Image", f"{image.reference} ({image.status})" if image else None),
+        ("Image", f"{image.reference} ({IMAGE_STATUS[image.status]})" if image else None),
     ]
     return Group(Text(title, style="bold"), _facts(facts))
 
@@ -116,7 +118,9 @@ def _decision_table(rows: Sequence[tuple[str, str, Text]]) -> Table:
 def _decision_list(rows: Iterable[tuple[str, str, Text]]) -> Group:
     parts: list[RenderableType] = []
     for setting, value, why in rows:
-        parts += [Text(f"{setting} {value}".rstrip(), style="bold"), _indented(why)]
+        joint = " " if setting.startswith("--") else "="
+        line = f"{setting}{joint}{value.replace(DEVICES_BREAK, ',')}".rstrip()
+        parts += [Text(line, style="bold"), _indented(why)]
     return Group(*parts)
 
 
@@ -124,7 +128,7 @@ def _value(decision: Decision) -> str:
     """The value as it stands in the command; a list of devices takes a line each."""
     if decision.flag:
         return shlex.join(command.words(decision)[1:])
-    return shlex.quote(str(decision.value)).replace(",", ",\n")
+    return shlex.quote(str(decision.value)).replace(",", DEVICES_BREAK)
 
 
 def _why(decision: Decision) -> Text:
@@ -167,7 +171,7 @@ def _capacity_facts(capacity: Capacity) -> list[tuple[str, str | None]]:
         ),
         (
             "Capacity",
-            f"{capacity.max_concurrent_requests:,} requests of the full context at once; "
+            f"{capacity.max_concurrent_requests or 'no'} requests of the full context at once; "
             f"the longest {capacity.max_context_tokens:,} tokens",
         ),
         ("Computed", capacity.basis),
@@ -248,7 +252,7 @@ def _free(free_mib: int | None, total_mib: int | None, bar: bool) -> Text:
     if not total_mib:
         return Text("not readable")
     if free_mib is None:
-        return Text(f"of {_gib(total_mib)}")
+        return Text(f"unknown of {_gib(total_mib)}")
     full = round(10 * free_mib / total_mib)
     drawn = f"{'#' * full}{'.' * (10 - full)} " if bar else ""
     return Text(f"{drawn}{free_mib / 1024:.1f} of {_gib(total_mib)}")

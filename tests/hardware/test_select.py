@@ -149,7 +149,7 @@ def test_a_mig_slice_runs_alone(detected: Callable[..., Inventory]) -> None:
     assert "MIG slice cannot join" in str(caught.value) and "use 2 GPUs" in str(caught.value)
     selection = choose(inventory, 1, ids=["MIG-6674"])
     assert selection.units[0].kind == "mig"
-    assert selection.reason == "1 MIG slice (index 0) of those named: healthy, 20080 MiB free"
+    assert selection.reason == "1 MIG slice (of GPU 0) of those named: healthy, 20080 MiB free"
 
 
 def test_partitions_group_only_with_equals(detected: Callable[..., Inventory]) -> None:

@@ -281,6 +281,14 @@ SCENARIOS = [
         _user("--speculative-algorithm", "NEXTNN"),
         warnings=("speculative-unknown",),
     ),
+    Scenario(
+        "unified-memory",
+        "GB10",
+        {"model": "E2B"},
+        values={"mem_fraction_static": 0.7},
+        warnings=("unified-memory",),
+    ),
+    Scenario("context-beyond-pool", "H100", {"model": "12B"}, warnings=("context-beyond-pool",)),
     # container
     Scenario(
         "container-image", "H200", {"model": "E2B"}, values={"image": "lmsysorg/sglang:v0.5.16"}

@@ -168,9 +168,27 @@ def test_unpublished_size_is_estimated_by_format() -> None:
 
 
 def test_fraction_of_a_platform_like_another() -> None:
+    found = fraction(situation("MI325X", model="31B"), 1, False)
+    assert found and (found.value, found.status) == (0.8, "estimated")
+    assert "MI300X" in found.reason
+
+
+def test_fraction_of_a_larger_platform_keeps_sglangs_reserve() -> None:
     found = fraction(situation("H100", model="12B"), 1, False)
-    assert found and (found.value, found.status) == (0.85, "estimated")
-    assert "H200" in found.reason
+    assert found and (found.value, found.status) == (0.83, "estimated")
+    assert "0.85 is published for H200" in found.reason
+    assert (1 - found.value) * 81_559 >= 512 + 1.5 * 8192 + 128 + 2 * 256
+
+
+def test_a_slice_of_a_gpu_takes_no_fraction_that_is_published_for_the_whole() -> None:
+    inventory = host(mig(0, "H200", 20_096))
+    found = fraction(situate(Request(model="E2B"), inventory, table()), 1, False)
+    assert found and found.value < 0.85 and found.source == "wheels"
+
+
+def test_memory_shared_with_the_host_leaves_it_some() -> None:
+    found = fraction(situation("GB10", model="31B"), 1, False)
+    assert found and (found.value, found.source) == (0.7, "issue-34872")
 
 
 def test_derived_fraction_leaves_sglangs_reserve() -> None:

@@ -46,7 +46,7 @@ def test_plan_table_marks_estimates_origins_and_the_users_own_flags() -> None:
 def test_plan_table_shows_warning_with_remedy() -> None:
     text = plain(plan_table(PLANS["mi300x-e2b"], 80), 80)
     assert GUESSED_IMAGE.remedy in text
-    assert "(guess)" in text
+    assert "(the tag is a guess)" in text
 
 
 def test_plan_table_without_image_and_capacity() -> None:

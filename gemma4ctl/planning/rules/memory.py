@@ -65,6 +65,18 @@ def memory_unknown(s: Situation) -> Outcomes:
         )
 
 
+@rule("unified-memory", source="issue-34872", severity="crash")
+def unified_memory(s: Situation) -> Outcomes:
+    """On GPUs that share the host's RAM, too large a fraction takes the machine down."""
+    if s.platform.unified_memory:
+        yield Warn(
+            "unified-memory",
+            f"{s.platform.title} shares its memory with the host: SGLang's share, other programs "
+            "and /dev/shm must fit in it together, or the machine stops",
+            "watch the free RAM at the first start; --mem-fraction 0.5 leaves more",
+        )
+
+
 @rule("context-limit", source="config", severity="oom")
 def context_limit(s: Situation) -> Outcomes:
     """Refuse a context that the model does not have."""
@@ -181,6 +193,19 @@ def concurrency(s: Situation) -> Outcomes:
             f"the KV cache holds {held} requests of {s.context:,} tokens, not {wanted}; "
             "the rest wait or are retracted",
             "lower --context-length or --concurrency, or use more GPUs",
+        )
+
+
+@rule("context-beyond-pool", source="wheels", severity="silent")
+def context_beyond_pool(s: Situation) -> Outcomes:
+    """Say when the KV cache is smaller than the context that the server advertises."""
+    found = pools(s, s.tp, s.mtp)
+    if found is not None and found.full_tokens < s.context:
+        yield Warn(
+            "context-beyond-pool",
+            f"the KV cache holds {found.full_tokens:,} tokens: longer requests are refused, though "
+            f"the server names a context of {s.context:,}",
+            f"--context-length {found.full_tokens // 1024 * 1024}, or more GPUs",
         )
 
 
