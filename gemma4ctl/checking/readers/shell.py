@@ -16,7 +16,7 @@ from gemma4ctl.checking.readers.programs import Call, call, may_start
 from gemma4ctl.checking.readers.variables import Value, Variables, assignment, budget
 
 MAX_DEPTH = 4  # of scripts in scripts
-MAX_LENGTH = 256 * 1024  # characters; of longer scripts only the lines that name SGLang are read
+MAX_LENGTH = 128 * 1024  # characters; of longer scripts only the lines that name SGLang are read
 
 _KEYWORDS = frozenset(["if", "then", "elif", "else", "while", "until", "do", "!", "{", "}"])
 _KEYWORDS |= {"time", "coproc", "function"}

@@ -42,7 +42,8 @@ def test_other_languages_are_not_shell(info: str) -> None:
 @pytest.mark.parametrize("info", ["console", "bash", "", "shell-session"])
 def test_in_a_session_what_was_typed_counts(info: str) -> None:
     session = (
-        "$ sglang serve --a \\\n>   --b\nsglang serve: error\nsglang serve starts up\n(venv) $ sglang serve --c\n"
+        "$ sglang serve --a \\\n>   --b\nsglang serve: error\nsglang serve starts up\n"
+        "(venv) $ sglang serve --c\n"
         "me@host:~/x$ sglang serve --d \\\n    --e\nerror: 'unclosed"
     )
     found = [found.argv for found in launches(fence(session, info), "README.md")]
