@@ -170,10 +170,10 @@ def seconds(part: Part, profiles: Profiles) -> float:
 
 
 def test_time_grows_linearly() -> None:
-    single = Part(platforms=("H200", "B200"), releases=("0.5.16",))
+    single = Part(platforms=("H200",), releases=("0.5.16",))
     double = single._replace(releases=("0.5.16", "0.5.17"))
     run(table(), double, jobs=1)  # fills the caches
-    once, twice = (min(seconds(part, table()) for _ in range(3)) for part in (single, double))
+    once, twice = (min(seconds(part, table()) for _ in range(5)) for part in (single, double))
     assert twice <= 2.3 * once
 
 
