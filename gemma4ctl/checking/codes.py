@@ -72,3 +72,62 @@ RULE_CODES: dict[str, Code] = {
 }
 
 CODES: dict[str, Code] = FLAG_CODES | RULE_CODES
+
+# Findings that are only true of the hardware they were judged for.
+HARDWARE_CODES = {
+    "does-not-fit",
+    "too-few-gpus",
+    "checkpoint-hardware",
+    "gpu-too-old",
+    "image-mask-memory",
+    "images-causal",
+    "mtp-draft-too-long",
+    "mtp-swa-crash",
+    "mtp-topk",
+    "nvfp4-accuracy",
+}
+# Findings that something is absent: not made while part of the command is unknown.
+ABSENCE_CODES = {"mtp-incomplete", "exposed-without-key", "aiter-small-variant", "missing-model"}
+# Findings about an option, whatever its value.
+OPTION_CODES = {"unknown-flag", "ambiguous-prefix", "removed-flag", "deprecated-flag"}
+
+# The argument that a finding is about, where it is not said by the finding itself.
+DEST_OF = {
+    "attention-backend-refused": ("attention_backend", "prefill_attention_backend"),
+    "images-causal": ("attention_backend", "prefill_attention_backend"),
+    "page-size-refused": ("page_size",),
+    "context-too-long": ("context_length",),
+    "context-too-short": ("context_length",),
+    "tp-indivisible": ("tp_size",),
+    "too-few-gpus": ("tp_size", "pp_size", "dp_size"),
+    "quantization-rocm": ("quantization",),
+    "aiter-kv-dtype": ("kv_cache_dtype",),
+    "speculative-unknown": ("speculative_algorithm",),
+    "mtp-unsupported": ("speculative_algorithm",),
+    "mtp-incomplete": ("speculative_algorithm",),
+    "mtp-eagle3": ("speculative_algorithm",),
+    "mtp-draft-tokens": ("speculative_num_draft_tokens",),
+    "mtp-draft-too-long": ("speculative_num_draft_tokens",),
+    "mtp-topk": ("speculative_eagle_topk",),
+    "mtp-pipeline": ("pp_size",),
+    "pipeline-graphs": ("pp_size",),
+    "pipeline-grammar": ("pp_size",),
+    "mtp-lora": ("lora_paths", "enable_lora"),
+    "lora-limits": ("lora_paths", "enable_lora"),
+    "mtp-mixed-chunk": ("enable_mixed_chunk",),
+    "draft-mismatch": ("speculative_draft_model_path",),
+    "radix-cap-chunk": ("disable_radix_cache",),
+    "dp-attention": ("enable_dp_attention", "attn_dp_size"),
+    "exposed-without-key": ("host",),
+    "secret-in-argv": ("api_key", "admin_api_key"),
+    "remote-code": ("trust_remote_code",),
+}
+# What to write in a file, where the rules speak of gemma4ctl's own options.
+REMEDIES = {
+    "exposed-without-key": "listen on 127.0.0.1, or pass a 0600 file with the key as --config",
+    "secret-in-argv": "put `api-key: ...` into a 0600 YAML file and pass it as --config",
+    "mtp-incomplete": "add --speculative-num-steps 5 --speculative-num-draft-tokens 6 "
+    "--speculative-eagle-topk 1",
+    "mtp-lora": "drop the speculative flags",
+    "mtp-unsupported": "drop the speculative flags, or use a newer release",
+}

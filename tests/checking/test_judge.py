@@ -197,3 +197,8 @@ def test_a_local_folder_is_known_by_its_name() -> None:
 def test_every_code_is_of_one_table_and_described() -> None:
     assert not FLAG_CODES.keys() & RULE_CODES.keys()
     assert all(code.summary for code in CODES.values())
+
+
+def test_a_file_may_name_hardware_that_we_do_not_know() -> None:
+    facts = {"directives": {"hardware": "H9000"}, "vendor": "amd"}
+    assert codes(gemma("E2B"), **facts) == {"aiter-small-variant"}
