@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 import yaml
 
@@ -11,6 +12,7 @@ from gemma4ctl.checking.readers.yaml_tree import Mapping, Node, compose
 from gemma4ctl.errors import UsageError
 
 MAX_REREADS = 4  # how often, on average, a character may be read
+MAX_FRAGMENTS = 5_000
 _KEY = re.compile(
     r"^(?P<indent>[ ]*(?:- +)?)"
     r"(?P<name>image|command|entrypoint|environment|env|ports|run|\w*args)[ ]*:(?=[ \t\r\n])",
@@ -28,7 +30,7 @@ def fragments(text: str, base: int) -> Iterator[Node]:
     names: set[str] = set()
     column = -1
     budget = MAX_REREADS * len(text)
-    for key in _KEY.finditer(text):
+    for key in islice(_KEY.finditer(text), MAX_FRAGMENTS):
         end = _end(text, key.end(), len(key["indent"]))
         budget -= end - key.start()
         pair = _pair(text, key, end, base) if budget >= 0 else None

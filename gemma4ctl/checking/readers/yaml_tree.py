@@ -16,7 +16,7 @@ import yaml
 
 from gemma4ctl.errors import UsageError
 
-MAX_NODES = 300_000
+MAX_NODES = 100_000
 MAX_DEPTH = 60
 # Stands for each character of a template expression, whose value is known only at run time.
 MASK = "\ue000"
