@@ -57,25 +57,37 @@ def _checked(key: str, where: str) -> SecretStr:
 
 
 def config_path(environment: Mapping[str, str], port: int) -> Path:
-    """Where the SGLang config file with the key of a server on ``port`` is kept."""
+    """Where the key of a server on ``port`` is kept for commands and files that outlive us."""
+    return _folder(environment) / f"api-key-{port}.yaml"
+
+
+def launch_config_path(environment: Mapping[str, str], port: int) -> Path:
+    """A place for the key of one launch on ``port``: a name that no other launch or file has."""
+    return _folder(environment) / f"serve-{port}-{os.urandom(8).hex()}.yaml"
+
+
+def _folder(environment: Mapping[str, str]) -> Path:
     state = Path(environment.get("XDG_STATE_HOME", ""))
     if not state.is_absolute():  # as the XDG specification has it
         state = Path(environment.get("HOME", "~")).expanduser() / ".local" / "state"
-    return state / "gemma4ctl" / f"api-key-{port}.yaml"
+    return state / "gemma4ctl"
 
 
 def write_config(path: Path, key: SecretStr) -> None:
     """Write the key for SGLang to ``path``, readable by its owner only.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: the file cannot be written, or holds something else: a command or Compose file
+            made earlier may depend on it.
     """
+    content = f"api-key: {json.dumps(key.get_secret_value())}\n"
+    _refuse_other(path, content)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(f"api-key: {json.dumps(key.get_secret_value())}\n")
+            stream.write(content)
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):
@@ -87,3 +99,18 @@ def write_config(path: Path, key: SecretStr) -> None:
             remedies=["set XDG_STATE_HOME to such a folder"],
             code="api-key-unwritable",
         ) from None
+
+
+def _refuse_other(path: Path, content: str) -> None:
+    """Refuse to replace a file at ``path`` that holds anything but ``content``."""
+    try:
+        kept = path.read_bytes()
+    except OSError:  # none there, or writing will say why not
+        return
+    if kept != content.encode():
+        raise UsageError(
+            f"{path} holds another API key",
+            needed="one key for all commands and Compose files that are made for a port",
+            remedies=["another --port", f"rm {path}, when nothing made earlier needs that key"],
+            code="api-key-kept",
+        )

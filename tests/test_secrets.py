@@ -10,7 +10,14 @@ import yaml
 from pydantic import SecretStr
 
 from gemma4ctl.errors import UsageError
-from gemma4ctl.secrets import LARGEST_KEY, VARIABLE, config_path, find_api_key, write_config
+from gemma4ctl.secrets import (
+    LARGEST_KEY,
+    VARIABLE,
+    config_path,
+    find_api_key,
+    launch_config_path,
+    write_config,
+)
 
 KEY = "sk-0123456789"
 
@@ -64,12 +71,31 @@ def test_sglang_reads_the_same_key(tmp_path: Path, key: str) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_an_older_file_is_replaced_with_its_mode(tmp_path: Path) -> None:
+def test_an_older_file_with_the_same_key_gets_the_right_mode(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text("old")
+    write_config(path, SecretStr(KEY))
     path.chmod(0o644)
     write_config(path, SecretStr(KEY))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("kept", [b'api-key: "another-key"\n', b"\xff"])
+def test_another_key_is_never_replaced(tmp_path: Path, kept: bytes) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(kept)
+    with pytest.raises(UsageError) as caught:
+        write_config(path, SecretStr(KEY))
+    assert caught.value.code == "api-key-kept"
+    assert str(path) in str(caught.value)
+    assert KEY not in str(caught.value) and "another-key" not in str(caught.value)
+    assert path.read_bytes() == kept
+
+
+def test_each_launch_has_a_file_of_its_own(tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path)}
+    paths = {launch_config_path(environment, 30000) for _ in range(3)}
+    assert len(paths) == 3 and config_path(environment, 30000) not in paths
+    assert {path.parent for path in paths} == {config_path(environment, 30000).parent}
 
 
 def test_an_unwritable_folder(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def read(
     profiles = load.load(Path(own) if own else None)
     model = _model(settings, profiles)
     inventory = _inventory(settings, profiles, purpose)
-    api_key, key_file = _api_key(settings, environment)
+    api_key, key_file = _api_key(settings, environment, purpose)
     names = set(Request.model_fields) - {"extra_args", "origins", "api_key_config"}
     given = {name: settings.get(RENAMED.get(name, name)) for name in names}
     values = {name: value for name, value in given.items() if value is not None} | model
@@ -259,15 +259,16 @@ def _local(inventory: Inventory, profiles: Profiles, purpose: Purpose) -> Invent
 
 
 def _api_key(
-    settings: Settings, environment: Mapping[str, str]
+    settings: Settings, environment: Mapping[str, str], purpose: Purpose
 ) -> tuple[SecretStr | None, str | None]:
     """The API key, and the path of the file through which SGLang will get it."""
-    from gemma4ctl.secrets import config_path, find_api_key
+    from gemma4ctl.secrets import config_path, find_api_key, launch_config_path
 
     key = find_api_key(environment, settings.get("api_key_file"))
     if key is None:
         return None, None
-    return key, str(config_path(environment, settings.get("port", 30000)))
+    place = launch_config_path if purpose == "serve" else config_path
+    return key, str(place(environment, settings.get("port", 30000)))
 
 
 def say(message: str) -> None:

@@ -75,7 +75,8 @@ def _stored(file: Path, flags: Mapping[str, Any], purpose: inputs.Purpose) -> Pl
     plan = read_plan(file)
     if plan.hardware.source not in ("flag", "default", "file") or purpose == "serve":
         require_host(plan, _this_host(profiles))
-    return Planned(plan, profiles, _key_of(plan, settings.get("api_key_file")))
+    key = _key_of(plan, settings.get("api_key_file"))
+    return Planned(_for_launch(plan) if purpose == "serve" else plan, profiles, key)
 
 
 def _key_of(plan: Plan, key_file: str | None) -> SecretStr | None:
@@ -92,6 +93,25 @@ def _key_of(plan: Plan, key_file: str | None) -> SecretStr | None:
             code="api-key-missing",
         )
     return key
+
+
+def _for_launch(plan: Plan) -> Plan:
+    """``plan`` with a key file of this launch's own, where it has one.
+
+    The file that it was made with belongs to the command that was printed then.
+    """
+    from gemma4ctl.secrets import launch_config_path
+
+    made_with = plan.request.api_key_config
+    if made_with is None:
+        return plan
+    own = str(launch_config_path(os.environ, plan.request.port))
+    request = plan.request.model_copy(update={"api_key_config": own})
+    decisions = tuple(
+        decision.model_copy(update={"value": own}) if decision.value == made_with else decision
+        for decision in plan.decisions
+    )
+    return plan.model_copy(update={"request": request, "decisions": decisions})
 
 
 def _this_host(profiles: Profiles) -> Inventory:

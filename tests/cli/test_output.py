@@ -161,6 +161,19 @@ def test_the_key_file_of_a_suggestion(cli: Cli, monkeypatch: Any) -> None:
         config.unlink()
 
 
+def test_a_kept_key_outlives_suggestions_with_another(cli: Cli, monkeypatch: Any) -> None:
+    monkeypatch.setenv("GEMMA4CTL_API_KEY", "k" * 20)
+    assert cli("docker", "-m", "E2B", *H200, "--compose", "-o", "compose.yaml").code == 0
+    config = Path.home() / ".local/state/gemma4ctl/api-key-30000.yaml"
+    assert str(config) in Path("compose.yaml").read_text()
+    monkeypatch.setenv("GEMMA4CTL_API_KEY", "other" * 4)
+    for words in (["suggest", "-o", "plan.json"], ["docker"]):
+        cli(*words, "-m", "E2B", *H200).refused(2, "holds another API key", "--port")
+    assert not Path("plan.json").exists()
+    assert config.read_text() == f'api-key: "{"k" * 20}"\n'
+    assert cli("suggest", "-m", "E2B", *H200, "--port", "30001").code == 0
+
+
 def test_profiles(cli: Cli, surroundings: Path) -> None:
     for words in (["profiles", "list"], ["profiles", "list", "platforms"]):
         result = cli(*words)

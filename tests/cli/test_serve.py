@@ -126,7 +126,7 @@ def test_the_api_key_is_nowhere_but_in_its_file(
         words = ["--api-key-file", str(tmp_path / "key")]
     process = serve("--json", *words)
     wait_until(lambda: is_ready(home))
-    config = home / f".local/state/gemma4ctl/api-key-{port}.yaml"
+    [config] = (home / ".local/state/gemma4ctl").glob(f"serve-{port}-*.yaml")
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
     assert stat.S_IMODE(config.parent.stat().st_mode) == 0o700
     assert config.read_text() == f'api-key: "{KEY}"\n'
@@ -157,7 +157,6 @@ def test_a_stored_plan_takes_its_key_from_the_environment(
     assert KEY not in Path("plan.json").read_text()
     config = home / f".local/state/gemma4ctl/api-key-{port}.yaml"
     assert KEY in config.read_text()  # so that the printed command works
-    config.unlink()
 
     keyless = on_host(HOST, "serve", "--plan", "plan.json", "--runtime", "local")
     out, err = keyless.communicate(timeout=20)
@@ -167,11 +166,15 @@ def test_a_stored_plan_takes_its_key_from_the_environment(
     monkeypatch.setenv("GEMMA4CTL_API_KEY", KEY)
     process = on_host(HOST, "serve", "--plan", "plan.json", "--runtime", "local")
     wait_until(lambda: is_ready(home))
-    assert config.is_file()
+    [own] = config.parent.glob(f"serve-{port}-*.yaml")
+    lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(process.pid)]
+    assert any(str(own).encode() in line for line in lines)
+    assert not any(str(config).encode() in line for line in lines)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
-    assert not config.exists()
+    assert not own.exists()
+    assert KEY in config.read_text()  # still works
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

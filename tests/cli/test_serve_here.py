@@ -62,7 +62,7 @@ def test_ready_then_stopped(cli: Cli, words: tuple[str, ...], monkeypatch: Any) 
     result = cli(*words, "--json", *AFTER)
     assert result.code == 143, result.err
     assert result.json["status"] == "ready" and result.json["ending"] == "stopped"
-    assert not list(Path(os.environ["HOME"]).rglob("api-key-*"))
+    assert not list(Path(os.environ["HOME"], ".local/state/gemma4ctl").glob("*.yaml"))
 
 
 def test_failed_start(cli: Cli, words: tuple[str, ...], monkeypatch: Any) -> None:

@@ -210,7 +210,7 @@ def _exit_on_signals() -> Iterator[None]:
 
 @contextmanager
 def _key_file(planned: Planned) -> Iterator[None]:
-    """Keep the file with the API key for as long as the server runs."""
+    """Keep the file with the API key, which is this launch's own, while the server runs."""
     from gemma4ctl.secrets import write_config
 
     path = planned.plan.request.api_key_config

@@ -55,9 +55,9 @@ def suggest(
         )
     planned = stored_or_made(None, flags, extra, "suggest")
     plan = planned.plan
+    planned.keep_key()
     if output is not None:
         _write(plan, output, force)
-    planned.keep_key()
     _print(plan, Form.json if json else form or Form.table, explain)
 
 
