@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,8 @@ def test_every_combination_once() -> None:
     found = [case for batch in cases(table(), Part()) for case in batch]
     size = len(table().checkpoints) * len(table().platforms) * len(table().releases)
     assert len(found) == len(set(found)) == 4 * size  # MTP on and off, text and every input
+    page = (Path(__file__).parents[2] / "docs" / "matrix.md").read_text(encoding="utf-8")
+    assert f"{len(found):,} requests" in page
     assert {case.modalities for case in found if case.variant == "31B"} == {
         ("text",),
         ("text", "image"),
