@@ -11,8 +11,8 @@ from gemma4ctl.checking.launch import Launch
 from gemma4ctl.checking.readers import lexing
 from gemma4ctl.checking.readers.containers import Container, Vendor
 from gemma4ctl.checking.readers.excerpt import Excerpt, Field, Lines
-from gemma4ctl.checking.readers.lexing import Command, HereDocument, Literal, Token
 from gemma4ctl.checking.readers.programs import Call, call, may_start
+from gemma4ctl.checking.readers.tokens import Command, HereDocument, Literal, Token
 from gemma4ctl.checking.readers.variables import Value, Variables, assignment, budget
 
 MAX_DEPTH = 4  # of scripts in scripts

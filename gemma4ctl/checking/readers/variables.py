@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from gemma4ctl.checking.readers.excerpt import Excerpt, Field
-from gemma4ctl.checking.readers.lexing import Literal, Parameter, Part, Token, Unknown
+from gemma4ctl.checking.readers.tokens import Literal, Parameter, Part, Token, Unknown
 
 MAX_EXPORTED = 256  # variables of the environment that are followed
 MAX_VALUE = 16 * 1024  # characters of one variable that are followed
