@@ -117,6 +117,21 @@ def text(value: str) -> str:
     return value
 
 
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_REGISTRY = r"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_DIGEST = r"[A-Za-z][A-Za-z0-9+._-]*:[0-9A-Fa-f]{32,}"
+_IMAGE = re.compile(f"(?:{_REGISTRY}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@{_DIGEST})?")
+
+
+def image(text: str) -> str:
+    """A reference to a container image: registry, name, tag and digest."""
+    plain = text.strip()
+    if not _IMAGE.fullmatch(plain):
+        raise BadValueError("an image reference, such as lmsysorg/sglang:v0.5.16")
+    return plain
+
+
 # Option name -> how its text is read. The names are those of the request's fields.
 OPTIONS: dict[str, Callable[[str], Any]] = {
     "model": text,
@@ -134,7 +149,7 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
     "objective": one_of("latency", "balanced", "throughput"),
     "mem_fraction": fraction,
     "sglang_version": text,
-    "image": text,
+    "image": image,
     "kernels": one_of("auto", "stock", "fused"),
     "reasoning": boolean,
     "tools": boolean,

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from gemma4ctl.cli.app import app
 from gemma4ctl.errors import UsageError
-from gemma4ctl.settings import OPTIONS, gather, option_name
+from gemma4ctl.settings import OPTIONS, BadValueError, gather, image, option_name
 
 # Option: its values in the user file, the project file, the environment and on the command line,
 # and how a plan holds them.
@@ -148,3 +148,32 @@ def test_every_option_of_a_command_can_be_set() -> None:
     from gemma4ctl.cli.options import REQUEST
 
     assert set(REQUEST) <= set(OPTIONS)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "ubuntu",
+        "lmsysorg/sglang:v0.5.16-rocm700-mi30x",
+        "localhost:5000/a/b__c--d:x_Y.1",
+        "Registry.Example.org/sglang",
+        "[::1]:5000/sglang",
+        "a@sha256:" + "0" * 64,
+        "a:t@sha256:" + "0" * 64,
+        "sha256:" + "0" * 64,
+    ],
+)
+def test_images(reference: str) -> None:
+    assert image(f" {reference} ") == reference
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *("x y;z", "", "A", "a:", "a//b", "/a", "a/", "a@", "a:b:c", "--x", "a:$(b)", "a\nb"),
+        *("a..b", "a@sha256:0", "a:" + "t" * 129, "https://x.org/a", "a-" * 5000),
+    ],
+)
+def test_what_is_no_image(reference: str) -> None:
+    with pytest.raises(BadValueError, match="image reference"):
+        image(reference)

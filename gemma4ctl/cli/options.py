@@ -130,6 +130,20 @@ def _after_dashes(ctx: typer.Context) -> tuple[str, ...]:
     return tuple(ctx.args)
 
 
+def require_file(output: str | None, instead: str) -> None:
+    """Refuse ``-`` as the file of ``--output``; ``instead`` says how stdout is had.
+
+    Raises:
+        UsageError: ``output`` is ``-``.
+    """
+    if output == "-":
+        raise UsageError(
+            "--output takes a file, not - for stdout",
+            remedies=[instead],
+            code="output-stdout",
+        )
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ExplainOption = Annotated[
     bool, typer.Option("--explain", help="Show rule, reason, source and origin of every value.")

@@ -174,6 +174,26 @@ def test_a_kept_key_outlives_suggestions_with_another(cli: Cli, monkeypatch: Any
     assert cli("suggest", "-m", "E2B", *H200, "--port", "30001").code == 0
 
 
+def test_stdout_is_no_output_file(cli: Cli) -> None:
+    cli("suggest", "-m", "E2B", *H200, "-o", "-").refused(2, "--output", "--json")
+    cli("docker", "-m", "E2B", *H200, "--compose", "-o", "-").refused(2, "--output", "--compose")
+    assert not Path("-").exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "", "x", "-a", "a/b", "a;b", "a\n", "é1"])
+def test_names_that_docker_does_not_take(cli: Cli, name: str) -> None:
+    cli("docker", "-m", "E2B", *H200, f"--name={name}").refused(2, "--name", "container name")
+
+
+def test_a_container_name(cli: Cli) -> None:
+    assert "--name My_gemma-4.1" in cli("docker", "-m", "E2B", *H200, "--name", "My_gemma-4.1").out
+
+
+def test_an_image_that_docker_does_not_take(cli: Cli) -> None:
+    result = cli("docker", "-m", "E2B", *H200, "--image", "x y;z")
+    result.refused(2, "--image", "an image reference")
+
+
 def test_profiles(cli: Cli, surroundings: Path) -> None:
     for words in (["profiles", "list"], ["profiles", "list", "platforms"]):
         result = cli(*words)

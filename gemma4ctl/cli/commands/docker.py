@@ -12,6 +12,7 @@ from gemma4ctl.cli.options import (
     JsonOption,
     PlanOption,
     request_options,
+    require_file,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def docker(
     from gemma4ctl.cli.plans import stored_or_made
 
     _refuse_conflicts(compose=compose, output=output, name=name, json=json)
+    require_file(output, "--compose without -o prints the Compose file")
+    _require_name(name)
     planned = stored_or_made(plan_file, flags, extra, "docker")
     planned.keep_key()
     plan = planned.plan
@@ -86,6 +89,21 @@ def _refuse_conflicts(*, compose: bool, output: str | None, name: str | None, js
             "--name names the container of a docker run command, not of a Compose file",
             remedies=["drop --name; Compose names containers itself: docker compose -p NAME up"],
             code="conflicting-options",
+        )
+
+
+def _require_name(name: str | None) -> None:
+    """Raise UsageError for a name that docker does not take."""
+    import re
+
+    from gemma4ctl.errors import UsageError
+
+    if name is not None and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", name):
+        raise UsageError(
+            f"--name does not take {name!r}",
+            needed="a container name: two or more letters, digits, _ . -, "
+            "starting with a letter or digit",
+            code="bad-value",
         )
 
 

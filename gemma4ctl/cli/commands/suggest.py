@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gemma4ctl.cli.options import ExplainOption, ForceOption, JsonOption, request_options
+from gemma4ctl.cli.options import (
+    ExplainOption,
+    ForceOption,
+    JsonOption,
+    request_options,
+    require_file,
+)
 from gemma4ctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +59,7 @@ def suggest(
             found=f"--json and --format {form.value}",
             code="conflicting-options",
         )
+    require_file(output, "--json without -o prints the plan")
     planned = stored_or_made(None, flags, extra, "suggest")
     plan = planned.plan
     planned.keep_key()
