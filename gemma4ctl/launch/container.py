@@ -12,6 +12,7 @@ Docker = Callable[..., "subprocess.CompletedProcess[str]"]
 
 DOCKER_TIMEOUT_S = 30.0
 NO_CLIENT = 127
+NOT_INSTALLED = "docker is not installed"
 
 
 def docker(*words: str) -> subprocess.CompletedProcess[str]:
@@ -19,7 +20,7 @@ def docker(*words: str) -> subprocess.CompletedProcess[str]:
     client = shutil.which("docker")
     command: Sequence[str] = [client or "docker", *words]
     if client is None:
-        return subprocess.CompletedProcess(command, NO_CLIENT, "", "docker is not installed")
+        return subprocess.CompletedProcess(command, NO_CLIENT, "", NOT_INSTALLED)
     try:
         return subprocess.run(
             command,
@@ -46,6 +47,15 @@ def daemon_info(run: Docker = docker) -> dict[str, Any] | str:
         return info
     said = "; ".join(errors) if errors else answer.stderr.strip()
     return said.splitlines()[-1] if said else "the docker daemon does not answer"
+
+
+def daemon_remedy(said: str) -> str:
+    """What makes docker answer that did not: ``said`` is what :func:`daemon_info` returned."""
+    if said == NOT_INSTALLED:
+        return "install docker with the NVIDIA Container Toolkit (AMD: the amdgpu driver)"
+    if "permission denied" in said.lower():
+        return "join the group docker, then log in again: sudo usermod -aG docker $USER"
+    return "start docker: sudo systemctl start docker"
 
 
 def container_exists(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from packaging.version import InvalidVersion, Version
 
 from gemma4ctl.errors import PreflightError
-from gemma4ctl.launch.container import daemon_info
+from gemma4ctl.launch.container import daemon_info, daemon_remedy
 from gemma4ctl.launch.install import SGLangInstall, find_sglang
 
 Runtime = Literal["local", "docker"]
@@ -58,7 +58,7 @@ def choose_runtime(
         found=f"{unfit}; {info}",
         remedies=[
             f"pip install 'sglang>={min_release}' (in a new virtual environment)",
-            "install docker with the NVIDIA Container Toolkit (AMD: the amdgpu driver)",
+            daemon_remedy(info),
         ],
         code="no-runtime",
     )

@@ -433,6 +433,7 @@ def test_the_daemon():
     assert containers.check_daemon({"ServerVersion": "28.2.2"}).found == "docker 28.2.2"
     check = containers.check_daemon("permission denied")
     assert (check.status, check.found) == ("fail", "permission denied")
+    assert check.remedy.startswith("join the group docker")
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,22 @@ def test_neither_is_a_preflight_error_that_says_how_to_get_each():
     assert "NVIDIA Container Toolkit" in text
 
 
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker "
+         "daemon running?", "sudo systemctl start docker"),
+        ("Got permission denied while trying to connect to the Docker daemon socket",
+         "join the group docker"),
+    ],
+)  # fmt: skip
+def test_docker_that_is_there_but_does_not_answer(said, remedy):
+    with pytest.raises(PreflightError) as caught:
+        choose(info=said)
+    assert said in str(caught.value) and remedy in str(caught.value)
+    assert "install docker" not in str(caught.value)
+
+
 def test_what_was_asked_for_is_taken():
     assert choose("local").runtime == "local"
     assert choose("docker", install=installed()).runtime == "docker"

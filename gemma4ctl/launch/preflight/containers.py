@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gemma4ctl.launch.container import daemon_remedy
 from gemma4ctl.launch.preflight.check import Check, fail, ok, warn
 from gemma4ctl.launch.preflight.needs import Needs
 
@@ -19,12 +20,7 @@ def check_daemon(info: dict[str, Any] | str) -> Check:
     name, needed = "docker", "a docker daemon that answers this user"
     if isinstance(info, dict):
         return ok(name, f"docker {info.get('ServerVersion', '?')}", needed)
-    return fail(
-        name,
-        info,
-        needed,
-        "start docker, join the docker group, or install it; --runtime local runs without",
-    )
+    return fail(name, info, needed, f"{daemon_remedy(info)}; --runtime local runs without")
 
 
 def check_gpu_access(
