@@ -41,6 +41,8 @@ def flag_value(arguments: Sequence[str], *flags: str) -> str | None:
     """
     found = None
     for position, word in enumerate(arguments):
+        if not word.startswith(flags):
+            continue
         name, equals, value = word.partition("=")
         if name not in flags:
             continue
