@@ -33,6 +33,7 @@ MODEL_FLAGS = (
 )
 CACHE_HOME = "/root/.cache"
 HF_HOME = f"{CACHE_HOME}/huggingface"
+OWNER_NOTE = "The container runs as root: weights that it downloads into your cache belong to root."
 CONFIG_TARGET = "/run/secrets/sglang.yaml"  # SGLang insists on the suffix
 
 # Compilers whose caches are outside ~/.cache by default. FlashInfer, TVM-FFI, DeepGEMM and SGLang
@@ -46,6 +47,7 @@ ENV_BY_NAME = ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE")
 NVIDIA_SELECTORS = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 UNNEEDED_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP", "SYS_CHROOT")
 USER_LIMITS = {"memlock": -1, "stack": 67108864}  # as SGLang's own compose file sets them
+DEVICE_LINKS = "/dev/dri/by-path"
 VIDEO_GROUP = "44"  # fixed in Debian and Ubuntu; the number of "render" differs between hosts
 STOP_TIMEOUT_S = 120  # SGLang drains running requests after SIGTERM; Docker's default is 10 s
 
@@ -141,7 +143,7 @@ def container(plan: Plan, host: HostContext | None = None) -> ContainerSpec:
         argv=tuple(_bound_inside(arguments)),
         env=environment,
         env_names=tuple(name for name in ENV_BY_NAME if name not in environment),
-        mounts=(*_caches(plan, image, host), *checkpoints, *secrets),
+        mounts=(*_caches(plan, image, host), *checkpoints, *_device_links(plan), *secrets),
         gpus=_gpus(plan),
         devices=_devices(plan),
         groups=groups,
@@ -152,7 +154,7 @@ def container(plan: Plan, host: HostContext | None = None) -> ContainerSpec:
         cap_add=_capabilities(plan),
         security_options=_security_options(plan),
         stop_timeout_s=STOP_TIMEOUT_S,
-        notes=(*_image_notes(plan), *notes),
+        notes=(*_image_notes(plan), *notes, OWNER_NOTE),
     )
 
 
@@ -301,6 +303,16 @@ def _devices(plan: Plan) -> tuple[str, ...]:
     if plan.hardware.vendor == "intel" and not _on_cpu(plan):
         return ("/dev/dri",)
     return ()
+
+
+def _device_links(plan: Plan) -> tuple[Mount, ...]:
+    """The links by which Intel's runtime tells its GPUs apart.
+
+    ``--device /dev/dri`` makes the device files only, without the links beside them.
+    """
+    if plan.hardware.vendor != "intel" or not _devices(plan):
+        return ()
+    return (Mount("bind", DEVICE_LINKS, DEVICE_LINKS, read_only=True),)
 
 
 def _groups(plan: Plan, host: HostContext) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -114,7 +114,18 @@ def test_variable_of_the_plan_is_not_also_passed_by_name() -> None:
 
 def test_guessed_image_is_noted() -> None:
     assert "guess" in container(PLANS["mi300x-e2b"], HOST).notes[0]
-    assert container(PLANS["h200-26b-mtp-tp2"], HOST).notes == ()
+    assert not any("guess" in note for note in container(PLANS["h200-26b-mtp-tp2"], HOST).notes)
+
+
+def test_who_owns_the_weights_is_noted() -> None:
+    assert "belong to root" in container(PLANS["h200-26b-mtp-tp2"], HOST).notes[-1]
+
+
+def test_intel_gpus_come_with_their_links() -> None:
+    place = "/dev/dri/by-path"
+    assert mounts_by_target("arc")[place] == Mount("bind", place, place, read_only=True)
+    for name in ("xeon", "mi300x-e2b", "h200-26b-mtp-tp2"):
+        assert place not in mounts_by_target(name)
 
 
 def test_privileges() -> None:

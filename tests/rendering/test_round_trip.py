@@ -88,6 +88,8 @@ def test_container_differs_from_shell_only_as_allowed(plan: Plan) -> None:
     assert inside.env == {**CONTAINER_ENV, **kept}
     assert inside.env_names == {"HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE"}
 
+    links = ("/dev/dri/by-path", True)
+    assert mounts.pop("/dev/dri/by-path", links) == links
     cache, weights = mounts.items()
     assert cache[0].startswith("gemma4ctl-cache-")
     assert cache[1] == ("/root/.cache", False)

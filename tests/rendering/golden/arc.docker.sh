@@ -22,6 +22,7 @@ docker run --rm --init \
   --env HF_HOME=/root/.cache/huggingface \
   --volume gemma4ctl-cache-registry.local-sglang-xpu-0.5.16-xe2:/root/.cache \
   --volume /home/user/.cache/huggingface:/root/.cache/huggingface \
+  --mount type=bind,source=/dev/dri/by-path,target=/dev/dri/by-path,readonly \
   registry.local/sglang-xpu:0.5.16 sglang serve \
   --model-path google/gemma-4-31B-it \
   --tp-size 4 \
