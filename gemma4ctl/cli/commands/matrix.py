@@ -60,7 +60,7 @@ def matrix(
         typer.Option("--profiles", metavar="FILE", help="Your own table, over the built-in one."),
     ] = None,
 ) -> None:
-    """Resolve every plan that the table allows and check all of its forms.
+    """Plan everything that the table allows, and check it.
 
     Every variant, platform, checkpoint and release, with and without MTP, with text alone and with
     every input: each command must pass its release's own flags, and all output forms must agree.
