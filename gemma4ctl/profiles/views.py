@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 
 def list_rows(profiles: Profiles) -> dict[str, list[Row]]:
-    """Short rows of each kind of entry: variants, checkpoints, platforms, releases."""
+    """Short rows of each kind of entry: variants, checkpoints, ..., images, cells."""
     return {
         "variants": [
             {
@@ -60,6 +60,27 @@ def list_rows(profiles: Profiles) -> dict[str, list[Row]]:
                 "default": name == profiles.default_release,
             }
             for name, row in profiles.releases.items()
+        ],
+        "images": [
+            {
+                "reference": row.reference,
+                "vendor": row.vendor,
+                "release": row.release,
+                "status": row.status,
+            }
+            for row in profiles.images
+        ],
+        "cells": [
+            {
+                "variant": row.variant,
+                "platform": row.platform,
+                "line": row.line,
+                "mtp": row.mtp,
+                "tp": row.tp,
+                "mem_fraction": row.mem_fraction,
+                "status": row.status,
+            }
+            for row in profiles.cells
         ],
     }
 

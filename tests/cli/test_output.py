@@ -138,6 +138,12 @@ def test_detect_round_trip(cli: Cli, surroundings: Path, monkeypatch: Any, tmp_p
     assert "H100" in cli("detect").out
     named = cli("suggest", "-m", "E2B", "--gpus", "1,", "--json").json
     assert named["request"]["gpus"] == ["1"]
+    monkeypatch.setattr(detection, "detect", lambda *_: pytest.fail("this machine was asked"))
+    again = cli("detect", "--hardware-file", "h.json", "--json").json
+    recorded_host = json.loads((surroundings / "h.json").read_text())
+    assert again == {**recorded_host, "source": "file"}
+    assert "H100" in cli("detect", "--hardware-file", "h.json").out
+    cli("detect", "--hardware-file", "none").refused(2, "none", "cannot be read")
 
 
 def test_no_gpu_plans_for_a_node(cli: Cli, monkeypatch: Any, tmp_path: Path) -> None:
@@ -195,9 +201,13 @@ def test_an_image_that_docker_does_not_take(cli: Cli) -> None:
 
 
 def test_profiles(cli: Cli, surroundings: Path) -> None:
-    for words in (["profiles", "list"], ["profiles", "list", "platforms"]):
-        result = cli(*words)
-        assert result.code == 0 and "H200" in result.out
+    for words, text in (
+        ([], "H200"),
+        (["images"], "lmsysorg/sglang:v0.5.16-rocm700-mi30x "),
+        (["cells"], "H200"),
+    ):
+        result = cli("profiles", "list", *words)
+        assert result.code == 0 and text in result.out
         assert max(map(len, result.out.splitlines())) <= 80
     assert set(cli("profiles", "list", "variants", "--json").json) == {"schema_version", "variants"}
     assert "26B-A4B" in cli("profiles", "show", "26B-A4B").out

@@ -23,7 +23,11 @@ def test_list_rows_name_everything() -> None:
     rows = views.list_rows(PROFILES)
     for section in ("variants", "platforms", "releases"):
         assert [row["name"] for row in rows[section]] == list(getattr(PROFILES, section))
-    assert len(rows["checkpoints"]) == len(PROFILES.checkpoints)
+    for section in ("checkpoints", "images", "cells"):
+        assert len(rows[section]) == len(getattr(PROFILES, section))
+    on_h200 = [row for row in rows["cells"] if row["platform"] == "H200"]
+    assert {row["variant"] for row in on_h200} == set(PROFILES.variants)
+    assert {row["vendor"] for row in rows["images"]} >= {"nvidia", "amd"}
     assert [row["name"] for row in rows["releases"] if row["default"]] == ["0.5.16"]
     h200 = next(row for row in rows["platforms"] if row["name"] == "H200")
     assert h200["published_cells"] == 12
