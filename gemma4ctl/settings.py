@@ -22,6 +22,7 @@ PROJECT_FILE = "gemma4ctl.yaml"
 USER_FILE = "gemma4ctl/config.yaml"
 LARGEST_FILE = 1 << 20  # bytes
 LARGEST_NUMBER = 10**9
+LONGEST_SHOWN = 60  # characters
 
 
 class BadValueError(ValueError):
@@ -242,9 +243,14 @@ def _as_text(value: Any) -> str:
 
 def _shown(value: Any) -> str:
     """``value`` for a message: on one line, and not longer than that."""
-    shown = Repr()
-    shown.maxstring = shown.maxother = 60
-    return shown.repr(value)
+    return _Shown().repr(value)
+
+
+class _Shown(Repr):
+    """Texts whole or not at all: in a part of a text a secret is not recognised."""
+
+    def repr_str(self, x: str, level: int) -> str:
+        return repr(x) if len(x) <= LONGEST_SHOWN else f"a text of {len(x):,} characters"
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -177,3 +177,9 @@ def test_images(reference: str) -> None:
 def test_what_is_no_image(reference: str) -> None:
     with pytest.raises(BadValueError, match="image reference"):
         image(reference)
+
+
+def test_a_long_value_is_not_shown_in_part() -> None:
+    with pytest.raises(UsageError) as caught:
+        gather({"port": "secret " * 20}, {})
+    assert "a text of 140 characters" in str(caught.value) and "secret" not in str(caught.value)
