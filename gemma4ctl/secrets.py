@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from gemma4ctl import folders
 from gemma4ctl.errors import UsageError
 
 VARIABLE = "GEMMA4CTL_API_KEY"
@@ -58,19 +59,12 @@ def _checked(key: str, where: str) -> SecretStr:
 
 def config_path(environment: Mapping[str, str], port: int) -> Path:
     """Where the key of a server on ``port`` is kept for commands and files that outlive us."""
-    return _folder(environment) / f"api-key-{port}.yaml"
+    return folders.state(environment) / f"api-key-{port}.yaml"
 
 
 def launch_config_path(environment: Mapping[str, str], port: int) -> Path:
     """A place for the key of one launch on ``port``: a name that no other launch or file has."""
-    return _folder(environment) / f"serve-{port}-{os.urandom(8).hex()}.yaml"
-
-
-def _folder(environment: Mapping[str, str]) -> Path:
-    state = Path(environment.get("XDG_STATE_HOME", ""))
-    if not state.is_absolute():  # as the XDG specification has it
-        state = Path(environment.get("HOME", "~")).expanduser() / ".local" / "state"
-    return state / "gemma4ctl"
+    return folders.state(environment) / f"serve-{port}-{os.urandom(8).hex()}.yaml"
 
 
 def write_config(path: Path, key: SecretStr) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 from reprlib import Repr
 from typing import Any, NamedTuple
 
+from gemma4ctl import folders
 from gemma4ctl.errors import UsageError
 
 PREFIX = "GEMMA4CTL_"
 PROJECT_FILE = "gemma4ctl.yaml"
-USER_FILE = "gemma4ctl/config.yaml"
+USER_FILE = "config.yaml"
 LARGEST_FILE = 1 << 20  # bytes
 LARGEST_NUMBER = 10**9
 LONGEST_SHOWN = 60  # characters
@@ -195,7 +196,7 @@ def gather(
         UsageError: a value is not allowed, or a file is unreadable or has an unknown key.
     """
     project = project or Path(PROJECT_FILE)
-    user = user or _user_file(environment)
+    user = user or folders.config(environment) / USER_FILE
     layers = [
         (f"user file {user}", _file(user)),
         (f"project file {project}", _file(project)),
@@ -256,11 +257,6 @@ class _Shown(Repr):
 def _environment(environment: Mapping[str, str]) -> dict[str, str]:
     named = {name: environment.get(PREFIX + name.upper()) for name in OPTIONS}
     return {name: value for name, value in named.items() if value}
-
-
-def _user_file(environment: Mapping[str, str]) -> Path:
-    home = environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "~"), ".config")
-    return Path(home, USER_FILE)
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -9,14 +9,13 @@ from itertools import count
 from pathlib import Path
 from typing import Literal, TextIO
 
+from gemma4ctl import folders
 from gemma4ctl.errors import UsageError
 
 
 def log_folder(environment: Mapping[str, str]) -> Path:
     """Where logs go: ``$XDG_STATE_HOME/gemma4ctl/logs``, by default under ``~/.local/state``."""
-    state = environment.get("XDG_STATE_HOME", "")
-    base = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
-    return base / "gemma4ctl" / "logs"
+    return folders.state(environment) / "logs"
 
 
 def open_log(path: Path | None, *, port: int, environment: Mapping[str, str]) -> TextIO:

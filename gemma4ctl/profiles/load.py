@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gemma4ctl import folders
 from gemma4ctl.profiles.table import Profiles
 
 if TYPE_CHECKING:
@@ -77,8 +78,7 @@ def builtin_file() -> Path:
 
 def default_user_file() -> Path:
     """``$XDG_CONFIG_HOME/gemma4ctl/profiles.yaml``, by default under ``~/.config``."""
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(base) / "gemma4ctl" / "profiles.yaml"
+    return folders.config(os.environ) / "profiles.yaml"
 
 
 def overlaid(base: dict[str, Any], user: dict[Any, Any], path: Path, text: str) -> Overlay:

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
+from gemma4ctl import folders
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.rendering import command
@@ -112,14 +113,12 @@ class ContainerSpec(NamedTuple):
 
 def this_host(environ: Mapping[str, str] = os.environ, dev: Path = Path("/dev")) -> HostContext:
     """The context of the machine this runs on: Hugging Face cache folders and device groups."""
-    cache = Path(environ.get("XDG_CACHE_HOME") or "~/.cache")
-    home = environ.get("HF_HOME") or str(cache / "huggingface")
-    hub = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
+    hub = folders.hub_cache(environ)
     nodes = [dev / "kfd", *sorted(dev.glob("dri/renderD*"))]
     groups = {node.stat().st_gid for node in nodes if node.exists()} - {0}
     return HostContext(
-        hf_home=_absolute(Path(home).expanduser()),
-        hf_hub_cache=_absolute(Path(hub).expanduser()) if hub else None,
+        hf_home=_absolute(folders.hugging_face(environ)),
+        hf_hub_cache=_absolute(hub) if hub else None,
         device_groups=tuple(str(group) for group in sorted(groups)),
     )
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from gemma4ctl import folders
 from gemma4ctl.launch.preflight.check import Check, fail, gib, ok, warn
 from gemma4ctl.launch.preflight.needs import MIB, ModelFiles
 
@@ -14,16 +15,7 @@ _TRUE = {"1", "ON", "YES", "TRUE"}
 
 def hub_cache(environment: Mapping[str, str]) -> Path:
     """The folder where huggingface_hub keeps models."""
-    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if environment.get(variable):
-            return Path(environment[variable]).expanduser()
-    return hub_home(environment) / "hub"
-
-
-def hub_home(environment: Mapping[str, str]) -> Path:
-    """The folder of huggingface_hub's files: ``HF_HOME``, by default ``~/.cache/huggingface``."""
-    cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(environment.get("HF_HOME") or f"{cache}/huggingface").expanduser()
+    return folders.hub_cache(environment) or folders.hugging_face(environment) / "hub"
 
 
 def is_offline(environment: Mapping[str, str]) -> bool:
@@ -38,7 +30,7 @@ def token_source(environment: Mapping[str, str]) -> str | None:
         if environment.get(variable):
             return variable
     path = environment.get("HF_TOKEN_PATH")
-    file = Path(path).expanduser() if path else hub_home(environment) / "token"
+    file = Path(path).expanduser() if path else folders.hugging_face(environment) / "token"
     return str(file) if file.is_file() else None
 
 

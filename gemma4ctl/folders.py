@@ -1,0 +1,38 @@
+"""Where files of ours and of Hugging Face's are kept on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+OURS = "gemma4ctl"
+
+
+def state(environment: Mapping[str, str]) -> Path:
+    """Logs and keys: ``$XDG_STATE_HOME/gemma4ctl``, by default under ``~/.local/state``."""
+    base = Path(environment.get("XDG_STATE_HOME", ""))
+    if not base.is_absolute():  # as the XDG specification has it
+        base = _home(environment) / ".local" / "state"
+    return base / OURS
+
+
+def config(environment: Mapping[str, str]) -> Path:
+    """The user's own files: ``$XDG_CONFIG_HOME/gemma4ctl``, by default under ``~/.config``."""
+    base = environment.get("XDG_CONFIG_HOME") or _home(environment) / ".config"
+    return Path(base) / OURS
+
+
+def hugging_face(environment: Mapping[str, str]) -> Path:
+    """huggingface_hub's files: ``HF_HOME``, by default ``~/.cache/huggingface``."""
+    cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(environment.get("HF_HOME") or f"{cache}/huggingface").expanduser()
+
+
+def hub_cache(environment: Mapping[str, str]) -> Path | None:
+    """The folder of models that a variable moves elsewhere; None: ``hub`` in the one above."""
+    named = environment.get("HF_HUB_CACHE") or environment.get("HUGGINGFACE_HUB_CACHE")
+    return Path(named).expanduser() if named else None
+
+
+def _home(environment: Mapping[str, str]) -> Path:
+    return Path(environment.get("HOME", "~")).expanduser()

@@ -1,0 +1,46 @@
+"""Where files are kept: the variables that move them, and the places without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gemma4ctl import folders
+
+HOME = {"HOME": "/home/me"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "state", "config"),
+    [
+        (HOME, "/home/me/.local/state/gemma4ctl", "/home/me/.config/gemma4ctl"),
+        (
+            {**HOME, "XDG_STATE_HOME": "/s", "XDG_CONFIG_HOME": "/c"},
+            "/s/gemma4ctl",
+            "/c/gemma4ctl",
+        ),
+        (
+            {**HOME, "XDG_STATE_HOME": "relative", "XDG_CONFIG_HOME": ""},
+            "/home/me/.local/state/gemma4ctl",
+            "/home/me/.config/gemma4ctl",
+        ),
+    ],
+)
+def test_our_own_files(environment: dict[str, str], state: str, config: str) -> None:
+    assert folders.state(environment) == Path(state)
+    assert folders.config(environment) == Path(config)
+
+
+@pytest.mark.parametrize(
+    ("environment", "home", "models"),
+    [
+        ({"XDG_CACHE_HOME": "/x"}, "/x/huggingface", None),
+        ({"XDG_CACHE_HOME": "/x", "HF_HOME": "/hf"}, "/hf", None),
+        ({"HF_HOME": "/hf", "HF_HUB_CACHE": "/m"}, "/hf", "/m"),
+        ({"HF_HOME": "/hf", "HUGGINGFACE_HUB_CACHE": "/n"}, "/hf", "/n"),
+    ],
+)
+def test_hugging_faces_files(environment: dict[str, str], home: str, models: str | None) -> None:
+    assert folders.hugging_face(environment) == Path(home)
+    assert folders.hub_cache(environment) == (Path(models) if models else None)
