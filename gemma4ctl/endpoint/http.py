@@ -112,7 +112,7 @@ def _read(response: IO[bytes], body: bytearray, deadline: float) -> str | None:
     return None
 
 
-def _cut(response: Any, body: bytes) -> str | None:
+def _cut(response: Any, body: bytearray) -> str | None:
     """What is wrong when less came than the server announced."""
     announced = response.headers.get("Content-Length", "")
     return CUT if announced.isdigit() and len(body) < int(announced) else None
