@@ -63,6 +63,8 @@ class Draft(Model):
     architecture: str
     layers: PerKind
     hidden_size: int
+    intermediate_size: int
+    ordered_vocabulary: bool = False  # its output layer is clustered by centroids
     attention_heads: int
     kv_heads: PerKind
     parameters: int
@@ -183,7 +185,8 @@ class Cell(Model):
     """Published or measured settings of one variant on one platform and checkpoint line.
 
     ``mtp``: the cell is for MTP on (True), off (False) or both (None).
-    ``scheduler_recv_interval`` pays at high concurrency only.
+    ``scheduler_recv_interval`` pays at high concurrency only. ``load`` says, in words, the load
+    that a tuned cell was measured with; a published cell has none.
     """
 
     variant: str
@@ -195,6 +198,14 @@ class Cell(Model):
     attention_backend: str | None = None
     attention_backend_for: tuple[Modality, ...] = ()  # needed only with these; empty: always
     scheduler_recv_interval: int | None = None
+    swa_full_tokens_ratio: float | None = Field(default=None, gt=0, le=1)
+    chunked_prefill_size: int | None = None
+    cuda_graph_max_bs: int | None = Field(default=None, ge=1)
+    triton_attention_num_kv_splits: int | None = Field(default=None, ge=1)
+    speculative_num_steps: int | None = Field(default=None, ge=1)
+    speculative_eagle_topk: int | None = Field(default=None, ge=1)
+    speculative_num_draft_tokens: int | None = Field(default=None, ge=2)
+    load: str | None = None
     release: str | None = None
     status: Status
     note: str | None = None
