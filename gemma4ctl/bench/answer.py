@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gemma4ctl.bench import requests
+from gemma4ctl.bench.events import DONE, Step, reader
+from gemma4ctl.bench.payload import Api
 from gemma4ctl.bench.record import Failure, Record
-from gemma4ctl.bench.requests import Api, Step
 from gemma4ctl.bench.sse import EventSplitter
 
 
@@ -13,7 +13,7 @@ class Answer:
 
     def __init__(self, record: Record, api: Api) -> None:
         self.failure: Failure | None = None
-        self._record, self._api = record, api
+        self._record, self._step = record, reader(api)
         self._splitter = EventSplitter()
         self._told: int | None = None  # tokens so far, where the server says so
         self._noted = 0  # tokens of the chunks in the record
@@ -25,9 +25,9 @@ class Answer:
             ValueError: it is no stream of events of this API.
         """
         for data in self._splitter.feed(received):
-            if data == requests.DONE:
+            if data == DONE:
                 return True
-            step = requests.step(data, self._api)
+            step = self._step(data)
             if step.error is not None:
                 self.failure = Failure("server-error", step.error)
                 return True

@@ -1,34 +1,21 @@
 """Ask an endpoint many things at once, and keep when each token came.
 
-One thread and one event loop; every request has a connection of its own, as ``bench_serving``'s
-have, so that none meets one that the server is about to close.
+This is the front of :mod:`gemma4ctl.bench.load`, whose libraries are an extra.
 """
 
 from __future__ import annotations
 
 import asyncio
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gemma4ctl import extras
-from gemma4ctl.bench import requests
-from gemma4ctl.bench.answer import Answer
-from gemma4ctl.bench.record import Failure, Record
-from gemma4ctl.bench.requests import Api
+from gemma4ctl.bench.payload import Api
+from gemma4ctl.bench.record import Record
 from gemma4ctl.bench.workload import Prompt
 from gemma4ctl.endpoint.address import Endpoint
 
-if TYPE_CHECKING:
-    import aiohttp
-
-CONNECT_S = 30.0
 SILENCE_S = 600.0  # a request may wait that long in a full server's queue
-SHOWN = 500  # bytes of an error page
 
 
 @dataclass(frozen=True)
@@ -61,133 +48,13 @@ def run(
         on_done: called with each record when its request has ended.
 
     Raises:
-        UsageError: aiohttp is not installed.
+        UsageError: aiohttp or msgspec is not installed.
     """
-    extras.require("aiohttp", "client", "measuring with the built-in client")
-    load = _Load(endpoint, prompts, model, api, silence_s, on_done)
-    return asyncio.run(load.run(concurrency))
+    for module in ("aiohttp", "msgspec"):
+        extras.require(module, "client", "measuring with the built-in client")
+    from gemma4ctl.bench.load import Load
 
-
-class _Load:
-    """One run in progress."""
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        prompts: Sequence[Prompt],
-        model: str,
-        api: Api,
-        silence_s: float,
-        on_done: Callable[[Record], None] | None,
-    ) -> None:
-        self._url = endpoint.url + requests.PATHS[api]
-        self._headers = {
-            **endpoint.headers,
-            "Content-Type": "application/json",
-            "Accept-Encoding": "identity",
-        }
-        self._prompts, self._model, self._api = prompts, model, api
-        self._silence_s, self._on_done = silence_s, on_done
-        unsent = Failure("cancelled", "the run was stopped before it was sent")
-        self._records = [Record(index, failure=unsent) for index in range(len(prompts))]
-        self._waiting = iter(range(len(prompts)))
-        self._began = 0.0
-
-    async def run(self, concurrency: int) -> Ran:
-        import aiohttp
-
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=CONNECT_S, sock_read=self._silence_s
-        )
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            self._began = time.perf_counter()
-            count = min(concurrency, len(self._prompts))
-            workers = [asyncio.create_task(self._work(session)) for _ in range(count)]
-            with _stopped_by_signals(workers):
-                ends = await asyncio.gather(*workers, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
-        ended = max((record.ended for record in self._records), default=0.0)
-        cancelled = any(isinstance(end, asyncio.CancelledError) for end in ends)
-        return Ran(self._records, ended, interrupted=cancelled)
-
-    async def _work(self, session: aiohttp.ClientSession) -> None:
-        """Send one prompt after the other, until there are no more."""
-        for index in self._waiting:
-            prompt = self._prompts[index]
-            await asyncio.sleep(max(0.0, prompt.arrival_s - self._now()))
-            record = self._records[index]
-            try:
-                record.failure = await self._ask(session, prompt, record)
-            except asyncio.CancelledError:
-                record.failure = Failure("cancelled", "the run was stopped while it was answered")
-                record.ended = self._now()
-                raise
-            if self._on_done is not None:
-                self._on_done(record)
-
-    async def _ask(
-        self, session: aiohttp.ClientSession, prompt: Prompt, record: Record
-    ) -> Failure | None:
-        """Send ``prompt`` and fill ``record``."""
-        import aiohttp
-
-        body = requests.body(prompt, self._api, self._model)
-        record.started = self._now()
-        try:
-            async with session.post(self._url, data=body, headers=self._headers) as response:
-                if response.status != 200:
-                    page = await response.content.read(SHOWN)
-                    return Failure(f"http-{response.status}", page.decode(errors="replace"))
-                answer = Answer(record, self._api)
-                failure = await _read(response.content, answer, self._now)
-            return failure or answer.too_short(prompt.output_tokens)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            return Failure("connect", str(error))
-        except asyncio.TimeoutError:
-            return Failure("timeout", f"nothing came for {self._silence_s:g} s")
-        except (aiohttp.ClientError, OSError) as error:
-            return Failure("disconnect", str(error) or type(error).__name__)
-        except ValueError as error:
-            return Failure("bad-stream", str(error))
-        finally:
-            record.ended = self._now()
-
-    def _now(self) -> float:
-        """Seconds since the start of the run."""
-        return time.perf_counter() - self._began
-
-
-async def _read(
-    stream: aiohttp.StreamReader, answer: Answer, now: Callable[[], float]
-) -> Failure | None:
-    """Read ``stream`` to its end mark."""
-    async for received in stream.iter_any():
-        if answer.feed(received, now()):
-            return answer.failure
-    return answer.cut()
-
-
-@contextmanager
-def _stopped_by_signals(tasks: Sequence[asyncio.Task[None]]) -> Iterator[None]:
-    """Have SIGINT and SIGTERM cancel ``tasks``; in other threads than the main one, nothing."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop() -> None:
-        for task in tasks:
-            task.cancel()
-
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
+    load = Load(endpoint, prompts, model=model, api=api, silence_s=silence_s, on_done=on_done)
+    interrupted = asyncio.run(load.run(concurrency))
+    seconds = max((record.ended for record in load.records), default=0.0)
+    return Ran(load.records, seconds, interrupted)

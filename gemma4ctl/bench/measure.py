@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from gemma4ctl.bench.client import SILENCE_S, run
+from gemma4ctl.bench.payload import Api
 from gemma4ctl.bench.record import Record
-from gemma4ctl.bench.requests import Api
 from gemma4ctl.bench.summary import Summary, summarize
-from gemma4ctl.bench.workload import Prompt, Workload, prompts
+from gemma4ctl.bench.workload import Workload, prompts
 from gemma4ctl.endpoint import http
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.endpoint.facts import Facts
