@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from gemma4ctl.errors import UsageError
 from gemma4ctl.hardware.inventory import Device, Inventory, Slice
+from gemma4ctl.model import faults
 
 MAX_BYTES = 8 * 1024 * 1024
 _REMEDY = "write one with: gemma4ctl detect --json > hardware.json"
@@ -26,11 +25,13 @@ def read_inventory(path: Path) -> Inventory:
         UsageError: the file is missing, unreadable, larger than 8 MiB, not JSON, or no inventory;
             the message names the file, the field and the reason.
     """
+    from pydantic import ValidationError
+
     document = _parsed(_text(path), path)
     try:
         inventory = Inventory.model_validate(document)
     except ValidationError as error:
-        raise _error(path, "is not an inventory", _faults(error)) from None
+        raise _error(path, "is not an inventory", _some(faults(error))) from None
     contradiction = next(_contradictions(inventory), None)
     if contradiction:
         raise _error(path, "contradicts itself", contradiction)
@@ -89,13 +90,10 @@ def _inventory_in(document: Any) -> Mapping[str, Any] | None:
     return None
 
 
-def _faults(error: ValidationError) -> str:
-    faults = [
-        f"{'.'.join(str(part) for part in fault['loc']) or 'document'}: {fault['msg']}"
-        for fault in error.errors(include_url=False, include_input=False)
-    ]
-    more = len(faults) - _SHOWN_FAULTS
-    return "; ".join(faults[:_SHOWN_FAULTS]) + (f"; and {more} more" if more > 0 else "")
+def _some(sentences: Sequence[str]) -> str:
+    """The first few of ``sentences``."""
+    more = len(sentences) - _SHOWN_FAULTS
+    return "; ".join(sentences[:_SHOWN_FAULTS]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _contradictions(inventory: Inventory) -> Iterator[str]:

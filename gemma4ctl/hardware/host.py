@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 
 from gemma4ctl.hardware.access import Access
 from gemma4ctl.hardware.inventory import Host
@@ -28,7 +29,7 @@ _NUMA_NODES = "/sys/devices/system/node"
 class _Facts:
     """Values of the host record with their sources, while they are being collected."""
 
-    values: dict[str, int | str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
 
     def put(self, name: str, value: int | str | None, source: str) -> None:
@@ -56,7 +57,7 @@ def read_host(access: Access, environ: Mapping[str, str]) -> Host:
     }
     if packages:
         facts.sources["packages"] = "package metadata"
-    return Host.model_validate({**facts.values, "packages": packages, "sources": facts.sources})
+    return Host(**facts.values, packages=packages, sources=facts.sources)
 
 
 def _read_memory(access: Access, facts: _Facts) -> None:

@@ -5,7 +5,7 @@ platform row (:mod:`gemma4ctl.hardware.simulate`) or read from a file that ``gem
 --json`` wrote; planning does not care which.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from gemma4ctl.model import Model
 
@@ -134,7 +134,7 @@ def units(inventory: Inventory) -> tuple[Unit, ...]:
     """The visible units of ``inventory``, in device order; a card in MIG mode gives its slices."""
     found: list[Unit] = []
     for device in inventory.devices:
-        shared = {
+        shared: dict[str, Any] = {
             "index": device.index,
             "name": device.name,
             "platform": device.platform,

@@ -8,6 +8,7 @@ from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles.table import Status
 
 Severity = Literal["crash", "oom", "silent", "perf", "security"]
+ImageStatus = Literal["verified", "guess", "user"]
 Value = str | int | float | bool | tuple[str, ...] | None
 
 
@@ -90,7 +91,7 @@ class ImageChoice(Model):
     """The container image."""
 
     reference: str
-    status: Literal["verified", "guess", "user"]
+    status: ImageStatus
     reason: str
     source: str
 

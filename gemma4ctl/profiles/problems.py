@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gemma4ctl.errors import UsageError
+from gemma4ctl.model import Model
 from gemma4ctl.profiles.reading import position
 from gemma4ctl.profiles.table import Profiles
 
@@ -92,7 +93,7 @@ def _explain(detail: ErrorDetails) -> tuple[Location, str]:
     """Location and sentence of one validation error."""
     location = detail["loc"]
     match detail["type"]:
-        case "extra_forbidden":
+        case "unexpected_keyword_argument":
             accepted = field_names(location[:-1])
             return location, f"unknown key{_nearest(str(location[-1]), accepted)}"
         case "missing":
@@ -160,19 +161,19 @@ def field_names(location: Location) -> list[str]:
     """The field names of the model at ``location`` in the table; empty where it is no model."""
     from typing import get_args
 
-    from pydantic import BaseModel
-
     current: Any = Profiles
     for step in location:
-        if isinstance(current, type) and issubclass(current, BaseModel):
+        if _is_model(current):
             field = current.model_fields.get(str(step))
-            current = field.annotation if field else None
+            current = field.type if field else None
         else:
-            models = [arg for arg in get_args(current) if isinstance(arg, type)]
-            current = next((arg for arg in models if issubclass(arg, BaseModel)), None)
+            current = next((arg for arg in get_args(current) if _is_model(arg)), None)
         current = _without_none(current)
-    is_model = isinstance(current, type) and issubclass(current, BaseModel)
-    return [name for name in current.model_fields if name != "hash"] if is_model else []
+    return [name for name in current.model_fields if name != "hash"] if _is_model(current) else []
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Model)
 
 
 def _without_none(annotation: Any) -> Any:

@@ -4,12 +4,10 @@ The JSON schema of :class:`Profiles` is generated into ``gemma4ctl/profiles/prof
 Memory is in MiB, sizes in bytes; a ``source`` is a key of ``sources``.
 """
 
-from typing import Literal
-
-from pydantic import Field
+from typing import Annotated, Literal
 
 from gemma4ctl.hardware.inventory import Vendor
-from gemma4ctl.model import Model
+from gemma4ctl.model import Bounds, Model
 
 Modality = Literal["text", "image", "audio"]
 Status = Literal["verified", "estimated", "broken"]
@@ -193,8 +191,8 @@ class Cell(Model):
     platform: str
     line: str = "standard"
     mtp: bool | None = None
-    tp: int = Field(ge=1)
-    mem_fraction: float | None = Field(default=None, gt=0, lt=1)
+    tp: Annotated[int, Bounds(ge=1)]
+    mem_fraction: Annotated[float, Bounds(gt=0, lt=1)] | None = None
     attention_backend: str | None = None
     attention_backend_for: tuple[Modality, ...] = ()  # needed only with these; empty: always
     scheduler_recv_interval: int | None = None
@@ -252,4 +250,4 @@ class Profiles(Model):
     cells: tuple[Cell, ...]
     auto_sizes: tuple[AutoSize, ...] = ()
     mtp: MtpDefaults
-    hash: str = Field(default="", description="SHA-256 of the files the table was read from")
+    hash: str = ""  # SHA-256 of the files the table was read from

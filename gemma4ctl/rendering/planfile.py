@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from gemma4ctl.errors import UsageError
+from gemma4ctl.model import faults
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.rendering.files import write_new
 
@@ -44,6 +43,8 @@ def read_plan(path: Path) -> Plan:
         UsageError: the file cannot be read, is not a plan file, is of a newer schema, or was
             changed after it was written.
     """
+    from pydantic import ValidationError
+
     document = _read_document(path)
     version = document.get("schema_version")
     if version != SCHEMA_VERSION:
@@ -59,9 +60,7 @@ def read_plan(path: Path) -> Plan:
     try:
         plan = Plan.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise _refused(path, f"does not hold a plan: {field}: {first['msg']}") from error
+        raise _refused(path, f"does not hold a plan: {faults(error)[0]}") from error
     if (plan.gemma4ctl_version, plan.profiles_hash) != (
         document.get("gemma4ctl_version"),
         document.get("profiles_hash"),

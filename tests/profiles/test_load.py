@@ -185,9 +185,7 @@ def test_an_empty_file_changes_nothing(write, text: str) -> None:  # type: ignor
 
 
 def test_every_list_section_has_an_identity() -> None:
-    lists = {
-        name for name, field in Profiles.model_fields.items() if "tuple" in str(field.annotation)
-    }
+    lists = {name for name, field in Profiles.model_fields.items() if "tuple" in str(field.type)}
     assert lists == set(IDENTITY)
 
 
