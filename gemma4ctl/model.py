@@ -204,6 +204,9 @@ class Bounds:
         return iter(Interval(**self.limits))
 
 
+Positive = Annotated[int, Bounds(ge=1)]
+
+
 def _plain(value: Any, mode: Literal["python", "json"], exclude_defaults: bool) -> Any:
     """``value`` as :meth:`Model.model_dump` shows it."""
     if isinstance(value, _PLAIN):

@@ -9,11 +9,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-from pydantic import Field
+from typing import Annotated
 
 from gemma4ctl.bench.images import picture
-from gemma4ctl.model import Model
+from gemma4ctl.model import Bounds, Model, Positive
 
 BOS = 2  # <bos>: every prompt of Gemma begins with it
 # Plain text: below are control tokens and bytes, above the markers of images and audio.
@@ -36,15 +35,15 @@ class Workload(Model):
     """
 
     name: str
-    input_tokens: int = Field(ge=1)
-    output_tokens: int = Field(ge=1)
-    range_ratio: float = Field(default=0.0, ge=0, le=1)
-    requests: int = Field(ge=1)
-    concurrency: int = Field(ge=1)
-    images: int = Field(default=0, ge=0)  # in each request
-    image_width: int = Field(default=1280, ge=1)
-    image_height: int = Field(default=720, ge=1)
-    seed: int = Field(default=1, ge=0, lt=1 << 32)
+    input_tokens: Positive
+    output_tokens: Positive
+    range_ratio: Annotated[float, Bounds(ge=0, le=1)] = 0.0
+    requests: Positive
+    concurrency: Positive
+    images: Annotated[int, Bounds(ge=0)] = 0  # in each request
+    image_width: Positive = 1280
+    image_height: Positive = 720
+    seed: Annotated[int, Bounds(ge=0, lt=1 << 32)] = 1
 
 
 @dataclass(frozen=True, slots=True)

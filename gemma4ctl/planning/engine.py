@@ -19,7 +19,6 @@ from gemma4ctl.planning.plan import (
     Decision,
     HardwareSummary,
     ImageChoice,
-    ImageStatus,
     Plan,
     PlanWarning,
     Value,
@@ -272,7 +271,7 @@ def _image(s: Situation) -> ImageChoice | None:
     made = s.made.get("image")
     if made is None:
         return None
-    guessed: ImageStatus = "verified" if made.status == "verified" else "guess"
+    guessed = "verified" if made.status == "verified" else "guess"
     return ImageChoice(
         reference=str(made.value),
         status=guessed if made.origin == "rule" else "user",

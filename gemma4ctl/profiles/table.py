@@ -7,7 +7,7 @@ Memory is in MiB, sizes in bytes; a ``source`` is a key of ``sources``.
 from typing import Annotated, Literal
 
 from gemma4ctl.hardware.inventory import Vendor
-from gemma4ctl.model import Bounds, Model
+from gemma4ctl.model import Bounds, Model, Positive
 
 Modality = Literal["text", "image", "audio"]
 Status = Literal["verified", "estimated", "broken"]
@@ -191,18 +191,18 @@ class Cell(Model):
     platform: str
     line: str = "standard"
     mtp: bool | None = None
-    tp: Annotated[int, Bounds(ge=1)]
+    tp: Positive
     mem_fraction: Annotated[float, Bounds(gt=0, lt=1)] | None = None
     attention_backend: str | None = None
     attention_backend_for: tuple[Modality, ...] = ()  # needed only with these; empty: always
     scheduler_recv_interval: int | None = None
-    swa_full_tokens_ratio: float | None = Field(default=None, gt=0, le=1)
+    swa_full_tokens_ratio: Annotated[float, Bounds(gt=0, le=1)] | None = None
     chunked_prefill_size: int | None = None
-    cuda_graph_max_bs: int | None = Field(default=None, ge=1)
-    triton_attention_num_kv_splits: int | None = Field(default=None, ge=1)
-    speculative_num_steps: int | None = Field(default=None, ge=1)
-    speculative_eagle_topk: int | None = Field(default=None, ge=1)
-    speculative_num_draft_tokens: int | None = Field(default=None, ge=2)
+    cuda_graph_max_bs: Positive | None = None
+    triton_attention_num_kv_splits: Positive | None = None
+    speculative_num_steps: Positive | None = None
+    speculative_eagle_topk: Positive | None = None
+    speculative_num_draft_tokens: Annotated[int, Bounds(ge=2)] | None = None
     load: str | None = None
     release: str | None = None
     status: Status

@@ -60,7 +60,7 @@ def read(words: str) -> Request:
                 fields[name] = int(value)
             else:
                 fields[name] = value
-    return Request(**fields)
+    return Request.model_validate(fields)
 
 
 @pytest.mark.parametrize(("inventory", "request_"), REFUSED)
