@@ -7,7 +7,6 @@ than most commands to run, is loaded when something from outside is validated.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
 from types import UnionType
@@ -23,14 +22,15 @@ from typing import (
     get_origin,
 )
 
-if sys.version_info >= (3, 11):
-    from typing import dataclass_transform
-else:
-    from typing_extensions import dataclass_transform
-
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
-    from typing_extensions import Self
+    from typing_extensions import Self, dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        """A note for type checkers; typing has it from Python 3.11."""
+        return lambda cls: cls
+
 
 _PLAIN = (str, int, float, bool, type(None))
 
