@@ -63,9 +63,16 @@ REQUEST: dict[str, Any] = {
         WORKLOAD, "--context-length", "TOKENS", "Longest request, input and output: 32768, 32k."
     ),
     "concurrency": _text(WORKLOAD, "--concurrency", "N", "Requests at the same time."),
+    "request_tokens": _text(
+        WORKLOAD, "--request-tokens", "LENGTHS", "Lengths to plan for: 32k, or 1k:9,32k:1."
+    ),
     "objective": _text(
         WORKLOAD, "--objective", "GOAL", "latency, balanced (default) or throughput."
     ),
+    "optimize": _switch(
+        WORKLOAD, "--optimize", "Split the KV cache for the load (32k requests if none is named)."
+    ),
+    "safe": _switch(WORKLOAD, "--safe", "Keep published values, whatever the load."),
     "mem_fraction": _text(
         SERVER,
         "--mem-fraction",

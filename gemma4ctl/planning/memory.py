@@ -1,299 +1,330 @@
-"""Memory of one GPU under a plan: weights, SGLang's memory fraction, and its two KV pools.
+"""What the GPUs of a plan hold: the memory model of :mod:`gemma4ctl.capacity`, for a situation.
 
-The pool sizes follow SGLang's ``HybridSWAPoolConfigurator`` (0.5.11 to 0.5.23) and the derived
-fraction its ``mem_fraction_static`` heuristic; both are restated here from the published source.
-Bytes unless a name says MiB.
+Bytes and tokens of the fullest GPU, unless a name says MiB.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from gemma4ctl.planning.situation import Situation, free_mib
-from gemma4ctl.profiles.table import Status, Variant
+from gemma4ctl.capacity import stages, workload
+from gemma4ctl.capacity.pools import BF16, DEFAULT_RATIO, Cost, Pools, cost, pools, works
+from gemma4ctl.capacity.solver import Held, best_ratio, held, longest
+from gemma4ctl.capacity.stages import MIB as MIB
+from gemma4ctl.capacity.stages import Stages
+from gemma4ctl.capacity.weights import Shards, file_bytes, loaded
+from gemma4ctl.capacity.workload import Hold, Workload, hold, uniform
+from gemma4ctl.planning.fraction import Fraction, fraction, least_free_mib, rounded_down
+from gemma4ctl.planning.situation import Situation
+from gemma4ctl.profiles.table import AutoSize
 
-MIB = 1 << 20
-BF16 = 2
+USUAL_REQUEST = 32_768  # tokens of a request when a plan is to be tuned and no load is named
+MEASURED_ON = "sm_90"  # the architecture whose memory beside the pools was measured
+LARGE_PAGE = 64  # tokens of a KV page of trtllm_mha; Triton's have 1
+AUTO_CHUNK = 8_192  # where SGLang's own is not known
+LEAST_TOKENS = 8_192  # of KV cache, for a plan that works at all
+LEAST_CHUNK = 2_048  # smaller prefill chunks leave the GPU idle
+ENOUGH = 0.9  # of the requests that the smallest chunk holds: then a larger chunk is preferred
+LEAST_RUNNING = 64  # a request cap for a load is no smaller
+RUNNING_ROOM = 4  # times the requests that fit at once: how many shorter ones may run
 
-DEFAULT_SWA_RATIO = 0.8  # --swa-full-tokens-ratio when unset
-LARGEST_PAGE = 64  # tokens of a KV page of trtllm_mha; others use 1
-MTP_DRAFT_LAYERS_CHARGED = 4  # SGLang charges the draft's layers although they own no KV
+ACTIVATION_MIB_PER_TOKEN = 1.5  # what SGLang reserves for a token of a prefill chunk
+MASK_COPIES = 2  # the dense image mask and the copy made of it
+FIXED_RESERVE_MIB = 512  # what SGLang reserves besides activations and CUDA graphs
+CHUNK_STEP = 1024
 
-# Measured with SGLang 0.5.16 on H100 and H200: free memory at "Load weight begin" against the
-# card's total. Driver reservation, CUDA context and NCCL.
-CONTEXT_MIB = 1230
-
-# Allocator rounding and tensors made while loading, over the bytes of the checkpoint. Measured on
-# H100 and H200 with 0.5.16: E2B 0.49, E4B 0.46, 26B-A4B 0.94, 31B 1.24 GB.
-LOAD_OVERHEAD_SHARE = 0.02
-LOAD_OVERHEAD_FLOOR = 460_000_000
-
-# Share of the usual reserve that a plan on a busy GPU keeps at least.
-LEAST_RESERVE = 0.9
-
-MAX_PREFILL_TOKENS = 16_384  # --max-prefill-tokens when unset: stands in for an unchunked prefill
-TP_OF_LARGE_GRAPHS = 4  # from this TP on SGLang captures CUDA graphs for larger batches
-
-# Bytes of a quantized parameter by format, with its scales: estimates for checkpoints whose size is
-# not published (the published w4a16 ones have 0.68 to 0.75). NVFP4 leaves attention in bf16.
-BYTES_PER_PARAMETER = {"bf16": 2.0, "fp8": 1.05, "nvfp4": 0.5625, "w4a16": 0.75}
-
-
-# Of memory shared with the host: 0.70 ran on a GB10, 0.60 to 0.85 emptied the RAM of another.
-UNIFIED_FRACTION = 0.70
+Origin = Literal["user", "tuned", "images", "load", "sglang"]
 
 
-class Fraction(NamedTuple):
-    """A memory fraction; ``value`` is what SGLang will use, ``emitted`` whether a flag says so."""
+class Lever(NamedTuple):
+    """A setting that decides what fits, and who chose it; "sglang": its own default."""
 
     value: float
-    emitted: bool
-    status: Status
-    reason: str
-    source: str
-    origin: str = "rule"
+    origin: Origin
 
 
-class Pools(NamedTuple):
-    """The KV pools of one GPU, in tokens, and what went into them."""
+class Memory(NamedTuple):
+    """What one GPU holds under a plan."""
 
+    share: Fraction  # of ``start``, for weights and KV pools
+    start: int  # free before the weights
     weights: int
     draft: int
-    cell: int  # bytes of one token of the full pool, its share of the sliding pool included
-    full_tokens: int
-    swa_tokens: int
-    sliding_window: int
-    max_running_requests: int
+    budget: int  # what SGLang gives the KV pools
+    cost: Cost
+    ratio: Lever
+    chunk: Lever  # tokens of a prefill chunk
+    pools: Pools
+    running: int  # SGLang's cap on running requests
+    window: int
+    page: int
+    draft_tokens: int
+    load: Workload | None  # what the plan is tuned for
 
-    def requests(self, context: int) -> int:
-        """Requests of ``context`` tokens that the pools hold at once."""
-        sliding = self.swa_tokens // (min(context, self.sliding_window) + 1)
-        return max(0, min(self.full_tokens // context, sliding, self.max_running_requests))
+    @property
+    def full_tokens(self) -> int:
+        """Tokens of the full pool, SGLang's ``max_total_num_tokens``."""
+        return self.pools.full
+
+    def hold(self, load: Workload) -> Hold:
+        """What ``load`` holds in the pools."""
+        chunk = int(self.chunk.value)
+        tokens = max(1, self.draft_tokens)
+        return hold(load, self.window, chunk=chunk, draft_tokens=tokens, page=self.page)
+
+    def held(self, load: Workload) -> Held:
+        """Requests of ``load`` that run at once."""
+        if load.longest > self.full_tokens:
+            return Held(0, "full pool")
+        return held(self.pools, self.hold(load), self.running)
 
 
-def fraction(s: Situation, tp: int, mtp: bool) -> Fraction | None:
-    """The memory fraction for ``tp`` ranks: the user's, the published one, or a derived one.
-
-    None where nothing is published and the memory is not known: SGLang decides.
-    """
-    user = s.given("mem_fraction_static")
-    if user is not None:
-        return Fraction(float(user), False, "estimated", "your own flag", "user", "after --")
-    asked = s.request.mem_fraction
-    origin = s.request.origins.get("mem_fraction", "flag")
-    if asked == "auto":
-        return _left_to_sglang(s, tp, origin)
-    if asked is not None:
-        return Fraction(float(asked), True, "estimated", "asked for", "user", origin)
-    return _lowered(s, tp, _published(s, tp, mtp) or _derived(s, tp))
-
-
-def _left_to_sglang(s: Situation, tp: int, origin: str) -> Fraction | None:
-    value = sglang_fraction(s, tp, multimodal=True)
-    if value is None:
+def load_of(s: Situation) -> Workload | None:
+    """The load that the user named for the plan to be tuned to; None: published values stand."""
+    r = s.request
+    if r.safe:
         return None
-    reason = f"left to SGLang, which picks about {value:.3f}"
-    return Fraction(round(value, 4), False, "estimated", reason, "wheels", origin)
+    if r.request_tokens is not None:
+        return workload.parse_mix(r.request_tokens, r.concurrency or 0)
+    if r.context_length is not None:
+        return uniform(min(r.context_length, s.variant.max_context), r.concurrency or 0)
+    if r.concurrency is None and r.optimize:
+        return uniform(min(USUAL_REQUEST, s.variant.max_context))
+    return None
 
 
-def _published(s: Situation, tp: int, mtp: bool) -> Fraction | None:
-    """The share published for this GPU, or for one like it; none is for a slice of a GPU."""
-    if s.group[0].kind == "mig":
-        return None
-    cell, similar = s.cell(mtp), s.similar_cell(mtp)
-    if cell and cell.mem_fraction is not None:
-        reason = f"published for {s.variant_name} on {s.platform_name}"
-        return Fraction(cell.mem_fraction, True, cell.status, reason, cell.source)
-    if similar is None or similar.mem_fraction is None:
-        return None
-    derived = _derived(s, tp)
-    if derived and derived.value < similar.mem_fraction:
-        reason = f"{similar.mem_fraction:g} is published for {s.platform.like}; {derived.reason}"
-        return derived._replace(reason=reason)
-    reason = f"published for {s.platform.like}, which this GPU resembles"
-    return Fraction(similar.mem_fraction, True, "estimated", reason, similar.source)
+def memory(s: Situation, tp: int, mtp: bool) -> Memory | None:
+    """What the fullest chosen unit holds; None when memory is unknown or nothing is left."""
+    key = (tp, mtp, str(s.value("attention_backend")))
+    if key not in s.memories:
+        s.memories[key] = _memory(s, tp, mtp)
+    return s.memories[key]
 
 
-def _derived(s: Situation, tp: int) -> Fraction | None:
-    heuristic = sglang_fraction(s, tp, multimodal=False)
-    if heuristic is None:
-        return None
-    if s.platform.unified_memory and heuristic > UNIFIED_FRACTION:
-        reason = "the GPU's memory is the host's, which must keep some"
-        return Fraction(UNIFIED_FRACTION, True, "estimated", reason, "issue-34872")
-    reason = "leaves what SGLang's own heuristic reserves for CUDA graphs and activations"
-    return Fraction(_down(heuristic), True, "estimated", reason, "wheels")
-
-
-def _lowered(s: Situation, tp: int, usual: Fraction | None) -> Fraction | None:
-    """``usual``, less where others hold memory, to keep what CUDA graphs and activations need.
-
-    SGLang takes the fraction of the memory that it finds free, so the rest shrinks with it.
-    """
-    free, total = _least_free(s, tp), s.unit_mib
-    if usual is None or not free or not total:
-        return usual
-    heuristic = sglang_fraction(s, tp, multimodal=False) or usual.value
-    reserve = LEAST_RESERVE * total * (1 - max(usual.value, heuristic))
-    value = max(0.01, _down(1 - reserve / free))
-    if value >= usual.value:
-        return usual
-    reason = f"lowered from {usual.value:g}: {total - free:,} MiB are not free"
-    return Fraction(value, True, "estimated", reason, "detected")
-
-
-def _down(value: float) -> float:
-    """``value`` rounded down to two decimals."""
-    return int(value * 100 + 1e-9) / 100
-
-
-def sglang_fraction(s: Situation, tp: int, *, multimodal: bool) -> float | None:
-    """SGLang's own memory fraction, None where the memory is not known.
-
-    ``multimodal`` applies its further cut for image encoders.
-    """
-    size, total = s.auto_size, s.unit_mib
-    if size is None or total is None:
-        return None
-    graph_batch = size.graph_max_bs if tp < TP_OF_LARGE_GRAPHS else size.graph_max_bs_tp4
-    chunk = int(s.given("chunked_prefill_size") or size.chunked_prefill)
-    tokens = max(chunk if chunk > 0 else MAX_PREFILL_TOKENS, 2048)
-    reserved = 512 + 1.5 * tokens + tp * s.pp / 8 * 1024 + 2 * graph_batch
-    if total > 61440:
-        reserved = max(reserved, 10240)
-    value = round((total - reserved) / total, 3)
-    return value * _vision_factor(s.variant) if multimodal else value
-
-
-def _vision_factor(v: Variant) -> float:
-    """What SGLang leaves of its fraction for image input; it takes 24 x 1024 for no encoder."""
-    usual = 24 * 1024**2
-    weight = v.vision.layers * v.vision.hidden_size**2 / usual if v.vision.layers else 1
-    return 0.95 * min(1.05, max(0.8, 1 - 0.1 * (weight - 1)))
-
-
-def checkpoint_bytes(s: Situation) -> int:
-    """Bytes of the checkpoint's files; estimated by format where they are not published."""
-    if s.checkpoint.weight_bytes is not None:
-        return s.checkpoint.weight_bytes
-    v = s.variant
-    only_mlp = s.checkpoint.format == "nvfp4"
-    quantized = mlp_parameters(v) if only_mlp else v.parameters - replicated_parameters(v)
-    kept = v.parameters - quantized
-    return int(kept * BF16 + quantized * BYTES_PER_PARAMETER[s.checkpoint.format])
-
-
-def weight_bytes(s: Situation, tp: int) -> int:
-    """Bytes of the weights on one rank.
-
-    Embeddings, per-layer embeddings and the image and audio towers are on every rank; the rest is
-    sharded. Full layers with ``attention_k_eq_v`` load their K projection twice.
-    """
-    total = checkpoint_bytes(s)
-    v = s.variant
-    replicated = min(total, replicated_parameters(v) * BF16)
-    doubled_k = v.layers.full * v.hidden_size * v.kv_heads.full * v.head_dim.full if v.k_eq_v else 0
-    sharded = total - replicated + doubled_k * BF16
-    shards = tp * s.pp
-    overhead = max(LOAD_OVERHEAD_FLOOR, int(LOAD_OVERHEAD_SHARE * total / shards))
-    return replicated + sharded // shards + overhead
-
-
-def replicated_parameters(v: Variant) -> int:
-    """Parameters that tensor parallelism does not shard."""
-    embeddings = v.vocab_size * (
-        v.hidden_size + (v.layers.sliding + v.layers.full) * v.per_layer_input
-    )
-    return embeddings + v.vision.parameters + (v.audio.parameters if v.audio else 0)
-
-
-def mlp_parameters(v: Variant) -> int:
-    """Parameters of the feed-forward layers, or of the experts."""
-    if v.experts:
-        return v.experts.parameters
-    return (v.layers.sliding + v.layers.full) * 3 * v.hidden_size * v.intermediate_size
-
-
-def draft_bytes(s: Situation) -> int:
-    """Bytes of the MTP draft on one rank (replicated)."""
-    return s.checkpoint.draft_bytes or s.variant.draft.parameters * BF16
-
-
-def cell_bytes(v: Variant, tp: int, *, mtp: bool, ratio: float, kv_bytes: int = BF16) -> int:
-    """Bytes that one token costs in SGLang's pools at a sliding/full ratio of ``ratio``."""
-    full = max(1, v.kv_heads.full // tp) * 2 * v.head_dim.full * kv_bytes
-    sliding = max(1, v.kv_heads.sliding // tp) * 2 * v.head_dim.sliding * kv_bytes
-    charged = v.layers.full + (MTP_DRAFT_LAYERS_CHARGED if mtp else 0)
-    return int(full * charged + ratio * sliding * v.layers.sliding)
-
-
-def pools(s: Situation, tp: int, mtp: bool) -> Pools | None:
-    """The KV pools on the fullest chosen unit; None when memory is unknown or nothing is left."""
-    if (tp, mtp) not in s.pools:
-        s.pools[tp, mtp] = _pools(s, tp, mtp)
-    return s.pools[tp, mtp]
-
-
-def _pools(s: Situation, tp: int, mtp: bool) -> Pools | None:
-    share = fraction(s, tp, mtp)
-    free = _least_free(s, tp)
+def _memory(s: Situation, tp: int, mtp: bool) -> Memory | None:
+    share, free = fraction(s, tp, mtp), least_free_mib(s, tp)
     if not s.modelled or share is None or free is None:
         return None
-    weights = weight_bytes(s, tp)
+    found = _with_share(s, tp, mtp, share)
+    if _may_rise(s, share) and not _suffices(found):
+        raised = _with_share(s, tp, mtp, _raised(s, tp, found))
+        found = raised if raised.share.value > share.value else found
+    return found if _starts(found) else None
+
+
+def _suffices(found: Memory) -> bool:
+    """Whether the pools hold the load, or a request that is worth serving."""
+    if not _starts(found):
+        return False
+    if found.load is None:
+        return found.pools.full >= LEAST_TOKENS
+    return _requests(found, found.load) >= max(1, found.load.concurrency)
+
+
+def _starts(found: Memory) -> bool:
+    return found.budget > 0 and works(found.pools, found.window, found.page)
+
+
+def _with_share(s: Situation, tp: int, mtp: bool, share: Fraction) -> Memory:
+    """What one GPU holds when SGLang may take ``share`` of it."""
     drafting = mtp and s.platform.mtp_algorithm == "NEXTN"
-    draft = draft_bytes(s) if drafting else 0
-    ratio = swa_ratio(s)
-    kv_bytes = 1 if str(s.given("kv_cache_dtype") or "").startswith("fp8") else BF16
-    cell = cell_bytes(s.variant, tp, mtp=drafting, ratio=ratio, kv_bytes=kv_bytes)
-    rest = _start_mib(s, tp, free) * MIB * share.value - weights - draft
-    full = pool_tokens(rest, cell)
-    if s.given("max_total_tokens"):
-        full = min(full, int(s.given("max_total_tokens")))
-    swa = int(full * ratio)
-    if swa <= s.variant.sliding_window + LARGEST_PAGE:
-        return None
-    return Pools(
-        weights=weights,
-        draft=draft,
-        cell=cell,
-        full_tokens=full,
-        swa_tokens=swa,
-        sliding_window=s.variant.sliding_window,
-        max_running_requests=_max_running(s, full, drafting),
-    )
-
-
-def pool_tokens(rest: float, cell: int) -> int:
-    """Tokens of the full pool in ``rest`` bytes at ``cell`` bytes a token, at least 0."""
-    return max(0, int(rest // cell))
-
-
-def swa_ratio(s: Situation) -> float:
-    """Tokens of the sliding pool for one of the full pool."""
-    asked = float(s.given("swa_full_tokens_ratio") or DEFAULT_SWA_RATIO)
-    return asked if asked > 0 else DEFAULT_SWA_RATIO
-
-
-def _least_free(s: Situation, tp: int) -> int | None:
-    """Free MiB of the fullest unit that a plan with TP ``tp`` uses; None where one is unknown."""
-    frees = [free_mib(unit) for unit in s.selection(tp).units]
-    return None if None in frees else min(free for free in frees if free is not None)
-
-
-def _start_mib(s: Situation, tp: int, free: int) -> int:
-    """MiB that SGLang finds free before it loads weights, of ``free`` before it starts.
-
-    An idle card shows a part of what the context takes as used already.
-    """
+    taken = loaded(s.variant, s.checkpoint, Shards(tp, s.pp), draft=drafting)
     totals = [unit.memory_total_mib or 0 for unit in s.selection(tp).units]
-    return max(0, min(free, min(totals) - CONTEXT_MIB // 2) - CONTEXT_MIB // 2)
+    start = stages.before_weights(min(totals), least_free_mib(s, tp) or 0, tp * s.pp)
+    kv_bytes = 1 if str(s.given("kv_cache_dtype") or "").startswith("fp8") else BF16
+    found = Memory(
+        share=share,
+        start=start,
+        weights=taken.weights,
+        draft=taken.draft,
+        budget=max(0, int(start * share.value) - taken.weights - taken.draft),
+        cost=cost(s.variant, tp, draft=drafting, kv_bytes=kv_bytes),
+        ratio=Lever(DEFAULT_RATIO, "sglang"),
+        chunk=Lever(AUTO_CHUNK, "sglang"),
+        pools=Pools(0, 0),
+        running=0,
+        window=s.variant.sliding_window,
+        page=LARGE_PAGE if s.value("attention_backend") == "trtllm_mha" else 1,
+        draft_tokens=s.profiles.mtp.draft_tokens if drafting else 0,
+        load=load_of(s),
+    )
+    found = _split(s, _with_load(s, found))
+    return found._replace(running=_running(s, found, drafting))
 
 
-def _max_running(s: Situation, full_tokens: int, drafting: bool) -> int:
+def _may_rise(s: Situation, share: Fraction) -> bool:
+    """Whether the memory model is measured on this hardware, and nobody named the share."""
+    kept = s.request.safe and share.status == "verified"
+    return share.origin == "rule" and s.platform.architecture == MEASURED_ON and not kept
+
+
+def _raised(s: Situation, tp: int, found: Memory) -> Fraction:
+    """The largest share that leaves what graphs, tables, activations and images take."""
+    chunk = int(found.chunk.value) if found.chunk.value > 0 else s.context
+    working = stages.activations(s.variant, min(chunk, LEAST_CHUNK), tp) + stages.SPARE
+    table = stages.request_table(LEAST_RUNNING, s.context, found.draft_tokens)
+    graphs = stages.cuda_graphs(s.variant, LEAST_RUNNING)
+    value = rounded_down(1 - (working + table + graphs) / max(1, found.start))
+    reason = (
+        f"more than the usual {found.share.value:g}, at which too little fits; it leaves what CUDA "
+        "graphs, tables and activations take"
+    )
+    return Fraction(max(0.01, value), True, "estimated", reason, "measured")
+
+
+def _with_load(s: Situation, found: Memory) -> Memory:
+    """``found`` with the longest requests that the concurrency asked for allows, if only that is.
+
+    Not for drafts, whose concurrency has a cap of its own.
+    """
+    count = s.request.concurrency
+    named = s.request.request_tokens or s.request.context_length
+    if count is None or named is not None or s.request.safe or not found.budget:
+        return found
+    chunk = _auto_chunk(s)
+    tokens = longest(found.budget, found.cost, count, found.window, chunk=chunk, page=found.page)
+    return found._replace(load=uniform(max(1, min(tokens, s.variant.max_context)), count))
+
+
+def _split(s: Situation, found: Memory) -> Memory:
+    """``found`` with its prefill chunk, its ratio and the pools that follow."""
+    options = _chunks(s, found.share.value, load=found.load is not None)
+    splits = [_with_ratio(s, found._replace(chunk=chunk)) for chunk in options]
+    if found.load is None or len(splits) == 1:
+        return splits[0]
+    counts = [_requests(split, found.load) for split in splits]
+    enough = max(1.0, ENOUGH * max(counts))
+    wanted = {"images": max(1.0, found.load.concurrency)}
+    pairs = zip(splits, counts, strict=True)
+    return next((m for m, n in pairs if n >= wanted.get(m.chunk.origin, enough)), splits[-1])
+
+
+def _requests(found: Memory, load: Workload) -> float:
+    """Requests of ``load`` that the pools hold, without a cap on running ones."""
+    needs = found.hold(load)
+    sliding = (found.pools.sliding - needs.in_flight) / needs.sliding
+    return min(found.pools.full / needs.full, sliding)
+
+
+def _chunks(s: Situation, share: float, *, load: bool) -> list[Lever]:
+    """The prefill chunks to choose from, the preferred first."""
+    own, cell = s.given("chunked_prefill_size"), s.cell()
+    if own is not None:
+        return [Lever(int(own), "user")]
+    if cell and cell.chunked_prefill_size is not None:
+        return [Lever(cell.chunked_prefill_size, "tuned")]
+    usual = _auto_chunk(s)
+    smaller = [usual >> n for n in (1, 2) if usual >> n >= LEAST_CHUNK] if load else []
+    levers = [Lever(usual, "sglang"), *(Lever(size, "load") for size in smaller)]
+    images = image_chunk(s, share)
+    if images is None:
+        return levers
+    return [Lever(images, "images"), *(x for x in levers if 0 < x.value < images or images < 0)]
+
+
+def _auto_chunk(s: Situation) -> int:
+    return s.auto_size.chunked_prefill if s.auto_size else AUTO_CHUNK
+
+
+def image_chunk(s: Situation, share: float) -> int | None:
+    """The prefill chunk that cuts the fewest images; -1 switches chunking off; None: any.
+
+    It matters where image tokens see each other in both directions, on Triton, and where the
+    context is known.
+    """
+    if not masks_images(s) or s.auto_size is None or s.context_asked is None:
+        return None
+    largest = safe_chunk(s, share, s.auto_size)
+    return -1 if largest >= s.context else max(CHUNK_STEP, largest)
+
+
+def masks_images(s: Situation) -> bool:
+    """Whether image tokens get a two-way mask, which a prefill chunk must not cut."""
+    wanted = s.images and s.variant.bidirectional_images
+    return wanted and s.value("attention_backend") == "triton"
+
+
+def safe_chunk(s: Situation, share: float, size: AutoSize) -> int:
+    """Tokens of the largest prefill chunk whose activations and image mask fit beside the pools.
+
+    The mask of a request has chunk x context entries of one byte. A multiple of 1,024, at least 0.
+    """
+    left = (s.unit_mib or 0) * (1 - share) - FIXED_RESERVE_MIB - 2 * size.graph_max_bs
+    per_token = ACTIVATION_MIB_PER_TOKEN + MASK_COPIES * s.context / MIB
+    return max(0, int(left / per_token) // CHUNK_STEP * CHUNK_STEP)
+
+
+def _with_ratio(s: Situation, found: Memory) -> Memory:
+    """``found`` with the ratio of its pools, and the pools."""
+    ratio = _ratio(s, found)
+    most = int(s.given("max_total_tokens") or 0)
+    bought = pools(found.budget, found.cost, ratio.value, page=found.page, most=most)
+    return found._replace(ratio=ratio, pools=bought)
+
+
+def _ratio(s: Situation, found: Memory) -> Lever:
+    own, cell = s.given("swa_full_tokens_ratio"), s.cell()
+    if own is not None and float(own) > 0:
+        return Lever(float(own), "user")
+    if cell and cell.swa_full_tokens_ratio is not None:
+        return Lever(cell.swa_full_tokens_ratio, "tuned")
+    if found.load is None:
+        return Lever(DEFAULT_RATIO, "sglang")
+    needs = found.hold(found.load)
+    best = best_ratio(found.budget, found.cost, needs, window=found.window, page=found.page)
+    return Lever(best, "load")
+
+
+def _running(s: Situation, found: Memory, drafting: bool) -> int:
     """SGLang's cap on running requests."""
     user = s.given("max_running_requests")
     if user is not None:
         return int(user)
     if drafting:
         return max(s.request.concurrency or 0, s.profiles.mtp.max_running_requests)
-    return min(int(min(max(full_tokens / s.context * 512, 2048), 4096)), max(1, full_tokens // 2))
+    full = found.pools.full
+    usual = min(int(min(max(full / s.context * 512, 2048), 4096)), max(1, full // 2))
+    if found.load is None:
+        return usual
+    room = RUNNING_ROOM * int(_requests(found, found.load))
+    return min(usual, max(LEAST_RUNNING, s.request.concurrency or 0, room))
+
+
+def staged(s: Situation, tp: int, found: Memory) -> Stages:
+    """``found`` as the memory of one GPU from bottom to top."""
+    total = min(unit.memory_total_mib or 0 for unit in s.selection(tp).units) * MIB
+    free = (least_free_mib(s, tp) or 0) * MIB
+    draft_layers = found.cost.full // (s.variant.layers.full or 1)
+    own = found.cost.full if not found.draft else draft_layers * s.variant.layers.full
+    tokens = sum(found.pools)
+    table = stages.request_table(found.running, s.context, found.draft_tokens)
+    return Stages(
+        total=total,
+        others=total - min(free, stages.idle_free_mib(total // MIB) * MIB),
+        runtime=max(0, min(free, stages.idle_free_mib(total // MIB) * MIB) - found.start),
+        weights=found.weights,
+        draft=found.draft,
+        full_kv=found.pools.full * own,
+        sliding_kv=found.pools.sliding * found.cost.sliding,
+        tables=table + stages.pool_overhead(s.variant, tokens),
+        graphs=stages.cuda_graphs(s.variant, graph_batch(s, tp, found)),
+    )
+
+
+def graph_batch(s: Situation, tp: int, found: Memory) -> int:
+    """The largest decode batch with a CUDA graph: SGLang's own, or no more than may run."""
+    size = s.auto_size
+    if size is None:
+        return found.running
+    usual = size.graph_max_bs if tp < 4 else size.graph_max_bs_tp4
+    return usual if found.load is None else min(usual, found.running)
+
+
+def checkpoint_bytes(s: Situation) -> int:
+    """Bytes of the checkpoint's files; estimated by format where they are not published."""
+    return file_bytes(s.variant, s.checkpoint)
+
+
+def weight_bytes(s: Situation, tp: int) -> int:
+    """Bytes of the weights on one rank."""
+    return loaded(s.variant, s.checkpoint, Shards(tp, s.pp)).weights

@@ -29,7 +29,7 @@ from gemma4ctl.profiles.table import (
 )
 
 if TYPE_CHECKING:
-    from gemma4ctl.planning.memory import Pools
+    from gemma4ctl.planning.memory import Memory
 
 LARGEST_TP = 16
 SIMULATED = ("flag", "default")
@@ -55,7 +55,7 @@ class Situation:
     made: dict[str, Decision] = field(default_factory=dict)
     selections: dict[int, Selection] = field(default_factory=dict)  # memo of `selection`
     cells: dict[tuple[str, bool], Cell | None] = field(default_factory=dict)  # memo of `cell`
-    pools: dict[tuple[int, bool], Pools | None] = field(default_factory=dict)  # of `memory.pools`
+    memories: dict[tuple[int, bool, str], Memory | None] = field(default_factory=dict)  # memo
 
     @property
     def variant_name(self) -> str:

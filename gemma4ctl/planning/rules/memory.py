@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from gemma4ctl.errors import NoPlanError, UsageError
-from gemma4ctl.planning.memory import MIB, Pools, checkpoint_bytes, fraction, pools
+from gemma4ctl.planning.fraction import fraction
+from gemma4ctl.planning.memory import (
+    CHUNK_STEP,
+    MIB,
+    checkpoint_bytes,
+    masks_images,
+    memory,
+    safe_chunk,
+)
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
-from gemma4ctl.profiles.table import AutoSize
 
-ACTIVATION_MIB_PER_TOKEN = 1.5  # what SGLang reserves for a token of a prefill chunk
-MASK_COPIES = 2  # the dense image mask and the copy made of it
-FIXED_RESERVE_MIB = 512  # what SGLang reserves besides activations and CUDA graphs
-CHUNK_STEP = 1024
 USEFUL_CONTEXT = 4096  # a shorter context is no remedy
 
 # Releases whose sliding pool is sized by the request cap without the radix cache, and the first
@@ -22,7 +25,8 @@ SWA_CAP_FIRST, SWA_CAP_FIXED = "0.5.14", "0.5.22"
 @rule("memory-fraction", source="wheels", severity="oom")
 def memory_fraction(s: Situation) -> Outcomes:
     """The published share of GPU memory for weights and KV cache, else a derived one."""
-    chosen = fraction(s, s.tp, s.mtp)
+    found = memory(s, s.tp, s.mtp)
+    chosen = found.share if found else fraction(s, s.tp, s.mtp)
     if chosen is None:
         return
     if not 0 < chosen.value < 1:
@@ -112,35 +116,34 @@ def context_length(s: Situation) -> Outcomes:
         )
 
 
-@rule("image-chunks", source="wheels", severity="silent")
-def image_chunks(s: Situation) -> Outcomes:
-    """An image cut by chunked prefill is silently causal; an unchunked one needs a dense mask."""
-    size, share = s.auto_size, fraction(s, s.tp, s.mtp)
-    masks = s.images and s.variant.bidirectional_images and s.value("attention_backend") == "triton"
-    if not masks or size is None or share is None:
+@rule("prefill-chunk", source="wheels", severity="silent")
+def prefill_chunk(s: Situation) -> Outcomes:
+    """An image cut by chunked prefill is silently causal; large chunks take sliding KV cache."""
+    found = memory(s, s.tp, s.mtp)
+    if found is None or s.auto_size is None:
         return
-    own = s.given("chunked_prefill_size")
-    largest = safe_chunk(s, share.value, size)
-    if own is not None:
-        yield from _judge_chunk(s, int(own), largest)
-    elif s.context_asked is None:
-        yield _images_cut(size.chunked_prefill, largest)
-    elif largest >= s.context:
-        yield Choose(
-            "chunked_prefill_size",
-            -1,
-            f"no image is cut: mask and activations of {s.context:,} tokens fit",
-            flag="--chunked-prefill-size",
-        )
-    else:
-        chunk = max(CHUNK_STEP, largest)
+    chunk, origin = int(found.chunk.value), found.chunk.origin
+    if origin in CHUNK_REASONS:
         yield Choose(
             "chunked_prefill_size",
             chunk,
-            f"the largest chunk whose mask and activations fit at {s.context:,} tokens",
+            CHUNK_REASONS[origin] if chunk > 0 else "no image is cut: mask and activations fit",
             flag="--chunked-prefill-size",
         )
+    if not masks_images(s):
+        return
+    largest = safe_chunk(s, found.share.value, s.auto_size)
+    if origin == "user":
+        yield from _judge_chunk(s, chunk, largest)
+    elif chunk > 0:
         yield _images_cut(chunk, largest)
+
+
+CHUNK_REASONS = {
+    "images": "the largest chunk whose image mask and activations fit",
+    "load": "chunks in flight take sliding KV cache: smaller ones leave room for requests",
+    "tuned": "measured",
+}
 
 
 def _judge_chunk(s: Situation, chunk: int, largest: int) -> Outcomes:
@@ -167,46 +170,6 @@ def _images_cut(chunk: int, largest: int) -> Warn:
         if useful
         else "a lower --mem-fraction leaves memory for larger chunks",
     )
-
-
-def safe_chunk(s: Situation, share: float, size: AutoSize) -> int:
-    """Tokens of the largest prefill chunk whose activations and image mask fit beside the pools.
-
-    The mask of a request has chunk x context entries of one byte. A multiple of 1,024, at least 0.
-    """
-    left = (s.unit_mib or 0) * (1 - share) - FIXED_RESERVE_MIB - 2 * size.graph_max_bs
-    per_token = ACTIVATION_MIB_PER_TOKEN + MASK_COPIES * s.context / MIB
-    return max(0, int(left / per_token) // CHUNK_STEP * CHUNK_STEP)
-
-
-@rule("concurrency", source="wheels", severity="perf")
-def concurrency(s: Situation) -> Outcomes:
-    """Say when the KV cache cannot hold the load asked for."""
-    wanted = s.request.concurrency
-    found: Pools | None = pools(s, s.tp, s.mtp)
-    if wanted is None or found is None:
-        return
-    held = found.requests(s.context) * s.groups // s.pp
-    if held < wanted:
-        yield Warn(
-            "concurrency-exceeds-kv",
-            f"the KV cache holds {held} requests of {s.context:,} tokens, not {wanted}; "
-            "the rest wait or are retracted",
-            "lower --context-length or --concurrency, or use more GPUs",
-        )
-
-
-@rule("context-beyond-pool", source="wheels", severity="silent")
-def context_beyond_pool(s: Situation) -> Outcomes:
-    """Say when the KV cache is smaller than the context that the server advertises."""
-    found = pools(s, s.tp, s.mtp)
-    if found is not None and found.full_tokens < s.context:
-        yield Warn(
-            "context-beyond-pool",
-            f"the KV cache holds {found.full_tokens:,} tokens: longer requests are refused, though "
-            f"the server names a context of {s.context:,}",
-            f"--context-length {found.full_tokens // 1024 * 1024}, or more GPUs",
-        )
 
 
 @rule("radix-cap-chunk", source="wheels", severity="crash")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.hardware.inventory import Unit, units
-from gemma4ctl.planning.memory import Pools, fraction, pools, weight_bytes
+from gemma4ctl.planning.fraction import fraction
+from gemma4ctl.planning.memory import LEAST_TOKENS, memory, weight_bytes
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import LARGEST_TP, Situation, free_mib
 from gemma4ctl.profiles.table import Status
 
-# A plan without a published TP uses the smallest that holds this many tokens of KV cache ...
+# A plan without a published TP uses the smallest that holds this many tokens of KV cache.
 ROOMY_TOKENS = 32_768
-# ... and one that works at all holds a request of this length (or of the context asked for).
-LEAST_TOKENS = 8_192
 # The page's TP for 26B-A4B with MTP: a recommendation, SGLang does not check it.
 MOE_MTP_TP = 2
 
@@ -181,7 +180,7 @@ def fits(s: Situation, tp: int, tokens: int) -> bool:
     if not s.modelled:
         cell = s.cell()
         return cell is None or tp >= cell.tp
-    found: Pools | None = pools(s, tp, s.mtp)
+    found = memory(s, tp, s.mtp)
     wanted = max(tokens, s.context_asked or 0)
     limit = min(s.variant.max_context, int(s.given("max_total_tokens") or wanted))
     return found is not None and found.full_tokens >= min(wanted, limit)

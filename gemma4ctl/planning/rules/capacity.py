@@ -1,0 +1,125 @@
+"""Rules about the load: the split of the KV cache, how many requests run, what does not fit."""
+
+from __future__ import annotations
+
+from gemma4ctl.capacity.pools import DEFAULT_RATIO
+from gemma4ctl.capacity.workload import uniform
+from gemma4ctl.planning.memory import Memory, graph_batch, memory
+from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
+from gemma4ctl.planning.situation import Situation
+
+SHORT, LONG = 1_024, 32_768  # tokens of the requests that warnings compare with
+POOR = 0.7  # a load of which less than this share of the default's requests fits is named
+
+
+@rule("kv-split", source="wheels", severity="perf")
+def kv_split(s: Situation) -> Outcomes:
+    """Split the KV cache between full and sliding layers so that it holds most of the load."""
+    found = memory(s, s.tp, s.mtp)
+    if found is None or found.ratio.origin not in ("load", "tuned"):
+        return
+    cell = s.cell()
+    if found.ratio.origin == "tuned" and cell is not None:
+        reason = f"measured best for {cell.load or 'a load of yours'}"
+        yield _ratio(found, reason, source=cell.source)
+    elif found.load is not None:
+        count = found.held(found.load).requests
+        yield _ratio(found, f"holds the most requests of {found.load.text()}: {count}")
+
+
+def _ratio(found: Memory, reason: str, source: str | None = None) -> Choose:
+    return Choose(
+        "swa_full_tokens_ratio",
+        found.ratio.value,
+        reason,
+        flag="--swa-full-tokens-ratio",
+        source=source,
+    )
+
+
+@rule("running-requests", source="wheels", severity="perf")
+def running_requests(s: Situation) -> Outcomes:
+    """No more running requests, and CUDA graphs for no more, than the load can have."""
+    found = memory(s, s.tp, s.mtp)
+    if found is None or found.load is None or found.draft or s.given("max_running_requests"):
+        return
+    yield Choose(
+        "max_running_requests",
+        found.running,
+        "several times what fits at the load's length; more would take memory for their table",
+        flag="--max-running-requests",
+    )
+    batch = graph_batch(s, s.tp, found)
+    if s.auto_size is not None and batch == found.running:
+        row = s.profiles.releases.get(s.release.row_name)
+        yield Choose(
+            "cuda_graph_max_bs",
+            batch,
+            "no larger batch can run: saves memory and start-up time",
+            flag=row.graph_max_bs_flag if row else "--cuda-graph-max-bs",
+        )
+
+
+@rule("load-trade", source="wheels", severity="perf")
+def load_trade(s: Situation) -> Outcomes:
+    """A plan for one load is worse for another: say for which."""
+    found = memory(s, s.tp, s.mtp)
+    if found is None or found.ratio.origin != "load" or found.load is None:
+        return
+    usual = default_split(found)
+    for tokens in (SHORT, LONG):
+        load = uniform(min(tokens, s.variant.max_context))
+        now, before = found.held(load).requests, usual.held(load).requests
+        if now < POOR * before:
+            yield Warn(
+                "load-trade",
+                f"this split is for {found.load.text()}: it runs {now} requests of {tokens:,} "
+                f"tokens at once, the default split {before}",
+                "name the lengths you expect: --request-tokens 1k:9,32k:1, or --safe for the "
+                "published values",
+            )
+
+
+def default_split(found: Memory) -> Memory:
+    """``found`` with SGLang's default split of the same memory."""
+    from gemma4ctl.capacity.pools import pools
+
+    bought = pools(found.budget, found.cost, DEFAULT_RATIO, page=found.page)
+    usual = min(int(min(max(bought.full, 2048), 4096)), max(1, bought.full // 2))
+    return found._replace(
+        pools=bought,
+        ratio=found.ratio._replace(value=DEFAULT_RATIO, origin="sglang"),
+        running=max(found.running, usual),
+    )
+
+
+@rule("concurrency", source="wheels", severity="perf")
+def concurrency(s: Situation) -> Outcomes:
+    """Say when the KV cache cannot hold the load asked for."""
+    wanted = s.request.concurrency
+    found = memory(s, s.tp, s.mtp)
+    if wanted is None or found is None:
+        return
+    load = found.load or uniform(s.context)
+    count = found.held(load)
+    held = count.requests * s.groups // s.pp
+    if held < wanted:
+        yield Warn(
+            "concurrency-exceeds-kv",
+            f"the KV cache holds {held} requests of {load.longest:,} tokens, not {wanted} "
+            f"({count.limit}); the rest wait or are retracted",
+            "lower --context-length or --concurrency, or use more GPUs",
+        )
+
+
+@rule("context-beyond-pool", source="wheels", severity="silent")
+def context_beyond_pool(s: Situation) -> Outcomes:
+    """Say when the KV cache is smaller than the context that the server advertises."""
+    found = memory(s, s.tp, s.mtp)
+    if found is not None and found.full_tokens < s.context:
+        yield Warn(
+            "context-beyond-pool",
+            f"the KV cache holds {found.full_tokens:,} tokens: longer requests are refused, though "
+            f"the server names a context of {s.context:,}",
+            f"--context-length {found.full_tokens // 1024 * 1024}, or more GPUs",
+        )
