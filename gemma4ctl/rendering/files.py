@@ -11,7 +11,7 @@ from gemma4ctl.errors import UsageError
 _MARKER_WITHIN = 2048  # characters from the start of a file in which its marker must stand
 
 
-def write_new(path: Path, text: str, *, marker: str, force: bool, mode: int = 0o644) -> None:
+def write_new(path: Path, text: str | bytes, *, marker: str, force: bool, mode: int = 0o644) -> None:
     """Write ``text`` to ``path`` in one step: readers see the old file or the whole new one.
 
     An existing file is replaced only if it starts with a text that holds ``marker`` (this tool
@@ -34,7 +34,7 @@ def write_new(path: Path, text: str, *, marker: str, force: bool, mode: int = 0o
             code="output-not-a-file",
         )
     try:
-        _replace(path, text.encode("utf-8"), mode)
+        _replace(path, text if isinstance(text, bytes) else text.encode("utf-8"), mode)
     except OSError as error:
         raise UsageError(
             f"Cannot write {path}: {error.strerror}.",

@@ -1,0 +1,176 @@
+"""Ask with the official ``openai`` client, and keep every byte of the answer.
+
+Works with the client's versions on httpx and on httpx2: only its public interface is used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from gemma4ctl.endpoint.address import Endpoint
+from gemma4ctl.extras import require
+from gemma4ctl.verify import reply
+from gemma4ctl.verify.exchange import Exchange
+from gemma4ctl.verify.faults import Fault
+from gemma4ctl.verify.reply import Reply
+
+SILENCE = 0.5  # of the time for a request: so long may a stream say nothing
+
+_BY_STATUS = {401: "key-refused", 403: "key-refused", 429: "rate-limited", 503: "unavailable"}
+_OURS = ("chat_template_kwargs",)  # what the client's signature does not have
+
+
+class Client:
+    """Chat completions of ``model`` at ``endpoint``; ``timeout_s`` is for one request.
+
+    Raises:
+        UsageError: ``openai`` is not installed.
+    """
+
+    def __init__(self, endpoint: Endpoint, model: str, timeout_s: float) -> None:
+        self.model = model
+        self.timeout_s = timeout_s
+        self._openai: Any = require("openai", "client", "gemma4ctl verify")
+        self._client = self._openai.OpenAI(
+            base_url=endpoint.openai_url,
+            api_key=endpoint.api_key or "none",
+            max_retries=0,
+            http_client=self._openai.DefaultHttpxClient(
+                trust_env=not endpoint.is_local, follow_redirects=False
+            ),
+        )
+
+    def chat(self, body: Mapping[str, Any], timeout_s: float | None = None) -> Reply:
+        """Ask and wait for the whole answer.
+
+        Args:
+            body: what to send; the model and temperature 0 are added.
+            timeout_s: for this request, instead of the client's.
+
+        Raises:
+            Fault: anything but a complete answer of the API's form.
+        """
+        limit_s = timeout_s or self.timeout_s
+        exchange = Exchange(self._complete(body))
+        with self._answer(exchange, limit_s, limit_s) as response:
+            _check_type(exchange, response, "application/json")
+            response.parse()
+        answered = reply.whole(exchange)
+        return self._checked(answered)
+
+    def stream(self, body: Mapping[str, Any], timeout_s: float | None = None) -> Reply:
+        """Ask and take the answer as it comes.
+
+        Raises:
+            Fault: as :meth:`chat`; also for a stream that begins late or falls silent.
+        """
+        limit_s = timeout_s or self.timeout_s
+        options = {"stream": True, "stream_options": {"include_usage": True}}
+        exchange = Exchange(self._complete(body) | options)
+        first_s = None
+        with self._answer(exchange, limit_s, limit_s * SILENCE) as response:
+            _check_type(exchange, response, "text/event-stream")
+            for chunk in response.parse():
+                if _has_token(chunk):
+                    first_s = first_s or exchange.seconds
+                    exchange.tokens += 1
+        return self._checked(reply.streamed(exchange, first_s))
+
+    def _complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return {"model": self.model, "temperature": 0, **body}
+
+    def _checked(self, answered: Reply) -> Reply:
+        if answered.model != self.model:
+            raise answered.exchange.fault(
+                "wrong-model", f"asked for {self.model}, answered by {answered.model}"
+            )
+        return answered
+
+    @contextmanager
+    def _answer(self, exchange: Exchange, limit_s: float, silence_s: float) -> Iterator[Any]:
+        """The open response; the client's errors become faults."""
+        known = {k: v for k, v in exchange.body.items() if k not in _OURS}
+        extra = {k: v for k, v in exchange.body.items() if k in _OURS}
+        openai = self._openai
+        create = self._client.chat.completions.with_streaming_response.create
+        exchange.began = time.monotonic()
+        try:
+            with create(**known, extra_body=extra or None, timeout=silence_s) as response:
+                raw = response.http_response
+                pieces = raw.iter_bytes
+                raw.iter_bytes = lambda *_: exchange.record(pieces(), limit_s)
+                yield response
+        except openai.APIStatusError as error:
+            raise _refused(exchange, error) from None
+        except (openai.APIError, ValueError, TypeError, AttributeError, KeyError) as error:
+            raise _failed(exchange, error, silence_s) from None
+        except Exception as error:  # older clients let errors of their HTTP library through
+            if not type(error).__module__.startswith("httpx"):
+                raise
+            raise _failed(exchange, error, silence_s) from None
+
+
+def _check_type(exchange: Exchange, response: Any, wanted: str) -> None:
+    found = str(response.headers.get("content-type", ""))
+    if found.partition(";")[0].strip().lower() != wanted:
+        raise exchange.fault("bad-content-type", f"content type {found!r} instead of {wanted}")
+
+
+def _has_token(chunk: Any) -> bool:
+    """Whether an event carries a part of the answer."""
+    if not getattr(chunk, "choices", None):
+        return False
+    delta = chunk.choices[0].delta
+    return any(
+        getattr(delta, name, None) for name in ("content", "reasoning_content", "tool_calls")
+    )
+
+
+def _refused(exchange: Exchange, error: Any) -> Fault:
+    status = int(error.status_code)
+    code = _BY_STATUS.get(status) or ("server-error" if status >= 500 else "request-refused")
+    body = error.body
+    message = body.get("message") if isinstance(body, dict) else body
+    said = f": {str(message)[:300]}" if message else ""
+    return exchange.fault(code, f"HTTP {status}{said}")
+
+
+def _failed(exchange: Exchange, error: Exception, silence_s: float) -> Fault:
+    """What a failure on the way, or of the client to read the answer, shows."""
+    kind = type(error).__name__
+    if "Timeout" in kind:
+        return _late(exchange, silence_s)
+    if kind != "APIConnectionError" and not type(error).__module__.startswith("httpx"):
+        return _unreadable(exchange, error)
+    if exchange.raw:
+        return exchange.fault(
+            "disconnected", f"the connection was closed after {len(exchange.raw):,} bytes"
+        )
+    cause = error.__cause__ or error
+    return exchange.fault("unreachable", f"no answer: {cause or type(cause).__name__}")
+
+
+def _late(exchange: Exchange, silence_s: float) -> Fault:
+    """Which kind of silence it was."""
+    if exchange.tokens:
+        return exchange.fault(
+            "stalled", f"silent for {silence_s:g} s after {exchange.tokens} events"
+        )
+    if exchange.body.get("stream"):
+        return exchange.fault("slow-first-token", f"no token within {silence_s:g} s")
+    return exchange.fault("no-answer", f"no answer within {silence_s:g} s")
+
+
+def _unreadable(exchange: Exchange, error: Exception) -> Fault:
+    """The client could not read an answer: our own reading says why."""
+    try:
+        if exchange.body.get("stream"):
+            reply.streamed(exchange, None)
+        else:
+            reply.whole(exchange)
+    except Fault as fault:
+        return fault
+    return exchange.fault("bad-shape", f"the official client cannot read it: {error}")

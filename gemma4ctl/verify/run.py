@@ -1,0 +1,272 @@
+"""Run checks one after the other, and make a report of them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from gemma4ctl import folders
+from gemma4ctl.endpoint.address import Endpoint
+from gemma4ctl.endpoint.facts import Facts, read_facts
+from gemma4ctl.errors import Gemma4ctlError, UsageError
+from gemma4ctl.profiles import load, lookup
+from gemma4ctl.verify.checks import CHECKS, Check
+from gemma4ctl.verify.client import Client
+from gemma4ctl.verify.curl import curl_line, get_line
+from gemma4ctl.verify.faults import BLOCKING, Fault, Skip
+from gemma4ctl.verify.report import Report, Result
+from gemma4ctl.verify.session import Session
+
+TIMEOUT_S = 60.0
+FACTS_TIMEOUT_S = 10.0
+PATHS = {"health": "/health", "model": "/v1/models", "metrics": "/metrics", "mtp": "/server_info"}
+
+OnResult = Callable[[Result], None]
+
+
+class EndpointUnreachableError(Gemma4ctlError):
+    """Nothing answers at the URL."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to check, and how.
+
+    ``model`` is a served id or the name of a variant; None: the first that is served. ``only``
+    and ``skip`` are names of checks. ``timeout_s`` is for one request. ``random_weights``: None
+    means as the server says. Long requests that fail are kept in ``folder``.
+    """
+
+    model: str | None = None
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    timeout_s: float = TIMEOUT_S
+    random_weights: bool | None = None
+    folder: Path | None = None
+
+
+def run(
+    endpoint: Endpoint,
+    options: Options = Options(),
+    on_result: OnResult = lambda _: None,
+    stop: threading.Event | None = None,
+) -> Report:
+    """Check the endpoint. A fault never ends the run; ``stop`` does, before the next check.
+
+    Raises:
+        EndpointUnreachableError: nothing answers there.
+        UsageError: a check has no such name, or the ``openai`` package is missing.
+    """
+    chosen = choose(options)
+    began, date = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="seconds")
+    target = find(endpoint, options)
+    session = _session(target, options)
+    folder = options.folder or folders.state(os.environ) / "verify"
+    results: list[Result] = []
+    blocked = None
+    for check in chosen:
+        if stop is not None and stop.is_set():
+            break
+        result = _run(check, session.fresh(), folder) if blocked is None else _after(check, blocked)
+        if result.fault in BLOCKING:
+            blocked = blocked or result
+        results.append(result)
+        on_result(result)
+    return Report(
+        url=endpoint.url,
+        date=date,
+        model=target.model,
+        variant=target.facts.variant,
+        release=target.facts.release,
+        random_weights=session.random_weights,
+        results=tuple(results),
+        seconds=time.monotonic() - began,
+    )
+
+
+def choose(options: Options) -> list[Check]:
+    """The checks to run, in their order.
+
+    Raises:
+        UsageError: a name is none of a check, or none is left.
+    """
+    names = [check.name for check in CHECKS]
+    for name in (*options.only, *options.skip):
+        if name not in names:
+            raise UsageError(
+                f"there is no check {name!r}",
+                needed=", ".join(names),
+                remedies=["gemma4ctl verify --list says what each does"],
+                code="check-unknown",
+            )
+    wanted = set(options.only or names) - set(options.skip)
+    if not wanted:
+        raise UsageError("no check is left to run", code="nothing-to-check")
+    return [check for check in CHECKS if check.name in wanted]
+
+
+@dataclass(frozen=True)
+class Target:
+    """An endpoint, what it says of itself, and the model to ask there.
+
+    ``modalities`` are those of the variant, where it is known; ``expected_variant`` is the one
+    that the user named.
+    """
+
+    endpoint: Endpoint
+    facts: Facts
+    model: str
+    modalities: tuple[str, ...] | None
+    expected_variant: str | None
+
+
+def find(endpoint: Endpoint, options: Options) -> Target:
+    """What is at ``endpoint``.
+
+    Raises:
+        EndpointUnreachableError: nothing answers there.
+    """
+    facts = read_facts(endpoint, min(options.timeout_s, FACTS_TIMEOUT_S))
+    _require_answer(endpoint, facts)
+    profiles = load.load()
+    served = facts.model_ids[0] if facts.model_ids else facts.model_path or "default"
+    model, expected = options.model or served, None
+    if model not in facts.model_ids:
+        with suppress(UsageError):
+            expected = lookup.variant_name(profiles, model)
+            model = served
+    variant = profiles.variants.get(facts.variant or "")
+    return Target(endpoint, facts, model, variant.modalities if variant else None, expected)
+
+
+def _require_answer(endpoint: Endpoint, facts: Facts) -> None:
+    """Refuse to go on when not one of the three questions had any answer."""
+    if facts.model_ids or facts.model_path or facts.server_args is not None:
+        return
+    if any("HTTP" in problem or "answer is" in problem for problem in facts.problems):
+        return
+    raise EndpointUnreachableError(
+        f"nothing answers at {endpoint.url}",
+        needed="a running OpenAI-compatible server",
+        found="; ".join(dict.fromkeys(p.partition(": ")[2] for p in facts.problems)),
+        remedies=["--url URL or GEMMA4CTL_URL names another address", "gemma4ctl serve starts one"],
+        code="endpoint-unreachable",
+    )
+
+
+def _session(target: Target, options: Options) -> Session:
+    given = options.random_weights
+    return Session(
+        endpoint=target.endpoint,
+        client=Client(target.endpoint, target.model, options.timeout_s),
+        facts=target.facts,
+        random_weights=bool(target.facts.random_weights) if given is None else given,
+        modalities=target.modalities,
+        expected_variant=target.expected_variant,
+    )
+
+
+def _run(check: Check, session: Session, folder: Path) -> Result:
+    """Run one check; whatever it raises is its result."""
+    began = time.monotonic()
+    try:
+        done = check.run(session)
+    except Skip as skip:
+        return Result(check.name, check.title, "skip", str(skip), time.monotonic() - began)
+    except Fault as fault:
+        return Result(
+            check.name,
+            check.title,
+            "fail",
+            fault.message,
+            time.monotonic() - began,
+            fault=fault.code,
+            unjudged=tuple(session.unjudged),
+            curl=_repeat(check, session.endpoint, fault, folder),
+        )
+    return Result(
+        check.name,
+        check.title,
+        "pass",
+        done.detail,
+        time.monotonic() - began,
+        unjudged=tuple(session.unjudged),
+        figures=done.figures,
+    )
+
+
+def _repeat(check: Check, endpoint: Endpoint, fault: Fault, folder: Path) -> str:
+    """The request that showed a fault, as a curl command."""
+    if fault.body is None:
+        return get_line(endpoint, PATHS.get(check.name, "/v1/models"))
+    return curl_line(endpoint, fault.body, check.name, folder)
+
+
+def _after(check: Check, blocked: Result) -> Result:
+    reason = f"not tried: {blocked.check} found {blocked.fault}"
+    return Result(check.name, check.title, "skip", reason, 0.0)
+
+
+class Verification:
+    """A verification in the background, beside a server that is supervised in this process.
+
+    ``report`` is None until it is complete; ``error`` is what kept it from being made.
+    """
+
+    def __init__(self, endpoint: Endpoint, options: Options, say: Callable[[str], None]) -> None:
+        self.report: Report | None = None
+        self.error: Gemma4ctlError | None = None
+        self._endpoint, self._options, self._say = endpoint, options, say
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._verify, name="verify", daemon=True)
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Begin no further check; the one under way is left to itself."""
+        self._stop.set()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait for the end."""
+        self._thread.join(timeout_s)
+
+    def _verify(self) -> None:
+        from gemma4ctl.verify.text import plain_lines
+
+        try:
+            report = run(self._endpoint, self._options, stop=self._stop)
+        except Gemma4ctlError as error:
+            self.error = error
+            self._say(f"the endpoint could not be verified: {error}")
+            return
+        if not self._stop.is_set():
+            self.report = report
+            self._say("\n".join(plain_lines(report)))
+
+
+def after_ready(
+    url: str,
+    say: Callable[[str], None],
+    *,
+    api_key: str | None = None,
+    model: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Verification:
+    """Verify the server at ``url`` in a thread, so that signals still reach it.
+
+    Args:
+        url: of the server, without ``/v1``.
+        say: shows the finished report, or why there is none; called from the thread.
+        model: as in :class:`Options`.
+    """
+    return Verification(Endpoint(url, api_key), Options(model=model, timeout_s=timeout_s), say)
+
+
+def names(values: Iterable[str]) -> tuple[str, ...]:
+    """Names from options that may be repeated and may hold commas."""
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
