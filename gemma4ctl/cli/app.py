@@ -16,7 +16,17 @@ import typer
 from typer.core import TyperGroup
 
 from gemma4ctl import __version__
-from gemma4ctl.cli.commands import check, detect, docker, doctor, matrix, profiles, serve, suggest
+from gemma4ctl.cli.commands import (
+    check,
+    detect,
+    docker,
+    doctor,
+    matrix,
+    profiles,
+    serve,
+    suggest,
+    verify,
+)
 from gemma4ctl.cli.help import Command
 from gemma4ctl.cli.plain import keep_text
 from gemma4ctl.errors import Gemma4ctlError
@@ -67,6 +77,7 @@ app.command("serve", cls=Command, context_settings=AFTER_DASHES)(serve.serve)
 app.command("docker", cls=Command, context_settings=AFTER_DASHES)(docker.docker)
 app.command("check", cls=check.WithCommand)(check.check)
 app.command("matrix", cls=Command)(matrix.matrix)
+app.command("verify", cls=Command)(verify.verify)
 app.add_typer(profiles.app, name="profiles")
 app.command("doctor", cls=Command)(doctor.doctor)
 
