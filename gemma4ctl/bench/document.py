@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+import json
+from pathlib import Path
+from typing import Any, Final, Literal
 
+from gemma4ctl.bench.payload import Api
 from gemma4ctl.bench.summary import Spread, Summary
 from gemma4ctl.bench.workload import Workload
-from gemma4ctl.model import Model
+from gemma4ctl.errors import UsageError
+from gemma4ctl.model import Model, faults
+from gemma4ctl.rendering.files import write_new
 
 KIND: Final = "gemma4ctl-bench"
+DECIMALS = 4  # of figures in the file: milliseconds and rates need no more
 Client = Literal["builtin", "sglang"]
 
 
@@ -29,7 +35,7 @@ class Scenario(Model):
 
     workload: Workload
     client: Client
-    api: str  # "generate", "completions" or "chat"
+    api: Api
     command: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
@@ -50,7 +56,7 @@ class Served(Model):
     tp: int | None = None
     mtp: bool | None = None
     release: str | None = None  # of SGLang
-    server_args: dict[str, object] = {}
+    server_args: dict[str, Any] = {}  # those that decide its speed
 
 
 class Hardware(Model):
@@ -91,3 +97,54 @@ class BenchResult(Model):
     def scenario(self, name: str) -> Scenario | None:
         """The scenario called ``name``."""
         return next((s for s in self.scenarios if s.workload.name == name), None)
+
+
+def content(result: BenchResult) -> dict[str, Any]:
+    """``result`` as a JSON-ready object, figures rounded."""
+    rounded: dict[str, Any] = _rounded(result.model_dump(mode="json"))
+    return rounded
+
+
+def write(result: BenchResult, path: Path, *, force: bool = False) -> None:
+    """Write ``result`` to ``path`` in one step.
+
+    Raises:
+        UsageError: another kind of file is there (``force`` replaces it), or it cannot be written.
+    """
+    text = json.dumps(content(result), indent=2) + "\n"
+    write_new(path, text, marker=f'"kind": "{KIND}"', force=force)
+
+
+def read(path: Path) -> BenchResult:
+    """The results in ``path``.
+
+    Raises:
+        UsageError: it cannot be read, or holds no results of ``gemma4ctl bench``.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return BenchResult.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _refused(path, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise _refused(path, "is no text in UTF-8") from None
+    except ValidationError as error:
+        raise _refused(path, f"holds no results: {faults(error)[0]}") from None
+
+
+def _refused(path: Path, problem: str) -> UsageError:
+    return UsageError(
+        f"{path} {problem}",
+        needed="a file written by `gemma4ctl bench -o FILE`",
+        code="bench-file",
+    )
+
+
+def _rounded(value: Any) -> Any:
+    """``value`` with every number in it rounded to ``DECIMALS``."""
+    if isinstance(value, float):
+        return round(value, DECIMALS)
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value

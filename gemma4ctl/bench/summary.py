@@ -19,14 +19,14 @@ from gemma4ctl.model import Model
 
 
 class Distribution(Model):
-    """Milliseconds; all 0 where nothing was measured."""
+    """Milliseconds; all 0 where nothing was measured. None: another client did not say."""
 
     mean: float = 0.0
     median: float = 0.0
-    p90: float = 0.0
-    p99: float = 0.0
-    max: float = 0.0
-    std: float = 0.0
+    p90: float | None = None
+    p99: float | None = None
+    max: float | None = None
+    std: float | None = None
 
 
 class Summary(Model):
@@ -61,7 +61,7 @@ class Summary(Model):
         found: dict[str, float] = {}
         for name, value in self:
             if isinstance(value, Distribution):
-                found |= {f"{name}.{part}": number for part, number in value}
+                found |= {f"{name}.{part}": n for part, n in value if n is not None}
             elif isinstance(value, (int, float)):
                 found[name] = value
         return found
@@ -110,7 +110,7 @@ def distribution(seconds: Iterable[float]) -> Distribution:
     """How ``seconds`` are distributed, in milliseconds."""
     values = sorted(1000 * value for value in seconds)
     if not values:
-        return Distribution()
+        return Distribution(p90=0.0, p99=0.0, max=0.0, std=0.0)
     mean = fmean(values)
     return Distribution(
         mean=mean,

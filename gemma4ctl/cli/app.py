@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from gemma4ctl import __version__
 from gemma4ctl.cli.commands import (
+    bench,
     check,
     detect,
     docker,
@@ -79,6 +80,7 @@ app.command("check", cls=check.WithCommand)(check.check)
 app.command("matrix", cls=Command)(matrix.matrix)
 app.command("verify", cls=Command)(verify.verify)
 app.add_typer(profiles.app, name="profiles")
+app.add_typer(bench.app, name="bench")
 app.command("doctor", cls=Command)(doctor.doctor)
 
 
