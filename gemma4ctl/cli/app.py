@@ -28,6 +28,7 @@ from gemma4ctl.cli.commands import (
     suggest,
     verify,
 )
+from gemma4ctl.cli.commands import eval as evaluation
 from gemma4ctl.cli.help import Command
 from gemma4ctl.cli.plain import keep_text
 from gemma4ctl.errors import Gemma4ctlError
@@ -79,6 +80,7 @@ app.command("docker", cls=Command, context_settings=AFTER_DASHES)(docker.docker)
 app.command("check", cls=check.WithCommand)(check.check)
 app.command("matrix", cls=Command)(matrix.matrix)
 app.command("verify", cls=Command)(verify.verify)
+app.command("eval", cls=Command)(evaluation.evaluate)
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(bench.app, name="bench")
 app.command("doctor", cls=Command)(doctor.doctor)

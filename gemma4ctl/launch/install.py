@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,8 @@ def find_sglang(environment: Mapping[str, str]) -> SGLangInstall | None:
     if found is None:
         return None
     python = interpreter_of(Path(found), environment)
-    return SGLangInstall(Path(found), python, _versions(python, environment) if python else {})
+    versions = package_versions(python, PACKAGES, environment) if python else {}
+    return SGLangInstall(Path(found), python, versions)
 
 
 def interpreter_of(script: Path, environment: Mapping[str, str]) -> str | None:
@@ -78,10 +79,13 @@ def interpreter_of(script: Path, environment: Mapping[str, str]) -> str | None:
     return words[0] if "python" in Path(words[0]).name else None
 
 
-def _versions(python: str, environment: Mapping[str, str]) -> dict[str, str]:
+def package_versions(
+    python: str, names: Iterable[str], environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Which of the packages ``names`` the interpreter ``python`` has; none if it does not run."""
     try:
         answer = subprocess.run(
-            [python, "-c", _VERSIONS, *PACKAGES],
+            [python, "-c", _VERSIONS, *names],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,

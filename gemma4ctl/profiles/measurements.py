@@ -43,12 +43,16 @@ class Speed(Model):
 
 
 class Accuracy(Model):
-    """One score: a fraction of right answers, or of wrong words for the two ``_wer``."""
+    """One score: a fraction of right answers, or of wrong words for the two ``_wer``.
+
+    ``questions`` is how many were asked, where the source tells.
+    """
 
     variant: str
     platform: str
     metric: Literal["mmlu", "gsm8k", "mmmu", "asr_wer", "fleurs_en_us_wer"]
     value: float
+    questions: int | None = None
     harness: Literal["run_eval", "few_shot", "sgl-eval"] | None = None
     source: str
 
