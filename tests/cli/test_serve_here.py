@@ -121,9 +121,9 @@ def test_no_gpu(cli: Cli, host: Host, fake: Path) -> None:
 
 
 def test_signals_outside_the_supervisor() -> None:
-    from gemma4ctl.cli.commands.serve import _exit_on_signals
+    from gemma4ctl.launch.signals import exit_on_signals
 
-    with pytest.raises(SystemExit) as caught, _exit_on_signals():
+    with pytest.raises(SystemExit) as caught, exit_on_signals():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(1)
     assert caught.value.code == 143

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
@@ -70,6 +68,7 @@ def serve(
     """
     from gemma4ctl.cli import show
     from gemma4ctl.cli.plans import stored_or_made
+    from gemma4ctl.launch.signals import exit_on_signals
     from gemma4ctl.settings import gather
 
     settings = gather({"runtime": runtime, "ready_timeout": ready_timeout, "grace": grace})
@@ -89,7 +88,7 @@ def serve(
         _show(planned.plan, spec, choice, json=json)
         return
     _preflight(planned, choice)
-    with _exit_on_signals(), _key_file(planned):
+    with exit_on_signals(), _key_file(planned):
         outcome = _launch(planned.plan, spec, json=json)
     raise typer.Exit(outcome.status)
 
@@ -187,25 +186,6 @@ def _preflight(planned: Planned, choice: RuntimeChoice) -> None:
         if check.status == "warn":
             say(f"{check.name}: {check.found}; needed: {check.needed}\n           {check.remedy}")
     preflight.require(found)
-
-
-@contextmanager
-def _exit_on_signals() -> Iterator[None]:
-    """Let a signal outside the supervisor's care end this process through its clean-up.
-
-    A signal that was ignored stays ignored (``nohup`` ignores SIGHUP).
-    """
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    numbers = [signal.SIGTERM, signal.SIGHUP]
-    before = {n: signal.signal(n, leave) for n in numbers if signal.getsignal(n) == signal.SIG_DFL}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
