@@ -26,6 +26,7 @@ from gemma4ctl.cli.commands import (
     profiles,
     serve,
     suggest,
+    tune,
     verify,
 )
 from gemma4ctl.cli.commands import eval as evaluation
@@ -81,6 +82,7 @@ app.command("check", cls=check.WithCommand)(check.check)
 app.command("matrix", cls=Command)(matrix.matrix)
 app.command("verify", cls=Command)(verify.verify)
 app.command("eval", cls=Command)(evaluation.evaluate)
+app.command("tune", cls=Command, context_settings=AFTER_DASHES)(tune.tune)
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(bench.app, name="bench")
 app.command("doctor", cls=Command)(doctor.doctor)
