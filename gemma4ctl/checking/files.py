@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from gemma4ctl.checking.finding import Finding
@@ -15,6 +16,7 @@ from gemma4ctl.checking.report import Checked
 from gemma4ctl.errors import Gemma4ctlError, UsageError
 
 MAX_FILES = 10_000  # in one folder that is walked
+MAX_FINDINGS = 500  # in one file
 
 # Names of files that start servers, as far as a name tells; others are checked when named.
 # .pre-commit-hooks.yaml holds the same expression.
@@ -45,13 +47,18 @@ def check(path: Path | None, text: str, options: Options, name: str | None = Non
     shown = name or str(path or "-")
     launches = read(path, text)
     judgements = (finding for launch in launches for finding in judged(launch, options))
-    findings = (_placed(finding, shown, text) for finding in judgements)
+    findings = [_placed(finding, shown, text) for finding in islice(judgements, MAX_FINDINGS)]
     return Checked(
         path=shown,
         text=text,
         launches=len(launches),
         findings=tuple(dict.fromkeys(findings)),
+        error=None if next(judgements, None) is None else _unfinished(shown),
     )
+
+
+def _unfinished(name: str) -> str:
+    return f"{name} has more than {MAX_FINDINGS} findings; what follows these was not checked."
 
 
 def _placed(finding: Finding, path: str, text: str) -> Finding:
@@ -84,9 +91,12 @@ class Target:
 
         try:
             text = inputs.load(self.name) if self.content is None else self.content
-            return self.check(text, options)
         except Gemma4ctlError as error:
             return Checked(self.name, error=str(error))
+        try:
+            return self.check(text, options)
+        except Gemma4ctlError as error:
+            return Checked(self.name, error=f"{self.name}: {error}")
 
     def mended(self, found: Checked, options: Options) -> Checked:
         """``found`` after its fixes; nothing is written."""

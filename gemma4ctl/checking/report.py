@@ -15,7 +15,7 @@ class Checked:
     """One file, or standard input, or a command.
 
     ``text`` is what was checked: the text after fixing where fixes were made, ``fixed`` of them.
-    ``error`` says why it could not be checked, or not be fixed.
+    ``error`` says why it could not be checked, not to its end, or not be fixed.
     """
 
     path: str

@@ -107,6 +107,26 @@ def test_what_cannot_be_read_has_an_error(tmp_path: Path) -> None:
     assert name in found.error
 
 
+def test_too_many_findings_are_cut_off_and_said(tmp_path: Path) -> None:
+    file = tmp_path / "run.sh"
+    file.write_text(WRONG * (files.MAX_FINDINGS + 1))
+    checked = Target(str(file), file).examine(Options())
+    assert len(checked.findings) == files.MAX_FINDINGS
+    assert (
+        checked.error == f"{file} has more than 500 findings; what follows these was not checked."
+    )
+    file.write_text(WRONG * files.MAX_FINDINGS)
+    assert Target(str(file), file).examine(Options()).error is None
+
+
+def test_a_refused_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "run.sh"
+    file.write_text("sglang serve" + " x" * 1_000)
+    error = Target(str(file), file).examine(Options()).error
+    assert error is not None
+    assert error.startswith(f"{file}: there is a command of 1,000 words")
+
+
 def test_a_fix_is_written_and_what_cannot_be_is_told(tmp_path: Path) -> None:
     file = made(tmp_path, "run.sh") / "run.sh"
     link = tmp_path / "link.sh"

@@ -1,7 +1,7 @@
 """Readers: find every SGLang launch in a file, word by word, with its place.
 
-:func:`read` chooses the reader by the file's name and content. All of them are total: whatever the
-text, they return what is plain in it and raise nothing.
+:func:`read` chooses the reader by the file's name and content. Whatever the text, they return what
+is plain in it; only what is far beyond a file that people write is refused.
 """
 
 from __future__ import annotations
@@ -34,13 +34,19 @@ _MANIFEST = re.compile(r"^(?:apiVersion|services|version|kind|x-[\w-]+):", re.MU
 
 
 def read(path: Path | None, text: str) -> list[Launch]:
-    """The SGLang launches in ``text``, the content of ``path`` (None: standard input), in order."""
+    """The SGLang launches in ``text``, the content of ``path`` (None: standard input), in order.
+
+    Raises:
+        UsageError: ``text`` is beyond :mod:`~gemma4ctl.checking.readers.limits`.
+    """
     if "sglang" not in text:
         return []
+    from gemma4ctl.checking.readers import limits
     from gemma4ctl.checking.readers.facts import annotated
 
     name = str(path) if path is not None else ""
-    return annotated(_reader(name, text)(name or "-", text), text)
+    with limits.one_file(text):
+        return annotated(_reader(name, text)(name or "-", text), text)
 
 
 def embedded_file(name: str, body: Excerpt, context: Context) -> list[Launch]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from gemma4ctl.checking.launch import UNNAMED
-from gemma4ctl.checking.readers import interpolation
+from gemma4ctl.checking.readers import interpolation, limits
 from gemma4ctl.checking.readers.containers import Vendor, image_vendor
 from gemma4ctl.checking.readers.excerpt import Excerpt
 from gemma4ctl.checking.readers.yaml_containers import (
@@ -72,6 +72,7 @@ def _environment(service: Mapping, text: str) -> dict[str, str | None]:
             written = _value(entry, text)
             name, equals, _ = written.text.partition("=")
             found[name] = known(written.cut(len(name) + 1, len(written.text))) if equals else None
+    limits.step(len(found))
     return found
 
 

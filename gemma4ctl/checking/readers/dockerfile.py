@@ -9,7 +9,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import NamedTuple
 
 from gemma4ctl.checking.launch import Launch
-from gemma4ctl.checking.readers import lexing
+from gemma4ctl.checking.readers import lexing, limits
 from gemma4ctl.checking.readers.containers import image_vendor
 from gemma4ctl.checking.readers.excerpt import Excerpt, Field, Lines
 from gemma4ctl.checking.readers.shell import Context, read_command, read_script
@@ -68,6 +68,9 @@ class _Dockerfile:
     def take(self, instruction: Instruction) -> None:
         """Follows one instruction."""
         name, body = instruction
+        limits.step()
+        if name != "RUN":
+            limits.text(body.text)
         if name == "FROM":
             self.finish()
             self._begin(body)

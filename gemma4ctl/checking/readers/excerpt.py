@@ -120,9 +120,12 @@ class Excerpt(NamedTuple):
 
     def offset(self, at: int) -> int:
         """The offset in the file of the character at ``at``, or of the nearest known before it."""
-        for run in reversed(self.runs[: self._run(at) + 1]):
+        index = here = self._run(at)
+        while index >= 0:
+            run = self.runs[index]
             if run.offset >= 0:
-                return run.offset + (at - run.at if run is self.runs[self._run(at)] else 0)
+                return run.offset + (at - run.at if index == here else 0)
+            index -= 1
         return max(self.runs[0].offset, 0)
 
     def span(self, start: int, end: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple
 
 from gemma4ctl.checking.launch import Launch
@@ -13,6 +14,7 @@ from gemma4ctl.checking.readers.containers import image_vendor
 from gemma4ctl.checking.readers.excerpt import Lines
 
 HEAD_LINES = 10  # a directive up here is for the whole file
+MAX_REQUESTS = 20  # for GPUs, in one Slurm script
 
 _VERSION = r"v?(\d+(?:\.\d+)+(?:\.?(?:post|rc)\d+)?)"
 _IMAGE_RELEASE = re.compile(rf"lmsysorg/sglang:{_VERSION}")
@@ -110,7 +112,7 @@ def _merged(directives: Sequence[Fact], before: Mapping[str, str] = {}) -> dict[
 def _scheduler(text: str) -> Mapping[str, str]:
     """The GPUs that Slurm is asked for, as directives: ``hardware`` where it is a known one."""
     said: dict[str, str] = {}
-    for request in _GRES.finditer(text):
+    for request in islice(_GRES.finditer(text), MAX_REQUESTS):
         kind, count = request.groups()
         if count:
             said["gpus"] = count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from gemma4ctl.checking.readers import limits
 from gemma4ctl.checking.readers.excerpt import Excerpt
 from gemma4ctl.checking.readers.yaml_tree import MASK
 
@@ -74,9 +75,12 @@ def _replaced(
 ) -> Excerpt:
     """``value`` with every match replaced by what ``resolve`` gives, up to the end it gives."""
 
+    limits.text(value.text)
+
     def pieces() -> Iterator[Excerpt]:
         at = 0
         while match := pattern.search(value.text, at):
+            limits.step()
             yield value.cut(at, match.start())
             piece, at = resolve(match)
             yield piece

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gemma4ctl.checking.launch import UNNAMED
-from gemma4ctl.checking.readers import interpolation
+from gemma4ctl.checking.readers import interpolation, limits
 from gemma4ctl.checking.readers.containers import Vendor, image_vendor
 from gemma4ctl.checking.readers.excerpt import Excerpt
 from gemma4ctl.checking.readers.yaml_containers import (
@@ -142,7 +142,7 @@ def environment(node: Mapping, text: str) -> dict[str, str | None]:
     found: dict[str, str | None] = {UNNAMED: None} if node.get("envFrom") else {}
     env = node.get("env")
     if isinstance(env, Mapping):  # as Helm values have it
-        return found | {key.value: _known(value, text) for key, value in env.items()}
+        found |= {key.value: _known(value, text) for key, value in env.items()}
     for entry in env.items if isinstance(env, Sequence) else ():
         if isinstance(entry, Mapping) and (name := entry.text("name")):
             given = entry.get("value")
@@ -152,6 +152,7 @@ def environment(node: Mapping, text: str) -> dict[str, str | None]:
             found[name] = value
         elif isinstance(entry, Scalar) and MASK in entry.value:
             found[UNNAMED] = None
+    limits.step(len(found))
     return found
 
 
@@ -211,6 +212,7 @@ def _published(node: Mapping, pod: Pod, selectors: list[dict[str, str]]) -> bool
     for entry in ports.items if isinstance(ports, Sequence) else ():
         if isinstance(entry, Mapping) and entry.get("hostPort"):
             return True
+    limits.step(len(selectors))
     return any(_selects(selector, pod.labels) for selector in selectors)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from gemma4ctl.checking.launch import Launch
-from gemma4ctl.checking.readers import lexing
+from gemma4ctl.checking.readers import lexing, limits
 from gemma4ctl.checking.readers.containers import Container, Vendor
 from gemma4ctl.checking.readers.excerpt import Excerpt, Field, Lines
 from gemma4ctl.checking.readers.programs import Call, call, may_start
@@ -125,6 +125,7 @@ def _launches(found: Call, context: Context) -> Iterator[Launch]:
     inner = context.inside(found.container)
     environment = {**inner.environment, **found.environment}
     if found.entry is not None and found.at is not None:
+        limits.launch(len(found.words))
         yield Launch(
             path=inner.path,
             kind=inner.kind,
@@ -229,6 +230,7 @@ class _Script:
             self.exports_all = any(self._written(t) in ("-a", "-o") for t in tokens[1:])
         elif may_start(program) and any(self._concerns(token) for token in tokens):
             fields = [f for t in tokens for f in self._fields(t)]
+            limits.step(len(fields))
             context = replace(self.context, environment=self._environment(assignments))
             found = call(fields)
             yield from _launches(found, context) if found else ()

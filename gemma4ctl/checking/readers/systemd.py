@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from gemma4ctl.checking.launch import Launch
-from gemma4ctl.checking.readers import lexing
+from gemma4ctl.checking.readers import lexing, limits
 from gemma4ctl.checking.readers.excerpt import Excerpt, Lines
 from gemma4ctl.checking.readers.shell import Context, read_script
 from gemma4ctl.checking.readers.variables import Value, Variables, budget
@@ -30,7 +30,9 @@ def read_systemd(path: str, text: str) -> list[Launch]:
     settings = list(_settings(text))
     variables = Variables(budget=budget(text))
     for setting in settings:
+        limits.step()
         if setting.name == "Environment":
+            limits.text(setting.value.text)
             _set_environment(setting.value, variables)
     context = Context(path, "systemd", Lines(text), variables)
     found: list[Launch] = []

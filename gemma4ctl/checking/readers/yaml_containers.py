@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gemma4ctl.checking.readers import lexing
+from gemma4ctl.checking.readers import lexing, limits
 from gemma4ctl.checking.readers.containers import Vendor
 from gemma4ctl.checking.readers.excerpt import Excerpt, Field
 from gemma4ctl.checking.readers.variables import Variables
@@ -54,8 +54,10 @@ class Declared:
 def words(node: Node | None, text: str, resolve: Resolve) -> list[Field]:
     """The words of a command that is written as a list or as one string."""
     if isinstance(node, Sequence):
+        limits.step(len(node.items))
         return [item(entry, text, resolve) for entry in node.items if isinstance(entry, Scalar)]
     if isinstance(node, Scalar):
+        limits.text(node.value)
         value = resolve(excerpt(node, text))
         commands = lexing.read(value.text).commands
         tokens = commands[0].tokens if commands else []

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import yaml
 
-from gemma4ctl.checking.launch import Launch, Word
-from gemma4ctl.checking.readers import compose, embedded_file, helm, kubernetes, yaml_tree
+from gemma4ctl.checking.launch import Launch, Place, Word
+from gemma4ctl.checking.readers import compose, embedded_file, helm, kubernetes, limits, yaml_tree
 from gemma4ctl.checking.readers.excerpt import Lines
 from gemma4ctl.checking.readers.shell import Context, read_command, read_script
 from gemma4ctl.checking.readers.variables import Variables
@@ -114,6 +114,7 @@ class _Reader:
     document: Document
     selectors: list[dict[str, str]]
     found: list[Launch] = field(default_factory=list)
+    alike: dict[Place, list[Launch]] = field(default_factory=dict)  # found, by place
     read: set[int] = field(default_factory=set)  # nodes that need no second reading
 
     def launches(self) -> list[Launch]:
@@ -158,8 +159,12 @@ class _Reader:
         launches = read_command(list(container.fields), context)
         if not launches and container.runs_sglang_itself:
             launches = [_flags_only(container, context)]
-        new = [_shown(launch, container) for launch in launches]
-        self.found += [launch for launch in new if launch not in self.found]
+        for launch in launches:
+            shown = _shown(launch, container)
+            alike = self.alike.setdefault(shown.place, [])
+            if shown not in alike:
+                alike.append(shown)
+                self.found.append(shown)
         if launches:
             self.read |= {id(node) for node in nodes}
 
@@ -238,6 +243,7 @@ class _Reader:
 
 def _flags_only(container: Declared, context: Context) -> Launch:
     """The launch of a container whose image starts SGLang with the words it is given."""
+    limits.launch(len(container.fields))
     return Launch(
         path=context.path,
         kind=context.kind,

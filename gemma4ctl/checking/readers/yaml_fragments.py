@@ -11,7 +11,7 @@ import yaml
 from gemma4ctl.checking.readers.yaml_tree import Mapping, Node, compose
 from gemma4ctl.errors import UsageError
 
-MAX_REREADS = 4  # how often, on average, a character may be read
+MAX_REREADS = 2  # how often, on average, a character may be read
 MAX_FRAGMENTS = 5_000
 _KEY = re.compile(
     r"^(?P<indent>[ ]*(?:- +)?)"
@@ -33,7 +33,9 @@ def fragments(text: str, base: int) -> Iterator[Node]:
     for key in islice(_KEY.finditer(text), MAX_FRAGMENTS):
         end = _end(text, key.end(), len(key["indent"]))
         budget -= end - key.start()
-        pair = _pair(text, key, end, base) if budget >= 0 else None
+        if budget < 0:
+            break
+        pair = _pair(text, key, end, base)
         if pair is None:
             continue
         if key["name"] in names or len(key["indent"]) != column:

@@ -18,6 +18,7 @@ from gemma4ctl.errors import UsageError
 
 MAX_NODES = 100_000
 MAX_DEPTH = 60
+MAX_MERGED = 100  # maps in one map
 # Stands for each character of a template expression, whose value is known only at run time.
 MASK = "\ue000"
 
@@ -90,6 +91,8 @@ class Mapping:
                 continue
             known.add(id(node))
             found.append(node)
+            if len(found) > MAX_MERGED:
+                raise _too_large()
             merged = (v for k, v in node.pairs if isinstance(k, Scalar) and k.value == "<<")
             waiting = [*merged, *waiting]
         return found
@@ -152,7 +155,7 @@ def _close(open_nodes: list[list[Node]]) -> None:
 def _too_large() -> UsageError:
     return UsageError(
         "the YAML is too large to be a deployment",
-        needed=f"at most {MAX_DEPTH} levels and {MAX_NODES} nodes",
+        needed=f"at most {MAX_DEPTH} levels, {MAX_NODES} nodes, {MAX_MERGED} maps merged in one",
         remedies=["check only the part of it that starts SGLang"],
         code="yaml-too-large",
     )

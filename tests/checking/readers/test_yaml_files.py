@@ -535,12 +535,14 @@ def test_files_without_launches(text: str) -> None:
         "sglang: " + "[" * 1_000_000,
         "sglang: " + "{a: " * 300_000,
         "sglang: [" + "1," * 600_000 + "]",
-        "---\nsglang: 1\n" * 20_000,
+        "---\nsglang: 1\n" * 15_000,
+        "a: [sglang, serve, --x" + ", $(A)" * 20_000 + "]",
+        "sglang:\n" + "".join(f"- &a{n}\n  <<: *a{n - 1}\n" for n in range(1, 200)),
     ],
-    ids=["lists", "maps", "long", "documents"],
+    ids=["lists", "maps", "long", "documents", "words", "merged"],
 )
 def test_documents_that_are_too_large_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"too (large|many)"):
+    with pytest.raises(UsageError, match=r"too (large|many|much)"):
         launches(text)
 
 
@@ -554,7 +556,7 @@ def test_documents_that_are_too_large_are_refused(text: str) -> None:
         "---\nsglang: 1\n" * 4_999,
         "a: 'sglang serve --x " + "${A:-" * 100_000,
         "services:\n  a: {command: 'sglang serve --x " + "${A:-" * 20_000 + "'}",
-        "a: [sglang, serve, --x" + ", $(A)" * 20_000 + "]",
+        "a: [sglang, serve, --x" + ", $(A)" * 500 + "]",
         "sglang\x00\x01: \ud800",
         "\n".join(f"{' ' * depth}services: |" for depth in range(400)) + " sglang",
         "services:sglang serve",
