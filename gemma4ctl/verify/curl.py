@@ -13,7 +13,7 @@ from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import UsageError
 from gemma4ctl.rendering.files import write_new
 
-LONGEST_INLINE = 2000  # characters of a body in the line itself
+LONGEST_INLINE = 600  # characters of a body in the line itself
 LONGEST_SHOWN = 60  # characters of a data URL, where the body cannot be kept in a file
 _DATA = re.compile(rf"(data:[a-z]+/[a-z]+;base64,.{{{LONGEST_SHOWN}}})[^\"]*")
 _KEY = '-H "Authorization: Bearer $GEMMA4CTL_API_KEY"'

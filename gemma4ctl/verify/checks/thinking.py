@@ -27,7 +27,7 @@ def thinking_stream(session: Session) -> Done:
 def _both(session: Session, ask: Callable[[Mapping[str, Any]], Reply]) -> Done:
     session.require_argument("reasoning_parser", "--reasoning-parser")
     limit = 64 if session.random_weights else MAX_TOKENS
-    thought = ask(_asked(True, limit))
+    thought = ask(request(True, limit))
     _judge_apart(session, thought)
     session.judge(
         "thoughts",
@@ -37,7 +37,7 @@ def _both(session: Session, ask: Callable[[Mapping[str, Any]], Reply]) -> Done:
         thought,
     )
     session.judge_text(thought, good=ANSWER in thought.content)
-    plain = ask(_asked(False, min(limit, 64)))
+    plain = ask(request(False, min(limit, 64)))
     _judge_apart(session, plain)
     session.judge(
         "thoughts",
@@ -53,7 +53,8 @@ def _both(session: Session, ask: Callable[[Mapping[str, Any]], Reply]) -> Done:
     )
 
 
-def _asked(enabled: bool, max_tokens: int) -> dict[str, Any]:
+def request(enabled: bool, max_tokens: int = MAX_TOKENS) -> dict[str, Any]:
+    """A question that is worth a thought, with thinking on or off."""
     return question(PRODUCT, max_tokens, chat_template_kwargs={"enable_thinking": enabled})
 
 

@@ -14,7 +14,7 @@ MAX_TOKENS = 256
 
 
 class Weather(BaseModel):
-    """Arguments of the tool ``get_weather``."""
+    """Where, and in which unit."""
 
     model_config = ConfigDict(extra="forbid")
     city: str
@@ -22,14 +22,14 @@ class Weather(BaseModel):
 
 
 class Time(BaseModel):
-    """Arguments of the tool ``get_time``."""
+    """Where."""
 
     model_config = ConfigDict(extra="forbid")
     city: str
 
 
 class City(BaseModel):
-    """What the JSON schema asks for."""
+    """Facts about a city."""
 
     model_config = ConfigDict(extra="forbid")
     name: str
@@ -51,13 +51,13 @@ PARIS_AND_TOKYO = (
 def tools(session: Session) -> Done:
     """A tool is called, with arguments that its schema takes."""
     _need(session)
-    return _called(session, session.client.chat(_asked(PARIS, "get_weather")))
+    return _called(session, session.client.chat(request(PARIS, "get_weather")))
 
 
 def tools_stream(session: Session) -> Done:
     """The same, streamed: the parts of the call have index 0."""
     _need(session)
-    return _called(session, session.client.stream(_asked(PARIS, "get_weather")))
+    return _called(session, session.client.stream(request(PARIS, "get_weather")))
 
 
 def tools_several(session: Session) -> Done:
@@ -67,7 +67,7 @@ def tools_several(session: Session) -> Done:
     25073 of sgl-project/sglang).
     """
     _need(session)
-    reply = session.client.stream(_asked(PARIS_AND_TOKYO, "get_time", "get_weather"))
+    reply = session.client.stream(request(PARIS_AND_TOKYO, "get_time", "get_weather"))
     cities = [_arguments(reply, call)["city"] for call in reply.tool_calls]
     session.judge(
         "tool-calls",
@@ -106,7 +106,8 @@ def _need(session: Session) -> None:
     session.require_argument("tool_call_parser", "--tool-call-parser")
 
 
-def _asked(text: str, *names: str) -> dict[str, Any]:
+def request(text: str, *names: str) -> dict[str, Any]:
+    """A question with the tools ``names`` of ``TOOLS`` at hand."""
     described = [
         {
             "type": "function",
