@@ -13,6 +13,7 @@ MAX_LINES = 40_000  # of one file
 MAX_LAUNCHES = 1_000  # in one file
 MAX_WORDS = 600  # of one command
 MAX_TEXT = 128 * 1024  # characters of one argument or variable, as for Linux
+MAX_SCRIPTS = 512 * 1024  # characters of shell commands in one file
 MAX_STEPS = 50_000  # words, variables and references to them that are followed in one file
 
 
@@ -21,6 +22,7 @@ class _Reading:
     """What the reading of one file has come to so far."""
 
     launches: int = 0
+    scripts: int = 0
     steps: int = 0
 
 
@@ -56,6 +58,18 @@ def launch(words: int) -> None:
     reading.launches += 1
     if reading.launches > MAX_LAUNCHES:
         raise _too_large("too many launches of SGLang", f"at most {MAX_LAUNCHES:,} in one file")
+
+
+def script(length: int) -> None:
+    """Counts a script of ``length`` characters.
+
+    Raises:
+        UsageError: all scripts together are too long.
+    """
+    reading = _reading.get() or _Reading()
+    reading.scripts += length
+    if reading.scripts > MAX_SCRIPTS:
+        raise _too_large("too much shell text around SGLang", f"at most {MAX_SCRIPTS:,} characters")
 
 
 def step(count: int = 1) -> None:

@@ -67,7 +67,9 @@ def read_script(source: Excerpt, context: Context) -> list[Launch]:
     """The launches of the script ``source``; its assignments stay in ``context.variables``."""
     if context.depth > MAX_DEPTH:
         return []
-    return list(_Script(_shortened(source), context).launches())
+    source = _shortened(source)
+    limits.script(len(source.text))
+    return list(_Script(source, context).launches())
 
 
 def read_lines(source: Excerpt, context: Context) -> list[Launch]:

@@ -149,6 +149,7 @@ OTHERS: dict[str, tuple[str, Text]] = {
             )
         ),
     ),
+    "long blocks": ("a.md", repeated("", f"```sh\n{'$(' * 60_000}\n```\nsglang serve\n", "")),
     "nested keys": (
         "any.yaml",
         lambda length: (

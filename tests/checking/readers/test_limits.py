@@ -37,6 +37,7 @@ def test_hostile_texts_take_little_time(label: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "found"),
     [
+        ("a.md", f"```sh\n{'$(' * 60_000}\n```\nsglang\n" * 5, "too much shell text"),
         ("run.sh", "sglang serve --x\n" * (limits.MAX_LAUNCHES + 1), "too many launches"),
         ("run.sh", "sglang\n" + "\n" * limits.MAX_LINES, "file of 40,001 lines"),
         ("run.sh", "sglang\r" + "\r" * limits.MAX_LINES, "file of 40,001 lines"),
@@ -52,7 +53,7 @@ def test_hostile_texts_take_little_time(label: str) -> None:
             "one text of 2,000,000 characters",
         ),
     ],
-    ids=["launches", "lines", "returns", "words", "string", "item"],
+    ids=["scripts", "launches", "lines", "returns", "words", "string", "item"],
 )
 def test_too_much_is_refused(name: str, text: str, found: str) -> None:
     with pytest.raises(UsageError, match=found) as refused:
