@@ -214,25 +214,28 @@ def _after(check: Check, blocked: Result) -> Result:
 
 
 class Verification:
-    """A verification in the background, beside a server that is supervised in this process.
+    """A verification in a thread, beside a server that this process supervises.
 
-    ``report`` is None until it is complete; ``error`` is what kept it from being made.
+    Signals still reach the supervisor. ``say`` is called from the thread, once: with the report,
+    or with why there is none. ``report`` is None until it is complete.
     """
 
     def __init__(self, endpoint: Endpoint, options: Options, say: Callable[[str], None]) -> None:
         self.report: Report | None = None
-        self.error: Gemma4ctlError | None = None
         self._endpoint, self._options, self._say = endpoint, options, say
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._verify, name="verify", daemon=True)
+
+    def begin(self) -> None:
+        """The server is ready."""
         self._thread.start()
 
-    def cancel(self) -> None:
-        """Begin no further check; the one under way is left to itself."""
+    def end(self) -> None:
+        """The server stops: begin no further check. May be called more than once."""
         self._stop.set()
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Wait for the end."""
+        """Wait until it is complete, or has ended."""
         self._thread.join(timeout_s)
 
     def _verify(self) -> None:
@@ -241,30 +244,12 @@ class Verification:
         try:
             report = run(self._endpoint, self._options, stop=self._stop)
         except Gemma4ctlError as error:
-            self.error = error
-            self._say(f"the endpoint could not be verified: {error}")
+            if not self._stop.is_set():
+                self._say(f"the endpoint could not be verified: {error}")
             return
         if not self._stop.is_set():
             self.report = report
             self._say("\n".join(plain_lines(report)))
-
-
-def after_ready(
-    url: str,
-    say: Callable[[str], None],
-    *,
-    api_key: str | None = None,
-    model: str | None = None,
-    timeout_s: float = TIMEOUT_S,
-) -> Verification:
-    """Verify the server at ``url`` in a thread, so that signals still reach it.
-
-    Args:
-        url: of the server, without ``/v1``.
-        say: shows the finished report, or why there is none; called from the thread.
-        model: as in :class:`Options`.
-    """
-    return Verification(Endpoint(url, api_key), Options(model=model, timeout_s=timeout_s), say)
 
 
 def names(values: Iterable[str]) -> tuple[str, ...]:
