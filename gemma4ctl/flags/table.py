@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+from gemma4ctl.model import Model
 
 TABLES = Path(__file__).parent / "tables"
 
@@ -87,8 +88,7 @@ class Match(NamedTuple):
 NEAR = 0.8  # how alike an unknown option and the one it may stand for must be
 
 
-@dataclass(frozen=True)
-class FlagTable:
+class FlagTable(Model):
     """All flags of a release, sorted by their option strings.
 
     ``exact`` is False for the newest known table standing in for a release that has none.
@@ -239,4 +239,4 @@ def load(release: str) -> FlagTable:
     file = TABLES / f"{release}.json"
     if "/" not in release and file.is_file():
         return from_text(file.read_text(encoding="utf-8"))
-    return replace(load(available()[-1]), exact=False)
+    return load(available()[-1]).model_copy(update={"exact": False})

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any, NoReturn
 
 from gemma4ctl.flags.table import Flag
@@ -34,6 +33,8 @@ def human_readable_int(text: str) -> int:
     number, suffix = scaled.groups()
     if suffix.endswith("i"):
         return int(number) * _FACTORS[suffix]
+    from decimal import Decimal  # only such a value pays for it
+
     return int(Decimal(number) * _FACTORS[suffix])
 
 

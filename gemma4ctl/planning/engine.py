@@ -20,6 +20,7 @@ from gemma4ctl.planning.plan import (
     Decision,
     HardwareSummary,
     ImageChoice,
+    ImageStatus,
     Plan,
     PlanWarning,
     Value,
@@ -273,7 +274,7 @@ def _image(s: Situation) -> ImageChoice | None:
     made = s.made.get("image")
     if made is None:
         return None
-    guessed = "verified" if made.status == "verified" else "guess"
+    guessed: ImageStatus = "verified" if made.status == "verified" else "guess"
     return ImageChoice(
         reference=str(made.value),
         status=guessed if made.origin == "rule" else "user",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from gemma4ctl.flags.table import FlagTable
 from gemma4ctl.flags.table import load as load_flags
 from gemma4ctl.hardware.inventory import Device, Inventory, Unit, units
 from gemma4ctl.hardware.select import Selection, choose
+from gemma4ctl.model import Model
 from gemma4ctl.planning.plan import Decision, Value
 from gemma4ctl.planning.releases import ChosenRelease, choose_release
 from gemma4ctl.planning.request import Request
@@ -35,8 +35,7 @@ LARGEST_TP = 16
 SIMULATED = ("flag", "default")
 
 
-@dataclass(frozen=True)
-class Situation:
+class Situation(Model):
     """The resolved request. ``made`` grows while the rules run; everything else is fixed."""
 
     request: Request
@@ -52,10 +51,10 @@ class Situation:
     flags: FlagTable
     user: Parsed  # the flags after --, as SGLang's parser reads them
     user_words: tuple[Words, ...]
-    made: dict[str, Decision] = field(default_factory=dict)
-    selections: dict[int, Selection] = field(default_factory=dict)  # memo of `selection`
-    cells: dict[tuple[str, bool], Cell | None] = field(default_factory=dict)  # memo of `cell`
-    memories: dict[tuple[int, bool, str], Memory | None] = field(default_factory=dict)  # memo
+    made: dict[str, Decision] = {}
+    selections: dict[int, Selection] = {}  # memo of `selection`
+    cells: dict[tuple[str, bool], Cell | None] = {}  # memo of `cell`
+    memories: dict[tuple[int, bool, str], Memory | None] = {}  # memo
 
     @property
     def variant_name(self) -> str:

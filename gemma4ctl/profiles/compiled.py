@@ -1,8 +1,8 @@
 """The built-in table as JSON: ``python -m gemma4ctl.profiles.compiled [--check]``.
 
 Reading ``profiles.yaml`` takes most of the time of a short command; ``profiles.json`` holds the
-same data in the form that validates fastest. It is committed, starts with the hash of the file it
-was made from, and ``--check`` fails when it is stale.
+same data in a form that loads fast. It is committed, starts with the checksum of the file it was
+made from, and ``--check`` fails when it is stale.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from gemma4ctl.profiles.generated import write_or_check
-from gemma4ctl.profiles.load import COMPILED_FILE, builtin_file, text_hash
+from gemma4ctl.profiles.load import COMPILED_FILE, builtin_file, checksum, text_hash
 from gemma4ctl.profiles.reading import parse
 
 
@@ -20,7 +20,8 @@ def compiled_text() -> str:
     """The compiled table, as committed."""
     file = builtin_file()
     text = file.read_text(encoding="utf-8")
-    return json.dumps({"hash": text_hash(text), **parse(text, file)}, indent=1) + "\n"
+    table = {"checksum": checksum(text), "hash": text_hash(text), **parse(text, file)}
+    return json.dumps(table, indent=1) + "\n"
 
 
 def main(arguments: Sequence[str]) -> int:

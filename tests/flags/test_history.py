@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 
@@ -13,9 +12,9 @@ from gemma4ctl.flags.table import Flag, FlagTable, load
 
 def test_spans_hold_the_first_and_last_release() -> None:
     tables = [
-        FlagTable("1", (Flag(("--a", "--b"), "a"),)),
-        FlagTable("2", (Flag(("--a",), "a"), Flag(("--c",), "c"))),
-        FlagTable("3", (Flag(("--c",), "c"),)),
+        FlagTable(release="1", flags=(Flag(("--a", "--b"), "a"),)),
+        FlagTable(release="2", flags=(Flag(("--a",), "a"), Flag(("--c",), "c"))),
+        FlagTable(release="3", flags=(Flag(("--c",), "c"),)),
     ]
     found = spans_of(tables)
     assert found == {"--a": ("1", "2"), "--b": ("1", "1"), "--c": ("2", "3")}
@@ -32,7 +31,7 @@ def test_spans_hold_the_first_and_last_release() -> None:
     ],
 )
 def test_whereabouts(option: str, release: str, said: str) -> None:
-    table = replace(load("0.5.23"), release=release)
+    table = load("0.5.23").model_copy(update={"release": release})
     assert said in (whereabouts(option, table) or "")
 
 
@@ -59,7 +58,7 @@ def test_a_flag_that_sets_the_same_value_succeeds_another() -> None:
     gone = next(option for option, (_, last) in spans().items() if last == "0.5.22")
     old = load("0.5.22").find(gone)
     assert old is not None
-    table = FlagTable("0.5.23", (Flag(("--renamed",), old.dest),))
+    table = FlagTable(release="0.5.23", flags=(Flag(("--renamed",), old.dest),))
     assert successor(gone, table) == (old.replacement or "--renamed")
 
 

@@ -249,8 +249,8 @@ def test_all_problems_are_reported_in_order() -> None:
 
 
 ARITIES = FlagTable(
-    "1",
-    (
+    release="1",
+    flags=(
         Flag(("--add",), "add", action="append", type="int"),
         Flag(("--model-path",), "model_path", required=True),
         Flag(("--off",), "on", action="store_false", nargs=0),

@@ -7,8 +7,8 @@ import pytest
 from gemma4ctl.flags.table import Flag, FlagTable, destination, from_text, load, to_text
 
 TABLE = FlagTable(
-    "9.9",
-    (
+    release="9.9",
+    flags=(
         Flag(("--model-path", "--model"), "model_path", required=True),
         Flag(("--overlap", "--no-overlap"), "overlap", action="boolean_optional", nargs=0),
         Flag(("--page-bytes",), "page_size", deprecated=True, replacement="--page-size"),
@@ -95,7 +95,7 @@ def test_unusual_attributes_survive_the_file() -> None:
         error="gone",
         keys={"a": ("b", "c")},
     )
-    table = FlagTable("1", (flag,), positional_model=False, wheel="w", sha256="s")
+    table = FlagTable(release="1", flags=(flag,), positional_model=False, wheel="w", sha256="s")
     assert from_text(to_text(table)) == table
 
 

@@ -21,4 +21,6 @@ def extract(tree: SourceTree, release: str) -> FlagTable:
     choices cannot be computed without running SGLang.
     """
     flags = sorted((flag_of(d) for d in declarations(tree)), key=lambda flag: flag.options)
-    return FlagTable(release, tuple(flags), positional_model=takes_positional_model(tree))
+    return FlagTable(
+        release=release, flags=tuple(flags), positional_model=takes_positional_model(tree)
+    )
