@@ -32,10 +32,6 @@ class EventSplitter:
             raise OversizedEventError(f"an event of more than {LARGEST_EVENT >> 20} MiB")
         return [data for event in events if (data := _data(event)) is not None]
 
-    @property
-    def unfinished(self) -> bytes:
-        """What came after the last whole event, blank lines apart."""
-        return self._rest.strip()
 
 
 def _plain_lines(text: bytes) -> bytes:
@@ -49,6 +45,6 @@ def _data(event: bytes) -> bytes | None:
     """The data of one event: its ``data:`` lines, joined; None without any."""
     event = event.lstrip(b"\n")
     if event.startswith(b"data:") and b"\n" not in event:  # as nearly all are
-        return event[5:].lstrip(b" ")
+        return event[5:].removeprefix(b" ")
     lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line[:5] == b"data:"]
     return b"\n".join(lines) if lines else None

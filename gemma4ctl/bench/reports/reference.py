@@ -1,0 +1,258 @@
+"""A result beside the published figures: comparable ones with the ratio, the nearest others.
+
+A published run is comparable when variant, weights, GPU, tensor parallel size, MTP, lengths and
+concurrency are the same. The release may differ: it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from statistics import fmean
+from typing import Final, Literal, NamedTuple
+
+from gemma4ctl.bench.document import BenchResult, Scenario
+from gemma4ctl.bench.reports.figures import Figure, gain
+from gemma4ctl.bench.workload import Workload
+from gemma4ctl.model import Model
+from gemma4ctl.profiles.measurements import Speed, load_measurements
+
+KIND: Final = "gemma4ctl-bench-reference"
+NEAREST = 6  # published runs shown though they are not comparable
+FULL_LOAD = 10  # requests for each at a time: with fewer, start and end of the run weigh more
+PER_GPU = "tok_s_per_gpu"
+
+
+class Value(Model):
+    """A published figure; ``measured`` (mean of the whole runs) and ``gain`` where comparable.
+
+    ``gain`` is how many times as good the measured one is: above 1 is better, also for times.
+    """
+
+    figure: str
+    title: str
+    unit: str
+    published: float
+    measured: float | None = None
+    gain: float | None = None
+
+
+class Published(Model):
+    """A published run, beside the scenario that it is like. ``why_not``: what makes it unlike."""
+
+    scenario: str
+    variant: str
+    platform: str
+    line: str
+    tp: int
+    mtp: bool
+    workload: str
+    concurrency: int
+    attention_backend: str | None
+    release: str | None
+    source: str
+    values: tuple[Value, ...]
+    why_not: tuple[str, ...] = ()
+
+
+class Reference(Model):
+    """A result beside what is published. ``problems`` say what keeps it from being compared."""
+
+    kind: Literal["gemma4ctl-bench-reference"] = KIND
+    schema_version: Literal[1] = 1
+    date: str
+    variant: str | None
+    platform: str | None
+    rows: tuple[Published, ...] = ()
+    not_comparable: tuple[Published, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class _Shown(NamedTuple):
+    """A figure of a published run, and how it is had from the figures of a measured one."""
+
+    figure: Figure
+    measured: Callable[[dict[str, float], int], float]
+
+
+_SHOWN = (
+    _Shown(
+        Figure("output_tok_s", "Output", "tok/s", True),
+        lambda figures, _: figures["output_throughput"],
+    ),
+    _Shown(
+        Figure("total_tok_s", "Input and output", "tok/s", True),
+        lambda figures, _: figures["total_throughput"],
+    ),
+    _Shown(
+        Figure(PER_GPU, "Input and output", "tok/s a GPU", True),
+        lambda figures, gpus: figures["total_throughput"] / gpus,
+    ),
+    _Shown(
+        Figure("ttft_ms", "TTFT, mean", "ms", False), lambda figures, _: figures["ttft_ms.mean"]
+    ),
+    _Shown(
+        Figure("tpot_ms", "TPOT, mean", "ms", False), lambda figures, _: figures["tpot_ms.mean"]
+    ),
+)
+
+
+class _Setup(NamedTuple):
+    """What a result was measured on, as far as it is known."""
+
+    variant: str | None
+    platform: str | None
+    weights: str | None
+    tp: int | None
+    mtp: bool | None
+    random_weights: bool
+
+
+def beside_published(result: BenchResult, platform: str | None = None) -> Reference:
+    """``result`` beside the published runs of its variant.
+
+    Args:
+        result: what was measured.
+        platform: the GPU, where the result does not tell; a name of the profile table.
+    """
+    setup = _setup(result, platform)
+    rows = [row for row in load_measurements().speed if row.variant == setup.variant]
+    like: list[Published] = []
+    unlike: list[Published] = []
+    for scenario in result.scenarios:
+        if scenario.whole:
+            for row in rows:
+                found = _published(row, scenario, setup)
+                (unlike if found.why_not else like).append(found)
+    return Reference(
+        date=result.date,
+        variant=setup.variant,
+        platform=setup.platform,
+        rows=tuple(like),
+        not_comparable=tuple(_nearest(unlike)),
+        problems=tuple(_problems(setup)),
+    )
+
+
+def _setup(result: BenchResult, platform: str | None) -> _Setup:
+    hardware = result.hardware.platform if result.hardware else None
+    return _Setup(
+        variant=result.served.variant,
+        platform=platform or hardware,
+        weights=_weights(result),
+        tp=result.served.tp,
+        mtp=result.served.mtp,
+        random_weights=result.served.server_args.get("load_format") == "dummy",
+    )
+
+
+def _weights(result: BenchResult) -> str | None:
+    """The line of the checkpoint ("standard", "qat"), its format where that is no bf16.
+
+    None: a folder or repository that the profile table does not know.
+    """
+    from gemma4ctl.profiles import load, lookup
+
+    quantization = result.served.server_args.get("quantization")
+    if quantization:
+        return str(quantization)
+    profiles = load.load()
+    found = lookup.checkpoint_by_id(profiles, result.served.model_path or result.served.model)
+    if found is None:
+        return None
+    return found.line if found.format == "bf16" else found.format
+
+
+def workload_name(workload: Workload) -> str:
+    """What the published figures call this load."""
+    lengths = (workload.input_tokens, workload.output_tokens)
+    size = (workload.image_width, workload.image_height)
+    if workload.images:
+        page = workload.images == 2 and size == (1280, 720) and lengths == (128, 1024)
+        page = page and workload.range_ratio == 0
+        return "two-720p-images" if page else "other images"
+    if workload.range_ratio == 1:
+        return "random-{}-{}".format(*lengths)
+    return "random" if lengths == (1024, 1024) and workload.range_ratio == 0 else "other lengths"
+
+
+def _published(row: Speed, scenario: Scenario, setup: _Setup) -> Published:
+    why_not = tuple(_why_not(row, scenario.workload, setup))
+    return Published(
+        scenario=scenario.workload.name,
+        variant=row.variant,
+        platform=row.platform,
+        line=row.line,
+        tp=row.tp,
+        mtp=row.mtp,
+        workload=row.workload,
+        concurrency=row.concurrency,
+        attention_backend=row.attention_backend,
+        release=row.release,
+        source=row.source,
+        values=tuple(_values(row, None if why_not else scenario)),
+        why_not=why_not,
+    )
+
+
+def _why_not(row: Speed, workload: Workload, setup: _Setup) -> Iterator[str]:
+    """What makes a measured run unlike a published one, the most telling first."""
+    if row.workload != workload_name(workload):
+        yield f"another load: {row.workload}"
+    if row.concurrency != workload.concurrency:
+        yield f"{row.concurrency} at a time"
+    if row.platform != setup.platform:
+        yield f"another GPU: {row.platform}"
+    if row.tp != setup.tp:
+        yield f"on {row.tp} GPU{'s' if row.tp > 1 else ''}"
+    if row.mtp != bool(setup.mtp):
+        yield "with MTP" if row.mtp else "without MTP"
+    if row.line != (setup.weights or "standard"):
+        yield f"other weights: {row.line}"
+    if row.mtp and setup.random_weights:
+        yield "yours are random weights, whose drafts are refused"
+    if workload.requests < FULL_LOAD * workload.concurrency:
+        yield f"yours has too few requests: {workload.requests}"
+
+
+def _values(row: Speed, scenario: Scenario | None) -> Iterator[Value]:
+    """The published figures, with the measured ones of a comparable scenario."""
+    for shown in _SHOWN:
+        published = getattr(row, shown.figure.name)
+        if published is None:
+            continue
+        measured = _mean(scenario, shown, row.tp) if scenario else None
+        yield Value(
+            figure=shown.figure.name,
+            title=shown.figure.title,
+            unit=shown.figure.unit,
+            published=published,
+            measured=measured,
+            gain=gain(shown.figure, measured, published) if measured else None,
+        )
+
+
+def _mean(scenario: Scenario, shown: _Shown, gpus: int) -> float:
+    return fmean(shown.measured(run.summary.figures(), gpus) for run in scenario.whole)
+
+
+def _nearest(unlike: list[Published]) -> list[Published]:
+    """The published runs that differ in the fewest ways, each once."""
+    chosen: list[Published] = []
+    seen = set()
+    for each in sorted(unlike, key=lambda row: len(row.why_not)):
+        run = tuple(value for name, value in each if name not in ("scenario", "why_not"))
+        if run not in seen:
+            seen.add(run)
+            chosen.append(each)
+    return chosen[:NEAREST]
+
+
+def _problems(setup: _Setup) -> Iterator[str]:
+    if setup.variant is None:
+        yield "the variant is not known, so nothing published can stand beside it"
+    if setup.platform is None:
+        yield "the GPU is not known; --platform NAME names it"
+    if setup.tp is None:
+        yield "the tensor parallel size is not known"
+    if setup.weights is None:
+        yield "the checkpoint is not one of the profile table; bf16 weights are assumed"
