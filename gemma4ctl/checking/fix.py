@@ -11,20 +11,42 @@ from dataclasses import replace
 from pathlib import Path
 
 from gemma4ctl.checking.finding import Fix
+from gemma4ctl.checking.quoting import ITEM_BREAK
 from gemma4ctl.checking.report import Checked
 from gemma4ctl.errors import UsageError
 
 _PLAIN = re.compile(r"[\w./=:,@%+-]+", re.ASCII)  # means the same with and without quotes
+_DASHES = re.compile(r"[ \t]*(?:-[ \t]+)+")  # before an item of a list
 _MAX_ROUNDS = 10  # a fix can uncover another: a corrected flag whose value is then judged
 
 
 def quoted(fix: Fix, text: str) -> Fix:
-    """``fix`` with the quotes that its place in ``text`` has, where it is one plain word."""
+    """``fix`` with the quotes that its place in ``text`` has, each plain word of it.
+
+    Several items of a YAML list are put on lines of their own where the first is.
+    """
     written = text[fix.start : fix.end]
     marks = written[:1]
-    if marks in ("'", '"') and written[1:].endswith(marks) and _PLAIN.fullmatch(fix.text):
-        return replace(fix, text=f"{marks}{fix.text}{marks}")
-    return fix
+    items = fix.text.split(ITEM_BREAK)
+    if marks in ("'", '"') and written[1:].endswith(marks):
+        items = [_marked(item, marks) for item in items]
+    return replace(fix, text=_item_break(text, fix.start).join(items))
+
+
+def _marked(word: str, marks: str) -> str:
+    plain = word.strip('"')
+    return f"{marks}{plain}{marks}" if _PLAIN.fullmatch(plain) else word
+
+
+def _item_break(text: str, start: int) -> str:
+    """What stands between an item of a YAML list, written at ``start``, and the next."""
+    line = max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1
+    before = text[line:start]
+    if not _DASHES.fullmatch(before):
+        return ", "
+    newline = "\r\n" if text[:line].endswith("\r\n") else text[line - 1 : line] or "\n"
+    dash = before.rindex("-")
+    return newline + before[:dash].replace("-", " ") + before[dash:]
 
 
 def apply(text: str, fixes: Iterable[Fix]) -> tuple[str, int]:

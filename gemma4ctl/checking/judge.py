@@ -25,7 +25,9 @@ from gemma4ctl.checking.codes import (
     RULE_CODES,
 )
 from gemma4ctl.checking.finding import Finding, Fix, Level
+from gemma4ctl.checking.joined import Joined, separated
 from gemma4ctl.checking.launch import UNNAMED, Launch, Place, Word
+from gemma4ctl.checking.quoting import replacement
 from gemma4ctl.errors import Gemma4ctlError
 from gemma4ctl.flags.parse import Parsed, Problem, parse
 from gemma4ctl.flags.table import FlagTable, available, load
@@ -96,6 +98,7 @@ class _Case:
     table: FlagTable
 
     def __post_init__(self) -> None:
+        self.launch, self.joined = separated(self.launch, self.table)
         module = "serve" if self.launch.entry == "serve" else "module"
         self.parsed: Parsed = parse(self.launch.argv, self.table, module)  # type: ignore[arg-type]
 
@@ -139,6 +142,7 @@ class _Case:
         """What the release's argument parser would say."""
         if self.too_old:
             return
+        yield from map(self._of_joined, self.joined)
         for problem in self.parsed.problems:
             if not self._doubtful(problem):
                 yield self._of_problem(problem)
@@ -163,10 +167,17 @@ class _Case:
         words = self.launch.words
         return words[position] if 0 <= position < len(words) else None
 
+    def _of_joined(self, joined: Joined) -> Finding:
+        message = f"{joined.word.text!r} is one word, and SGLang has no flag of that name"
+        remedy = f"write {' and '.join(joined.parts)} as {len(joined.parts)} words"
+        fix = replacement(joined.word, joined.parts)
+        return self._finding("unexpected-value", message, remedy, joined.word, fix)
+
     def _of_problem(self, problem: Problem) -> Finding:
         word = self._word(problem.position)
         remedy = f"write {' '.join(problem.fix)}" if problem.fix else None
-        return self._finding(problem.code, problem.message, remedy, word, _fix(word, problem.fix))
+        fix = replacement(word, problem.fix)
+        return self._finding(problem.code, problem.message, remedy, word, fix)
 
     # --- rules
 
@@ -371,25 +382,3 @@ def _sentence(error: Gemma4ctlError) -> str:
     needed = f"; needed: {error.needed}" if error.needed else ""
     found = f"; found: {error.found}" if error.found else ""
     return f"{error.message}{needed}{found}"
-
-
-def _fix(word: Word | None, words: tuple[str, ...] | None) -> Fix | None:
-    """The replacement of a word, quoted as the file quotes it."""
-    if word is None or words is None or word.start < 0:
-        return None
-    text = _quoted(words, word)
-    return None if text is None else Fix(word.start, word.end, text)
-
-
-def _quoted(words: tuple[str, ...], word: Word) -> str | None:
-    import json
-    import shlex
-
-    if word.style == "shell":
-        return " ".join(shlex.quote(text) for text in words)
-    if word.style == "json":
-        return ", ".join(json.dumps(text, ensure_ascii=False) for text in words)
-    plain = len(words) == 1 and words[0].replace("-", "").replace("_", "").isalnum()
-    if len(words) != 1:
-        return None  # several items of a YAML list: not one replacement
-    return words[0] if plain else json.dumps(words[0], ensure_ascii=False)

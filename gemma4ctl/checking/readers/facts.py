@@ -41,7 +41,8 @@ def annotated(launches: Sequence[Launch], text: str) -> list[Launch]:
 
     A launch's own image names its release; else the last pin or image tag above it, else the only
     one of the file. Directives of the first ten lines are for all launches, others for the launch
-    that they stand in or above; the nearest wins, and what is ignored adds up.
+    that they stand in or above; the nearest wins, and what is ignored adds up. They win over what
+    else the file says, such as how many GPUs a container asks for.
     """
     if not launches:
         return []
@@ -50,7 +51,7 @@ def annotated(launches: Sequence[Launch], text: str) -> list[Launch]:
     vendors = {image_vendor(image) for image in _IMAGE.findall(text)}
     only_vendor = next(iter(vendors)) if len(vendors) == 1 else None
     in_head = bisect_left(directives, (lines.end(HEAD_LINES),))
-    for_all = {**_scheduler(text), **_merged(directives[:in_head])}
+    scheduler, for_all = _scheduler(text), _merged(directives[:in_head])
     found, used = [], in_head
     for launch in sorted(launches, key=lambda launch: (launch.place.line, launch.place.column)):
         last = lines.end(max([launch.place.line, *(word.place.line for word in launch.words)]))
@@ -66,7 +67,7 @@ def annotated(launches: Sequence[Launch], text: str) -> list[Launch]:
                 launch,
                 release=release or _nearest(releases, lines.offset(launch.place)),
                 vendor=vendor,
-                directives={**said, **launch.directives},
+                directives={**scheduler, **launch.directives, **said},
             )
         )
     return found

@@ -85,3 +85,22 @@ def test_slurm(request_line: str, directives: dict[str, str]) -> None:
 def test_a_directive_wins_over_slurm() -> None:
     text = "#SBATCH --gres=gpu:h100:4\n# gemma4ctl: gpus=2\nsglang serve"
     assert dict(launch(text, "a.sbatch").directives) == {"hardware": "H100", "gpus": "2"}
+
+
+def test_a_comment_wins_over_what_a_container_asks_for() -> None:
+    services = """
+services:
+  a:
+    image: lmsysorg/sglang
+    command: sglang serve --x
+    gpus: 2
+  b:
+    image: lmsysorg/sglang
+    # gemma4ctl: gpus=4
+    command: sglang serve --y
+    gpus: 2
+"""
+    text = "\n" * 10 + services
+    assert [one.directives["gpus"] for one in launches(text, "compose.yaml")] == ["2", "4"]
+    text = "# gemma4ctl: gpus=8" + text
+    assert [one.directives["gpus"] for one in launches(text, "compose.yaml")] == ["8", "4"]
