@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from gemma4ctl.errors import PreflightError, ServerFailedError
 from gemma4ctl.launch.container import container_exists, remove_container
@@ -66,7 +66,19 @@ class StartFailedError(ServerFailedError):
         self.outcome = outcome
 
 
-def serve(spec: LaunchSpec, status: StatusSink) -> Outcome:
+class Companion(Protocol):
+    """Something that runs beside a server while it is ready. Neither call may block."""
+
+    def begin(self) -> None:
+        """The server is ready."""
+        ...
+
+    def end(self) -> None:
+        """The server stops, or has ended; may be called more than once, also without a begin."""
+        ...
+
+
+def serve(spec: LaunchSpec, status: StatusSink, companion: Companion | None = None) -> Outcome:
     """Launch a server and stay with it until it ends.
 
     SIGINT, SIGTERM and SIGHUP stop it: the server gets SIGTERM, on which SGLang drains; a second
@@ -77,6 +89,7 @@ def serve(spec: LaunchSpec, status: StatusSink) -> Outcome:
     Args:
         spec: what to launch.
         status: where to show what happens.
+        companion: what to run beside the server.
 
     Raises:
         StartFailedError: the server ended, or time was up, before it was ready.
@@ -91,6 +104,8 @@ def serve(spec: LaunchSpec, status: StatusSink) -> Outcome:
         stops = stack.enter_context(StopSignals())
         stack.enter_context(adopting())
         stack.callback(status.close)
+        if companion is not None:
+            stack.callback(companion.end)
         strangers = frozenset(descendants(os.getpid()))
         redact = _redactor(spec, environment)
         process = _start(spec, environment)
@@ -100,7 +115,8 @@ def serve(spec: LaunchSpec, status: StatusSink) -> Outcome:
         stack.callback(_end, process, spec, strangers, status)
         output.start()
         status.event(PhaseStarted("starting"))
-        return _Supervision(spec, status, process, output, stops, Path(log.name)).run()
+        supervision = _Supervision(spec, status, process, output, stops, Path(log.name))
+        return supervision.run(companion)
 
 
 def _start(spec: LaunchSpec, environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -180,13 +196,17 @@ class _Supervision:
         self._seconds_to_ready: float | None = None
         self._notices: tuple[Notice, ...] = ()  # those that are not in the log
 
-    def run(self) -> Outcome:
+    def run(self, companion: Companion | None) -> Outcome:
         """Wait for readiness, then for the end."""
         waited = self._wait_until_ready()
         if waited == "done":
             self._seconds_to_ready = time.monotonic() - self._began
             self._announce()
+            if companion is not None:
+                companion.begin()
             waited = self._wait(lambda: False, seconds=None)
+            if companion is not None:
+                companion.end()
         if waited == "signal":
             return self._stop()
         if self._seconds_to_ready is None or waited == "hopeless":

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from gemma4ctl import folders
 from gemma4ctl.endpoint.address import Endpoint
@@ -237,6 +238,12 @@ class Verification:
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until it is complete, or has ended."""
         self._thread.join(timeout_s)
+
+    def document(self) -> dict[str, Any] | None:
+        """The report as a JSON-ready object; None where there is none."""
+        from gemma4ctl.verify.document import verify_document
+
+        return verify_document(self.report).model_dump(mode="json") if self.report else None
 
     def _verify(self) -> None:
         from gemma4ctl.verify.text import plain_lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gemma4ctl.launch.spec import LaunchSpec
     from gemma4ctl.launch.supervise import Outcome
     from gemma4ctl.planning.plan import Plan
+    from gemma4ctl.verify.run import Verification
 
 READY_TIMEOUT_S = 1800
 GRACE_S = 60
@@ -54,6 +55,9 @@ def serve(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print exactly what would run, and stop.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check the endpoint (gemma4ctl verify) when ready.")
+    ] = False,
     plan_file: PlanOption = None,
     json: JsonOption = False,
     explain: ExplainOption = False,
@@ -61,7 +65,8 @@ def serve(
     """Start Gemma 4 on this machine and stay with it.
 
     Returns the server's own exit status; 5: this host is not ready, 6: the server did not start.
-    SIGINT and SIGTERM let it finish running requests first. With --json the result is printed
+    SIGINT and SIGTERM let it finish running requests first. What --verify finds is shown, and the
+    server stays. With --json the result is printed
     as one object when the server has ended.
 
     Example: gemma4ctl serve --model 26B-A4B --mtp
@@ -89,7 +94,7 @@ def serve(
         return
     _preflight(planned, choice)
     with exit_on_signals(), _key_file(planned):
-        outcome = _launch(planned.plan, spec, json=json)
+        outcome = _launch(planned.plan, spec, json=json, verify=verify)
     raise typer.Exit(outcome.status)
 
 
@@ -204,7 +209,7 @@ def _key_file(planned: Planned) -> Iterator[None]:
         Path(path).unlink(missing_ok=True)
 
 
-def _launch(plan: Plan, spec: LaunchSpec, *, json: bool) -> Outcome:
+def _launch(plan: Plan, spec: LaunchSpec, *, json: bool, verify: bool) -> Outcome:
     """Launch and stay; with ``json`` print the result, of a failed start too."""
     from gemma4ctl.cli.show import print_json
     from gemma4ctl.launch.status import status_sink
@@ -212,18 +217,37 @@ def _launch(plan: Plan, spec: LaunchSpec, *, json: bool) -> Outcome:
     from gemma4ctl.launch.supervise import serve as supervise
 
     gc.enable()  # the command line turns it off
+    status = status_sink()
+    verification = _verification(spec, status.say) if verify else None
     try:
-        outcome = supervise(spec, status_sink())
+        outcome = supervise(spec, status, verification)
     except StartFailedError as error:
         if json:
-            print_json(result_document(plan, spec, error.outcome))
+            print_json(result_document(plan, spec, error.outcome, verification))
         raise
     if json:
-        print_json(result_document(plan, spec, outcome))
+        print_json(result_document(plan, spec, outcome, verification))
     return outcome
 
 
-def result_document(plan: Plan, spec: LaunchSpec, outcome: Outcome) -> dict[str, Any]:
+def _verification(spec: LaunchSpec, say: Callable[[str], None]) -> Verification:
+    """What ``--verify`` runs beside the server.
+
+    Raises:
+        UsageError: a package that it needs is missing: better now than when the server is ready.
+    """
+    from gemma4ctl.endpoint.address import Endpoint
+    from gemma4ctl.extras import require
+    from gemma4ctl.verify.run import Options, Verification
+
+    require("openai", "client", "serve --verify")
+    key = spec.api_key.get_secret_value() if spec.api_key else None
+    return Verification(Endpoint(spec.url, key), Options(), say)
+
+
+def result_document(
+    plan: Plan, spec: LaunchSpec, outcome: Outcome, verification: Verification | None = None
+) -> dict[str, Any]:
     """The result of a launch as a JSON-ready object."""
     from dataclasses import asdict
 
@@ -242,6 +266,7 @@ def result_document(plan: Plan, spec: LaunchSpec, outcome: Outcome) -> dict[str,
         "predicted": plan.capacity.model_dump(mode="json") if plan.capacity else None,
         "reported": asdict(outcome.reported),
         "notices": [asdict(notice) for notice in outcome.notices],
+        "verification": verification.document() if verification else None,
         "diagnosis": asdict(outcome.diagnosis) if outcome.diagnosis else None,
         "ending": outcome.ending,
         "exit_status": outcome.status,
