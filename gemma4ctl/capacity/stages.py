@@ -6,6 +6,7 @@ MiB where a name says so, else bytes.
 
 from __future__ import annotations
 
+from math import log2
 from typing import NamedTuple
 
 from gemma4ctl.profiles.table import Variant
@@ -17,8 +18,9 @@ DRIVER_MIB = 302
 DRIVER_SHARE = 0.00219
 # CUDA context and kernels of one SGLang process: 0.67 GiB on H200, 0.68 GiB on H100.
 CONTEXT_MIB = 691
-# Communicators of a group of ranks: 0.39 GB, sglang#40558 (TP 4, no NVLink multicast).
-NCCL_MIB = 400
+# Communicators: 0.92 GiB with two ranks (H200, no NVLink multicast), 1.84 GiB with eight (H200, log
+# in sglang#11716); between them by doublings.
+NCCL_MIB_OF_TWO, NCCL_MIB_A_DOUBLING = 942, 470
 
 REQUEST_SLACK = 4  # entries that a row of the request table has beyond the context
 ENTRY = 4  # bytes of an entry of the request table
@@ -34,7 +36,14 @@ def idle_free_mib(total_mib: int) -> int:
 def before_weights(total_mib: int, free_mib: int, ranks: int) -> int:
     """Bytes that SGLang finds free before it loads weights, of ``free_mib`` before it starts."""
     free = min(free_mib, idle_free_mib(total_mib)) - CONTEXT_MIB
-    return max(0, free - (NCCL_MIB if ranks > 1 else 0)) * MIB
+    return max(0, free - communicators_mib(ranks)) * MIB
+
+
+def communicators_mib(ranks: int) -> int:
+    """MiB that the communicators of ``ranks`` ranks take on each GPU."""
+    if ranks == 1:
+        return 0
+    return NCCL_MIB_OF_TWO + int(NCCL_MIB_A_DOUBLING * (log2(ranks) - 1))
 
 
 def request_table(running: int, context: int, draft_tokens: int = 0) -> int:

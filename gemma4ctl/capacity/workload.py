@@ -28,11 +28,14 @@ class Workload(NamedTuple):
         """Tokens of the longest request."""
         return max(share.tokens for share in self.mix)
 
-    def text(self) -> str:
-        """The load in words: "32,768 tokens", "90% 1,024 + 10% 32,768 tokens, 64 at once"."""
+    def lengths(self) -> str:
+        """The lengths in words: "32,768 tokens", "90% 1,024 + 10% 32,768 tokens"."""
         parts = [f"{part.share:.0%} {part.tokens:,}" for part in self.mix]
-        lengths = f"{self.mix[0].tokens:,}" if len(self.mix) == 1 else " + ".join(parts)
-        return f"{lengths} tokens" + (f", {self.concurrency} at once" if self.concurrency else "")
+        return (f"{self.mix[0].tokens:,}" if len(self.mix) == 1 else " + ".join(parts)) + " tokens"
+
+    def text(self) -> str:
+        """The load in words: its lengths, and how many requests at once."""
+        return self.lengths() + (f", {self.concurrency} at once" if self.concurrency else "")
 
 
 class Hold(NamedTuple):

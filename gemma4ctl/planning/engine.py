@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from gemma4ctl import __version__
-from gemma4ctl.capacity.workload import uniform
+from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.errors import Gemma4ctlError, NoPlanError
 from gemma4ctl.flags.parse import Words
 from gemma4ctl.hardware.inventory import Inventory
-from gemma4ctl.planning.memory import MIB, memory
+from gemma4ctl.planning.memory import MIB, USUAL_REQUEST, Memory, memory, staged
 from gemma4ctl.planning.nearest import alternatives, command, host_of
 from gemma4ctl.planning.plan import (
     Capacity,
@@ -21,8 +21,10 @@ from gemma4ctl.planning.plan import (
     HardwareSummary,
     ImageChoice,
     ImageStatus,
+    MemoryStages,
     Plan,
     PlanWarning,
+    Split,
     Value,
     VariantSummary,
 )
@@ -302,6 +304,9 @@ def _capacity(s: Situation) -> Capacity | None:
     if found is None:
         return None
     ratio = found.ratio.value
+    load = found.load or uniform(min(USUAL_REQUEST, s.context))
+    other = found.default_split() if found.load else found.best_split(load)
+    titles = ("this plan", "SGLang's default split" if found.load else "split for the load")
     return Capacity(
         weights_mib_per_gpu=found.weights // MIB,
         draft_mib_per_gpu=found.draft // MIB,
@@ -311,7 +316,28 @@ def _capacity(s: Situation) -> Capacity | None:
         max_concurrent_requests=found.held(uniform(s.context)).requests,
         max_context_tokens=min(found.full_tokens, s.variant.max_context),
         basis=f"estimate from SGLang's pool formula at a sliding/full ratio of {ratio:g}",
+        load=load.text(),
+        splits=tuple(map(_split, titles, (found, other), (load, load))),
+        stages=_stages(s, found),
     )
+
+
+def _split(title: str, found: Memory, load: Workload) -> Split:
+    count = found.held(load)
+    return Split(
+        title=title,
+        swa_full_tokens_ratio=found.ratio.value,
+        full_layer_tokens=found.pools.full,
+        swa_layer_tokens=found.pools.sliding,
+        requests=count.requests,
+        limit=count.limit,
+    )
+
+
+def _stages(s: Situation, found: Memory) -> MemoryStages:
+    stages = staged(s, s.tp, found)
+    mib = {name: value // MIB for name, value in stages._asdict().items()}
+    return MemoryStages(**mib, free=stages.free // MIB)
 
 
 def nearest(request: Request, inventory: Inventory, profiles: Profiles) -> tuple[str, ...]:

@@ -72,6 +72,19 @@ class Memory(NamedTuple):
         tokens = max(1, self.draft_tokens)
         return hold(load, self.window, chunk=chunk, draft_tokens=tokens, page=self.page)
 
+    def default_split(self) -> Memory:
+        """The same memory with SGLang's default split and request cap."""
+        bought = pools(self.budget, self.cost, DEFAULT_RATIO, page=self.page)
+        running = max(self.running, min(4096, max(1, bought.full // 2)))
+        return self._replace(pools=bought, ratio=Lever(DEFAULT_RATIO, "sglang"), running=running)
+
+    def best_split(self, load: Workload) -> Memory:
+        """The same memory with the split that holds the most of ``load``."""
+        needs = self.hold(load)
+        best = best_ratio(self.budget, self.cost, needs, window=self.window, page=self.page)
+        bought = pools(self.budget, self.cost, best, page=self.page)
+        return self._replace(pools=bought, ratio=Lever(best, "load"))
+
     def held(self, load: Workload) -> Held:
         """Requests of ``load`` that run at once."""
         if load.longest > self.full_tokens:
@@ -286,8 +299,8 @@ def _running(s: Situation, found: Memory, drafting: bool) -> int:
     usual = min(int(min(max(full / s.context * 512, 2048), 4096)), max(1, full // 2))
     if found.load is None:
         return usual
-    room = RUNNING_ROOM * int(_requests(found, found.load))
-    return min(usual, max(LEAST_RUNNING, s.request.concurrency or 0, room))
+    room = min(usual, RUNNING_ROOM * int(_requests(found, found.load)))
+    return min(max(1, full // 2), max(LEAST_RUNNING, s.request.concurrency or 0, room))
 
 
 def staged(s: Situation, tp: int, found: Memory) -> Stages:

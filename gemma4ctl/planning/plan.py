@@ -69,12 +69,40 @@ class VariantSummary(Model):
     draft_local: bool = False
 
 
+class MemoryStages(Model):
+    """The memory of one GPU from bottom to top, MiB; ``free`` is left for activations."""
+
+    total: int
+    others: int  # the driver and other processes
+    runtime: int  # CUDA context, kernels, communicators
+    weights: int
+    draft: int
+    full_kv: int
+    sliding_kv: int
+    tables: int
+    graphs: int
+    free: int
+
+
+class Split(Model):
+    """A split of the same KV memory, and the requests of a load that it runs at once."""
+
+    title: str
+    swa_full_tokens_ratio: float
+    full_layer_tokens: int
+    swa_layer_tokens: int
+    requests: int
+    limit: str  # what stops more: "full pool", "sliding pool" or "running requests"
+
+
 class Capacity(Model):
     """What the memory of one GPU holds. MiB, tokens; None where the platform is not modelled.
 
     ``full_layer_tokens`` and ``swa_layer_tokens`` are the sizes of SGLang's two KV pools.
     ``max_concurrent_requests`` is at the plan's context length (the model's maximum when none was
-    asked); ``max_context_tokens`` is the longest single request.
+    asked); ``max_context_tokens`` is the longest single request. ``load`` says what ``splits``
+    are compared for: the load that the plan is tuned to, else 32k requests. The first split is the
+    plan's own, the second SGLang's default, or the best one where the plan keeps the default.
     """
 
     weights_mib_per_gpu: int
@@ -85,6 +113,9 @@ class Capacity(Model):
     max_concurrent_requests: int
     max_context_tokens: int
     basis: str  # how it was computed, for the reader
+    load: str = ""
+    splits: tuple[Split, ...] = ()
+    stages: MemoryStages | None = None
 
 
 class ImageChoice(Model):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from gemma4ctl.capacity.pools import DEFAULT_RATIO
-from gemma4ctl.capacity.workload import uniform
+from gemma4ctl.capacity.workload import Workload, uniform
+from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.memory import Memory, graph_batch, memory
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
 
 SHORT, LONG = 1_024, 32_768  # tokens of the requests that warnings compare with
+LEAST_REQUEST = 256  # tokens: no useful request is shorter
 POOR = 0.7  # a load of which less than this share of the default's requests fits is named
 
 
@@ -37,6 +38,23 @@ def _ratio(found: Memory, reason: str, source: str | None = None) -> Choose:
     )
 
 
+@rule("tuned-settings", source="wheels", severity="perf")
+def tuned_settings(s: Situation) -> Outcomes:
+    """Settings that `gemma4ctl tune` measured on this platform."""
+    cell = s.cell()
+    if cell is None or cell.load is None:
+        return
+    flags = {
+        "cuda_graph_max_bs": s.release.row.graph_max_bs_flag,
+        "triton_attention_num_kv_splits": "--triton-attention-num-kv-splits",
+    }
+    for name, flag in flags.items():
+        value = getattr(cell, name)
+        if value is not None:
+            reason = f"measured best for {cell.load}"
+            yield Choose(name, value, reason, flag, None, cell.status, cell.source)
+
+
 @rule("running-requests", source="wheels", severity="perf")
 def running_requests(s: Situation) -> Outcomes:
     """No more running requests, and CUDA graphs for no more, than the load can have."""
@@ -50,14 +68,42 @@ def running_requests(s: Situation) -> Outcomes:
         flag="--max-running-requests",
     )
     batch = graph_batch(s, s.tp, found)
-    if s.auto_size is not None and batch == found.running:
-        row = s.profiles.releases.get(s.release.row_name)
+    if s.auto_size is not None and batch == found.running and "cuda_graph_max_bs" not in s.made:
         yield Choose(
             "cuda_graph_max_bs",
             batch,
             "no larger batch can run: saves memory and start-up time",
-            flag=row.graph_max_bs_flag if row else "--cuda-graph-max-bs",
+            flag=s.release.row.graph_max_bs_flag,
         )
+
+
+@rule("load-fits", source="wheels", severity="oom")
+def load_fits(s: Situation) -> Outcomes:
+    """Refuse a load that can never run at once."""
+    found = memory(s, s.tp, s.mtp)
+    wanted = s.request.concurrency
+    if found is None or found.load is None or wanted is None:
+        return
+    least = found.load if s.request.request_tokens else uniform(LEAST_REQUEST)
+    count = found.held(least)
+    held = count.requests * s.groups // s.pp
+    if held < wanted:
+        gib = wanted * needed_bytes(found, least) / s.groups / 2**30
+        raise NoPlanError(
+            f"{wanted} requests of {least.lengths()} cannot run at once on "
+            f"{s.tp * s.groups} x {s.platform_name}",
+            needed=f"{gib:,.1f} GiB of KV cache a GPU",
+            found=f"{found.budget / 2**30:,.1f} GiB, which hold {held} ({count.limit})",
+            remedies=[f"--concurrency {held}"] if held else [],
+            code="load-does-not-fit",
+        )
+    yield from ()
+
+
+def needed_bytes(found: Memory, load: Workload) -> float:
+    """Bytes of both pools that an average request of ``load`` holds."""
+    needs = found.hold(load)
+    return needs.full * found.cost.full + needs.sliding * found.cost.sliding
 
 
 @rule("load-trade", source="wheels", severity="perf")
@@ -66,7 +112,7 @@ def load_trade(s: Situation) -> Outcomes:
     found = memory(s, s.tp, s.mtp)
     if found is None or found.ratio.origin != "load" or found.load is None:
         return
-    usual = default_split(found)
+    usual = found.default_split()
     for tokens in (SHORT, LONG):
         load = uniform(min(tokens, s.variant.max_context))
         now, before = found.held(load).requests, usual.held(load).requests
@@ -78,19 +124,6 @@ def load_trade(s: Situation) -> Outcomes:
                 "name the lengths you expect: --request-tokens 1k:9,32k:1, or --safe for the "
                 "published values",
             )
-
-
-def default_split(found: Memory) -> Memory:
-    """``found`` with SGLang's default split of the same memory."""
-    from gemma4ctl.capacity.pools import pools
-
-    bought = pools(found.budget, found.cost, DEFAULT_RATIO, page=found.page)
-    usual = min(int(min(max(bought.full, 2048), 4096)), max(1, bought.full // 2))
-    return found._replace(
-        pools=bought,
-        ratio=found.ratio._replace(value=DEFAULT_RATIO, origin="sglang"),
-        running=max(found.running, usual),
-    )
 
 
 @rule("concurrency", source="wheels", severity="perf")

@@ -72,14 +72,26 @@ def recommended(s: Situation) -> Choose | None:
 def _chosen(s: Situation, working: list[int]) -> Choose:
     """The recommended TP where it works, else the smallest that leaves room for KV cache."""
     advice = recommended(s)
-    if advice is not None and advice.value in working:
+    holding = [tp for tp in working if holds_load(s, tp)]
+    if advice is not None and advice.value in working and (advice.value in holding or not holding):
         reason = advice.reason
         if int(str(advice.value)) > min(working):
             reason += f" (TP {min(working)} would fit)"
         return _tensor_parallel(int(str(advice.value)), reason, advice.status, advice.source)
+    if holding and s.request.concurrency:
+        reason = f"the smallest that holds the {s.request.concurrency} requests asked for"
+        return _tensor_parallel(holding[0], reason, "estimated", None)
     roomy = [tp for tp in working if fits(s, tp, ROOMY_TOKENS)]
     reason = f"the smallest that fits {s.variant_name} and divides its heads"
     return _tensor_parallel((roomy or working)[0], reason, "estimated", None)
+
+
+def holds_load(s: Situation, tp: int) -> bool:
+    """Whether TP ``tp`` runs the whole load asked for at once; True where none was."""
+    found, wanted = memory(s, tp, s.mtp), s.request.concurrency
+    if found is None or found.load is None or wanted is None:
+        return True
+    return found.held(found.load).requests * s.groups // s.pp >= wanted
 
 
 def _compared(s: Situation, advised: int, *, named: bool) -> Outcomes:

@@ -8,7 +8,7 @@ from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.rules.attention import backend_in_use
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
-from gemma4ctl.profiles.table import Status
+from gemma4ctl.profiles.table import Cell, Status
 
 # Names that SGLang knows in one release or another; NEXTN is another name of EAGLE.
 ALGORITHMS = (
@@ -114,6 +114,23 @@ def mtp_flags(s: Situation) -> Outcomes:
         source=s.checkpoint.source,
         origin=s.request.origins.get("draft_path", "flag") if s.request.draft_path else "rule",
     )
+    cell = s.cell()
+    measured = cell is not None and all(getattr(cell, name) is not None for name in TRIPLE)
+    yield from _tuned_drafts(s, cell) if cell and measured else _usual_drafts(s)
+
+
+def _tuned_drafts(s: Situation, cell: Cell) -> Outcomes:
+    for name in TRIPLE:
+        flag = "--" + name.replace("_", "-")
+        reason = f"measured best for {cell.load}"
+        yield Choose(name, getattr(cell, name), reason, flag, None, cell.status, cell.source)
+
+
+TRIPLE = ("speculative_num_steps", "speculative_num_draft_tokens", "speculative_eagle_topk")
+
+
+def _usual_drafts(s: Situation) -> Outcomes:
+    """The published drafts, or the longest that this release has a kernel for."""
     steps, reason, status = _steps(s)
     yield Choose(
         "speculative_num_steps",
