@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gemma4ctl.bench.document import BenchResult, Scenario
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 # Heading -> figure, as Summary.figures names it, and decimals.
 FIGURES = {
@@ -25,11 +25,13 @@ FIGURES = {
 }
 
 
-def table(result: BenchResult) -> Table:
+def table(result: BenchResult) -> Group:
     """Means of the whole runs of each scenario. Times are in milliseconds."""
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    shown = Table(box=None, header_style="bold", title=title(result), title_justify="left")
+    shown = Table(box=None, header_style="bold")
     shown.add_column("")
     for scenario in result.scenarios:
         shown.add_column(scenario.workload.name, justify="right")
@@ -37,7 +39,7 @@ def table(result: BenchResult) -> Table:
     shown.add_row("failed requests", *(_failed(scenario) for scenario in result.scenarios))
     for heading, figure in FIGURES.items():
         shown.add_row(heading, *(cell(scenario, *figure) for scenario in result.scenarios))
-    return shown
+    return Group(Text(title(result), style="bold"), shown)
 
 
 def title(result: BenchResult) -> str:
