@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from gemma4ctl.checking.finding import Finding
 from gemma4ctl.checking.judge import Options
@@ -64,14 +64,13 @@ def _unfinished(name: str) -> str:
 def _placed(finding: Finding, path: str, text: str) -> Finding:
     """``finding`` with the path to show, and a fix quoted as ``text`` quotes."""
     if finding.fix is None:
-        return replace(finding, path=path)
+        return finding._replace(path=path)
     from gemma4ctl.checking.fix import quoted
 
-    return replace(finding, path=path, fix=quoted(finding.fix, text))
+    return finding._replace(path=path, fix=quoted(finding.fix, text))
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """Something to check: the file ``name``, or ``content`` under that name.
 
     ``kind`` is a file name that tells the reader; None: the content tells.
@@ -113,7 +112,7 @@ class Target:
         try:
             write(Path(self.name), found.text, after.text)
         except Gemma4ctlError as error:
-            return replace(found, error=str(error))
+            return found._replace(error=str(error))
         return after
 
 

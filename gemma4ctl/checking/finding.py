@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gemma4ctl.checking.launch import Place
 
@@ -12,8 +11,7 @@ from gemma4ctl.checking.launch import Place
 Level = Literal["error", "warning", "note"]
 
 
-@dataclass(frozen=True)
-class Fix:
+class Fix(NamedTuple):
     """The text between two character offsets of the file, and what to put there."""
 
     start: int
@@ -21,8 +19,7 @@ class Fix:
     text: str
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One problem. ``code`` is stable; ``release`` is the one it was judged for."""
 
     code: str

@@ -7,7 +7,6 @@ import re
 import secrets
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from gemma4ctl.checking.finding import Fix
@@ -30,7 +29,7 @@ def quoted(fix: Fix, text: str) -> Fix:
     items = fix.text.split(ITEM_BREAK)
     if marks in ("'", '"') and written[1:].endswith(marks):
         items = [_marked(item, marks) for item in items]
-    return replace(fix, text=_item_break(text, fix.start).join(items))
+    return fix._replace(text=_item_break(text, fix.start).join(items))
 
 
 def _marked(word: str, marks: str) -> str:
@@ -76,7 +75,7 @@ def fixed(found: Checked, check: Callable[[str], Checked]) -> Checked:
         if text in seen or after.error or after.launches != found.launches:
             return found
         seen.add(text)
-        now = replace(after, fixed=now.fixed + count)
+        now = after._replace(fixed=now.fixed + count)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from gemma4ctl.checking.launch import Launch, Word
@@ -24,10 +23,10 @@ def separated(launch: Launch, table: FlagTable) -> tuple[Launch, list[Joined]]:
         parts = _parts(word, table)
         if len(parts) > 1:
             found.append(Joined(word, parts))
-            words += [replace(word, text=part, start=-1, end=-1) for part in parts]
+            words += [word._replace(text=part, start=-1, end=-1) for part in parts]
         else:
             words.append(word)
-    return (replace(launch, words=tuple(words)) if found else launch), found
+    return (launch._replace(words=tuple(words)) if found else launch), found
 
 
 def _parts(word: Word, table: FlagTable) -> tuple[str, ...]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
@@ -42,8 +41,7 @@ SPECULATIVE = ("NEXTN", "EAGLE", "FROZEN_KV_MTP")
 PLATFORM_OF_VENDOR = {"nvidia": "H200", "amd": "MI300X", "intel": "Arc-B"}
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """What the user says about the launches: None where the file or a default decides."""
 
     sglang_version: str | None = None
@@ -88,19 +86,16 @@ def _profiles() -> Profiles:
     return load_profiles()
 
 
-@dataclass
 class _Case:
     """One launch, judged for one release."""
 
-    launch: Launch
-    options: Options
-    release: str
-    table: FlagTable
-
-    def __post_init__(self) -> None:
-        self.launch, self.joined = separated(self.launch, self.table)
-        module = "serve" if self.launch.entry == "serve" else "module"
-        self.parsed: Parsed = parse(self.launch.argv, self.table, module)  # type: ignore[arg-type]
+    def __init__(self, launch: Launch, options: Options, release: str, table: FlagTable) -> None:
+        self.launch, self.joined = separated(launch, table)
+        self.options = options
+        self.release = release
+        self.table = table
+        entry: Literal["serve", "module"] = "serve" if launch.entry == "serve" else "module"
+        self.parsed: Parsed = parse(self.launch.argv, table, entry)
 
     @property
     def too_old(self) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 # `sglang serve`, `python -m sglang.launch_server`, or a router that starts workers itself.
 Entry = Literal["serve", "module", "router"]
@@ -16,16 +15,14 @@ Style = Literal["shell", "json", "yaml"]
 UNNAMED = "*"
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A place in a file: 1-based line and column (in characters)."""
 
     line: int
     column: int
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """One word of a command.
 
     ``text`` is what SGLang would receive. ``start`` and ``end`` are character offsets in the file
@@ -42,8 +39,7 @@ class Word:
     certain: bool = True
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(NamedTuple):
     """One SGLang launch.
 
     ``words`` stand after ``sglang serve`` (or the module's name). ``environment`` is what the file
@@ -61,12 +57,12 @@ class Launch:
     entry: Entry
     words: tuple[Word, ...]
     place: Place
-    environment: Mapping[str, str | None] = field(default_factory=dict)
+    environment: Mapping[str, str | None] = {}
     image: str | None = None
     release: str | None = None
     vendor: Literal["nvidia", "amd", "intel"] | None = None
     published: bool | None = None
-    directives: Mapping[str, str] = field(default_factory=dict)
+    directives: Mapping[str, str] = {}
 
     @property
     def argv(self) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from gemma4ctl.checking.finding import Finding
 from gemma4ctl.checking.judge import Options, judge
@@ -21,7 +20,7 @@ def judged(launch: Launch, options: Options) -> list[Finding]:
     """
     if options.sglang_version != ALL:
         return judge(launch, options)
-    found = {name: judge(launch, replace(options, sglang_version=name)) for name in available()}
+    found = {name: judge(launch, options._replace(sglang_version=name)) for name in available()}
     serving = {name: findings for name, findings in found.items() if not _too_old(findings)}
     return merged(serving or found)
 
@@ -50,7 +49,7 @@ def _over(by_release: Mapping[str, Finding], judged: Sequence[str]) -> Finding:
     message = message if count else f"{message} [SGLang {span}]"
     agreed = len(by_release) == len(judged) and len({f.fix for f in by_release.values()}) == 1
     fix = finding.fix if agreed else None
-    return replace(finding, message=message, release=span, fix=fix)
+    return finding._replace(message=message, release=span, fix=fix)
 
 
 def spans(releases: Sequence[str], judged: Sequence[str]) -> str:

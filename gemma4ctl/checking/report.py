@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gemma4ctl.checking.finding import Finding, Level
 
 PROBLEMS: tuple[Level, ...] = ("error", "warning")  # these make `check` exit with 4
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """One file, or standard input, or a command.
 
     ``text`` is what was checked: the text after fixing where fixes were made, ``fixed`` of them.
@@ -26,11 +25,11 @@ class Checked:
     error: str | None = None
 
 
-@dataclass(frozen=True)
 class Report:
     """All files of one check."""
 
-    files: tuple[Checked, ...]
+    def __init__(self, files: tuple[Checked, ...]) -> None:
+        self.files = files
 
     @property
     def findings(self) -> Iterator[Finding]:

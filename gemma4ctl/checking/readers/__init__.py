@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -64,7 +63,7 @@ def embedded_file(name: str, body: Excerpt, context: Context) -> list[Launch]:
         found = reader(context.path, body.text)
     finally:
         _embedding.reset(outer)
-    return [replace(body.relocated(launch, context.lines), kind=context.kind) for launch in found]
+    return [body.relocated(launch, context.lines)._replace(kind=context.kind) for launch in found]
 
 
 def _reader(name: str, text: str) -> Reader:

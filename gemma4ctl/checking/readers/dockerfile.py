@@ -50,7 +50,7 @@ class Stage:
 
 def read_dockerfile(path: str, text: str) -> list[Launch]:
     """The launches of every stage of ``text`` that sets CMD or ENTRYPOINT, and of RUN."""
-    reader = _Dockerfile(Context(path, "dockerfile", Lines(text)), budget(text))
+    reader = _Dockerfile(Context(path, "dockerfile", Lines(text), Variables()), budget(text))
     for instruction in instructions(text):
         reader.take(instruction)
     reader.finish()
@@ -109,8 +109,7 @@ class _Dockerfile:
 
     def _context(self) -> Context:
         stage = self.stage
-        return replace(
-            self.context,
+        return self.context._replace(
             variables=stage.variables,
             environment=dict(stage.environment),
             image=stage.image,

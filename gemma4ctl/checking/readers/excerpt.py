@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -143,10 +142,10 @@ class Excerpt(NamedTuple):
         def moved(word: Word) -> Word:
             place = lines.place(self.offset(here.offset(word.place)))
             start, end = self.span(word.start, word.end) if word.start >= 0 else (-1, -1)
-            return replace(word, place=place, start=start, end=end)
+            return word._replace(place=place, start=start, end=end)
 
         place = lines.place(self.offset(here.offset(launch.place)))
-        return replace(launch, place=place, words=tuple(map(moved, launch.words)))
+        return launch._replace(place=place, words=tuple(map(moved, launch.words)))
 
     @property
     def certain(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -63,8 +62,7 @@ def annotated(launches: Sequence[Launch], text: str) -> list[Launch]:
         if launch.image is None:
             vendor = vendor or only_vendor
         found.append(
-            replace(
-                launch,
+            launch._replace(
                 release=release or _nearest(releases, lines.offset(launch.place)),
                 vendor=vendor,
                 directives={**scheduler, **launch.directives, **said},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from gemma4ctl.checking.launch import UNNAMED
 from gemma4ctl.checking.readers import interpolation, limits
@@ -34,8 +34,7 @@ _PRODUCT_LABELS = (
 OPEN_SERVICES = ("LoadBalancer", "NodePort")
 
 
-@dataclass(frozen=True)
-class Pod:
+class Pod(NamedTuple):
     """What a pod says for all its containers."""
 
     labels: dict[str, str]
@@ -101,11 +100,11 @@ def _pod(node: Mapping, outer: Pod) -> Pod:
     """What ``node`` adds to what is known of the pod around it."""
     labels = _strings(node.mapping("metadata").mapping("labels"))
     if labels:
-        outer = replace(outer, labels=labels)
+        outer = outer._replace(labels=labels)
     if node.text("hostNetwork") == "true":
-        outer = replace(outer, host_network=True)
+        outer = outer._replace(host_network=True)
     pinned = hardware(node)
-    return replace(outer, hardware=pinned) if pinned else outer
+    return outer._replace(hardware=pinned) if pinned else outer
 
 
 def _container(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 from gemma4ctl.errors import UsageError
 
@@ -17,13 +16,13 @@ MAX_SCRIPTS = 512 * 1024  # characters of shell commands in one file
 MAX_STEPS = 50_000  # words, variables and references to them that are followed in one file
 
 
-@dataclass
 class _Reading:
     """What the reading of one file has come to so far."""
 
-    launches: int = 0
-    scripts: int = 0
-    steps: int = 0
+    def __init__(self) -> None:
+        self.launches = 0
+        self.scripts = 0
+        self.steps = 0
 
 
 _reading: ContextVar[_Reading | None] = ContextVar("reading", default=None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import takewhile
+from typing import NamedTuple
 
 from gemma4ctl.checking.launch import Launch
 from gemma4ctl.checking.readers import lexing, limits
@@ -30,15 +30,14 @@ _LOGICAL_LINE = re.compile(r"(?:[^\r\n\\]|\\\r\n|\\[\s\S])*(?:\r\n|\r|\n|$)")
 PROMPT = re.compile(r"[ \t]*(?:\([\w.-]{1,40}\) )?(?:[\w.@:~/-]{1,80})?[$%❯] ")
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """Where a script stands: the file, the container, and what is known of its variables."""
 
     path: str
     kind: str
     lines: Lines
-    variables: Variables = field(default_factory=Variables)
-    environment: Mapping[str, str | None] = field(default_factory=dict)
+    variables: Variables
+    environment: Mapping[str, str | None] = {}
     image: str | None = None
     vendor: Vendor | None = None
     published: bool | None = None
@@ -48,8 +47,7 @@ class Context:
         """The context of what runs in ``box``, which does not inherit the environment."""
         if box is None:
             return self
-        return replace(
-            self,
+        return self._replace(
             environment=box.environment,
             image=box.image,
             vendor=box.vendor,
@@ -140,7 +138,7 @@ def _launches(found: Call, context: Context) -> Iterator[Launch]:
             published=inner.published,
         )
     for script in found.scripts:
-        deeper = replace(inner, environment=environment, depth=inner.depth + 1)
+        deeper = inner._replace(environment=environment, depth=inner.depth + 1)
         yield from read_script(script.script or script.value, deeper)
 
 
@@ -233,7 +231,7 @@ class _Script:
         elif may_start(program) and any(self._concerns(token) for token in tokens):
             fields = [f for t in tokens for f in self._fields(t)]
             limits.step(len(fields))
-            context = replace(self.context, environment=self._environment(assignments))
+            context = self.context._replace(environment=self._environment(assignments))
             found = call(fields)
             yield from _launches(found, context) if found else ()
 
@@ -260,7 +258,7 @@ class _Script:
         if _OTHER_LANGUAGES.fullmatch(program):
             return
         name = self._target(command, tokens)
-        context = replace(self.context, depth=self.context.depth + 1)
+        context = self.context._replace(depth=self.context.depth + 1)
         for document in command.here_documents:
             if "sglang" in self.source.text[document.start : document.end]:
                 yield from self._document(name, self._body(document), context)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -53,15 +52,15 @@ class HereDocument(NamedTuple):
     quoted: bool
 
 
-@dataclass
 class Command:
     """A simple command: its words with leading assignments, and what is redirected."""
 
-    start: int
-    tokens: list[Token] = field(default_factory=list)
-    here_documents: list[HereDocument] = field(default_factory=list)
-    here_strings: list[Token] = field(default_factory=list)
-    target: Token | None = None  # the file that its output goes to
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.tokens: list[Token] = []
+        self.here_documents: list[HereDocument] = []
+        self.here_strings: list[Token] = []
+        self.target: Token | None = None  # the file that its output goes to
 
 
 class Comment(NamedTuple):

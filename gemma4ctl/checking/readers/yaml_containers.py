@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
+from collections import abc
+from typing import Literal, NamedTuple
 
 from gemma4ctl.checking.readers import lexing, limits
 from gemma4ctl.checking.readers.containers import Vendor
@@ -15,11 +14,10 @@ from gemma4ctl.checking.readers.yaml_scalars import excerpt
 from gemma4ctl.checking.readers.yaml_tree import MASK, Mapping, Node, Scalar, Sequence
 
 Kind = Literal["compose", "kubernetes", "helm", "workflow", "yaml"]
-Resolve = Callable[[Excerpt], Excerpt]
+Resolve = abc.Callable[[Excerpt], Excerpt]
 
 
-@dataclass(frozen=True)
-class Declared:
+class Declared(NamedTuple):
     """One declared container: the words that it is started with, and what is known of its place.
 
     ``image`` is as written where all of it is known. ``published`` is as in
@@ -29,7 +27,7 @@ class Declared:
 
     kind: Kind
     fields: tuple[Field, ...]
-    environment: dict[str, str | None] = field(default_factory=dict)
+    environment: abc.Mapping[str, str | None] = {}
     image: str | None = None
     vendor: Vendor | None = None
     published: bool | None = None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -63,12 +62,12 @@ def read_yaml(path: Path | None, text: str) -> list[Launch]:
     return sorted(found, key=lambda launch: (launch.place.line, launch.place.column))
 
 
-@dataclass(frozen=True)
 class Document:
     """One document of a YAML file; ``source`` is its text, which begins at ``start``."""
 
-    start: int
-    source: str
+    def __init__(self, start: int, source: str) -> None:
+        self.start = start
+        self.source = source
 
     @cached_property
     def roots(self) -> list[Node]:
@@ -105,17 +104,19 @@ def _documents(text: str) -> Iterator[Document]:
     yield Document(start, text[start:])
 
 
-@dataclass
 class _Reader:
     """Collects the launches of one document."""
 
-    path: str
-    text: str
-    document: Document
-    selectors: list[dict[str, str]]
-    found: list[Launch] = field(default_factory=list)
-    alike: dict[Place, list[Launch]] = field(default_factory=dict)  # found, by place
-    read: set[int] = field(default_factory=set)  # nodes that need no second reading
+    def __init__(
+        self, path: str, text: str, document: Document, selectors: list[dict[str, str]]
+    ) -> None:
+        self.path = path
+        self.text = text
+        self.document = document
+        self.selectors = selectors
+        self.found: list[Launch] = []
+        self.alike: dict[Place, list[Launch]] = {}  # found, by place
+        self.read: set[int] = set()  # nodes that need no second reading
 
     def launches(self) -> list[Launch]:
         """The launches, those of containers first."""
@@ -214,7 +215,7 @@ class _Reader:
                     known = excerpt(value, self.text)
                     variables[key.value] = known.text if known.certain else None
         image = image_name(node.get("image"), self.text)
-        return replace(around, environment=variables, image=image or around.image)
+        return around._replace(environment=variables, image=image or around.image)
 
     def _script(self, name: str, node: Scalar, around: Declared) -> None:
         file = node.style == "|" and "sglang" in node.value
@@ -260,10 +261,10 @@ def _flags_only(container: Declared, context: Context) -> Launch:
 def _shown(launch: Launch, container: Declared) -> Launch:
     """``launch`` with what its container says of hardware, and without masks."""
     words = tuple(_shown_word(word) for word in launch.words)
-    return replace(launch, words=words, directives={**launch.directives, **container.directives})
+    return launch._replace(words=words, directives={**launch.directives, **container.directives})
 
 
 def _shown_word(word: Word) -> Word:
     if MASK not in word.text:
         return word
-    return replace(word, text=re.sub(f"{MASK}+", _HIDDEN, word.text), certain=False)
+    return word._replace(text=re.sub(f"{MASK}+", _HIDDEN, word.text), certain=False)

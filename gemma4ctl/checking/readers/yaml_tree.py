@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -26,30 +25,33 @@ _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # libyaml where it is t
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")  # an anchor and a tag, before a scalar
 
 
-@dataclass(frozen=True, eq=False)
 class Scalar:
-    """A scalar: its value, and the offsets in the file of the scalar as written."""
+    """A scalar: its value, and the offsets in the file of the scalar as written.
 
-    value: str
-    start: int
-    end: int
-    style: str  # "" (plain), "'", '"', "|" or ">"
+    ``style`` is "" (plain), "'", '"', "|" or ">".
+    """
+
+    def __init__(self, value: str, start: int, end: int, style: str) -> None:
+        self.value = value
+        self.start = start
+        self.end = end
+        self.style = style
 
 
-@dataclass(frozen=True, eq=False)
 class Sequence:
     """A list."""
 
-    items: list[Node] = field(default_factory=list)
-    start: int = 0
+    def __init__(self, start: int) -> None:
+        self.items: list[Node] = []
+        self.start = start
 
 
-@dataclass(frozen=True, eq=False)
 class Mapping:
     """A map. Merged maps (``<<``) give the keys that it does not have itself."""
 
-    pairs: list[tuple[Node, Node]] = field(default_factory=list)
-    start: int = 0
+    def __init__(self, pairs: list[tuple[Node, Node]] | None = None, start: int = 0) -> None:
+        self.pairs = [] if pairs is None else pairs
+        self.start = start
 
     def items(self) -> Iterator[tuple[Scalar, Node]]:
         """The keys with their values, merged ones included, each key once."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +94,7 @@ def test_absolute_paths_are_file_uris_and_any_bytes_are_quoted() -> None:
 
 
 def fingerprints(text: str, *lines: int) -> list[str]:
-    found = tuple(replace(FIXABLE, fix=None, place=Place(line, 37)) for line in lines)
+    found = tuple(FIXABLE._replace(fix=None, place=Place(line, 37)) for line in lines)
     results = run(Report((Checked("a/run.sh", text, 1, found),)))["results"]
     return [value for one in results for value in one["partialFingerprints"].values()]
 

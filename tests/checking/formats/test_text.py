@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gemma4ctl.checking.formats import render
 from gemma4ctl.checking.report import Checked, Report
 from tests.checking.formats.reports import FIXABLE, REPORT
@@ -27,7 +25,7 @@ def test_colour_stands_round_the_level_only() -> None:
 
 
 def test_a_hostile_file_cannot_write_to_the_terminal() -> None:
-    hostile = replace(FIXABLE, path="a\x1b]0;x\x07\udcff.sh", message="flag --\x1b[2J\u202e?")
+    hostile = FIXABLE._replace(path="a\x1b]0;x\x07\udcff.sh", message="flag --\x1b[2J\u202e?")
     out = render(Report((Checked("a", findings=(hostile,)),)), "text")
     assert out.startswith("a\\x1b]0;x\\x07\\udcff.sh:2:37: ")
     assert "--\\x1b[2J\\u202e?" in out
@@ -35,5 +33,5 @@ def test_a_hostile_file_cannot_write_to_the_terminal() -> None:
 
 
 def test_words_of_every_script_stay_readable() -> None:
-    named = replace(FIXABLE, path="é/日本.sh")
+    named = FIXABLE._replace(path="é/日本.sh")
     assert render(Report((Checked("a", findings=(named,)),)), "text").startswith("é/日本.sh:2:37")
