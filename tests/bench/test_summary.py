@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from array import array
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,8 @@ from gemma4ctl.bench.summary import (
     spreads,
     summarize,
 )
+
+CAPTURED = Path(__file__).parent / "captured" / "bench_serving_metrics.json"
 
 
 def record(started: float, times: list[float], tokens: list[int], ended: float) -> Record:
@@ -120,3 +125,38 @@ def test_spreads_have_every_figure_that_all_runs_have() -> None:
     assert "accept_length" not in found
     assert "failed" not in found
     assert spreads([]) == {}
+
+
+def test_the_definitions_are_those_of_bench_serving() -> None:
+    """Against SGLang's own calculation: requests constructed, figures captured."""
+    case = json.loads(CAPTURED.read_text())
+    expected = case["metrics"]
+    found = summarize([of_case(request) for request in case["requests"]], case["seconds"])
+    assert found.completed == expected["completed"]
+    assert found.failures == len(case["requests"]) - expected["completed"]
+    assert found.input_tokens == expected["total_input"]
+    assert found.output_tokens == expected["total_output"]
+    assert found.peak_output_throughput == expected["max_output_tokens_per_s"]
+    assert found.peak_concurrency == expected["max_concurrent_requests"]
+    assert found.concurrency == pytest.approx(expected["concurrency"])
+    for rate in ("request", "input", "output", "total"):
+        name = f"{rate}_throughput"
+        assert found.figures()[name] == pytest.approx(expected[name])
+    for ours, theirs in {
+        "ttft": "ttft",
+        "tpot": "tpot",
+        "itl": "itl",
+        "e2e": "e2e_latency",
+    }.items():
+        for part in ("mean", "median", "p90", "p99", "std"):
+            figure = found.figures()[f"{ours}_ms.{part}"]
+            assert figure == pytest.approx(expected[f"{part}_{theirs}_ms"]), (ours, part)
+    assert found.itl_ms.max == pytest.approx(expected["max_itl_ms"])
+
+
+def of_case(request: dict[str, Any]) -> Record:
+    times, tokens = zip(*request["chunks"], strict=True)
+    made = record(request["started"], list(times), list(tokens), request["ended"])
+    made.prompt_tokens = request["prompt_tokens"]
+    made.failure = Failure("http-500", "") if request["failed"] else None
+    return made
