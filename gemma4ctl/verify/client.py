@@ -20,7 +20,7 @@ from gemma4ctl.verify.reply import Reply
 SILENCE = 0.5  # of the time for a request: so long may a stream say nothing
 
 _BY_STATUS = {401: "key-refused", 403: "key-refused", 429: "rate-limited", 503: "unavailable"}
-_OURS = ("chat_template_kwargs",)  # what the client's signature does not have
+_OURS = ("chat_template_kwargs", "ignore_eos")  # what the client's signature does not have
 
 
 class Client:

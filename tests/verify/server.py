@@ -22,7 +22,7 @@ from tests.verify.brain import Said
 MODEL = "google/gemma-4-E2B-it"
 CONTEXT = 4096
 KEY = "correct-horse"
-PAUSE_S = 3.0  # of a fault that is about time; tests use shorter timeouts
+PAUSE_S = 2.0  # of a fault that is about time; tests use shorter timeouts
 
 METRICS = """\
 # HELP sglang:num_running_reqs The number of running requests.

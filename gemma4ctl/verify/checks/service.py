@@ -6,9 +6,11 @@ from gemma4ctl.endpoint import http
 from gemma4ctl.endpoint.facts import read_facts
 from gemma4ctl.endpoint.metrics import Metrics, MetricsError, read_metrics
 from gemma4ctl.verify.faults import Fault, Skip
-from gemma4ctl.verify.session import Done, Session
+from gemma4ctl.verify.session import Done, Session, question
 
 LARGEST_WAIT_S = 30.0  # /health of SGLang generates a token and waits up to 20 s for it
+COUNTED_EVERY = 40  # decode steps: SGLang's --decode-log-interval
+MOST_DRAFTED = 2048  # tokens
 HARDLY_ACCEPTED = 1.05  # tokens per verification; 1 is what there is without drafts
 
 # Metrics that SGLang has from its first request on.
@@ -86,12 +88,13 @@ def mtp(session: Session) -> Done:
     """The server tells how many tokens a verified draft gives, and it is more than one."""
     if not session.facts.drafts:
         raise Skip("the server drafts no tokens (MTP is off)")
+    drafted = session.facts.argument("speculative_num_draft_tokens")
+    _draft_some(session, drafted if isinstance(drafted, int) else 1)
     length = _accept_length(session)
     if length is None:
         raise Fault(
             "drafts-unmeasured", "neither /server_info nor /metrics has an acceptance length"
         )
-    drafted = session.facts.argument("speculative_num_draft_tokens")
     if length < 1 or (isinstance(drafted, int) and length > drafted + 1):
         raise Fault("drafts-unmeasured", f"an acceptance length of {length:.2f} cannot be")
     if session.random_weights:
@@ -102,6 +105,15 @@ def mtp(session: Session) -> Done:
             f"{length:.2f} tokens per verification: is the draft of the same checkpoint line?",
         )
     return Done(f"{length:.2f} tokens per verification", {"accept_length": length})
+
+
+def _draft_some(session: Session, drafted: int) -> None:
+    """Have so many tokens generated that SGLang, which counts now and then, has counted once."""
+    told = session.facts.argument("decode_log_interval")
+    interval = told if isinstance(told, int) else COUNTED_EVERY
+    tokens = min(2 * interval * (drafted + 1), MOST_DRAFTED)
+    text = "Write a long story about a lighthouse keeper."
+    session.client.stream(question(text, tokens, ignore_eos=True))
 
 
 def _accept_length(session: Session) -> float | None:
