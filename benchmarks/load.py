@@ -1,0 +1,333 @@
+#!/usr/bin/env python3
+"""Published flags against plans for a load, on real servers under that load.
+
+    load.py run MODELS OUT [--deadline SECONDS] [--only NAME ...]
+    load.py compare OUT
+
+For each of 12B, 26B-A4B and 31B on one GPU, four servers: the published flags ("page") and the
+plans for long, short and mixed requests, all with the published memory fraction and the radix
+cache on. GPUs of one host work side by side, a server on each. Loads, in tokens:
+
+  long   conversations about a document of 32,768 tokens, 512 answered; three turns each, twice as
+         many conversations as the page's flags hold at once. The first turn is all prefill; the
+         later ones find the document in the cache where the cache holds it.
+  short  1,024 in, 256 out; as many at once as the page's flags hold
+  mixed  nine short requests to a long one, twice as many at once as the page's flags hold
+
+The page's server gets all loads, a plan its own, the plan for long requests the short load too (to
+show what it is bad for). Weights are random and outputs have a fixed length.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from gemma4ctl.bench import client
+from gemma4ctl.bench.measure import flush_cache
+from gemma4ctl.bench.summary import summarize
+from gemma4ctl.bench.workload import BOS, TEXT_TOKENS, Prompt
+from gemma4ctl.endpoint import http
+from gemma4ctl.endpoint.address import Endpoint
+
+DOCUMENT, QUESTION, ANSWER, TURNS = 32_768, 64, 512, 3
+SHORT_IN, SHORT_OUT = 1_024, 256
+LONG_TOKENS = DOCUMENT + TURNS * QUESTION + ANSWER
+SHORT_TOKENS = SHORT_IN + SHORT_OUT
+PLANS = {
+    "page": ["--safe"],
+    "long": ["--request-tokens", str(LONG_TOKENS)],
+    "short": ["--request-tokens", str(SHORT_TOKENS)],
+    "mixed": ["--request-tokens", f"{SHORT_TOKENS}:9,{LONG_TOKENS}:1"],
+}
+LOADS = {
+    "page": ("long", "short", "mixed"),
+    "long": ("long", "short"),
+    "short": ("short",),
+    "mixed": ("mixed",),
+}
+# Longest first. Seconds are what a job took on H200, with its start.
+JOBS = (
+    ("12B", "page", 290), ("31B", "page", 270), ("26B-A4B", "page", 230),
+    ("31B", "long", 170), ("12B", "long", 170), ("26B-A4B", "long", 150),
+    ("31B", "mixed", 140), ("12B", "mixed", 100), ("26B-A4B", "mixed", 100),
+    ("12B", "short", 105), ("26B-A4B", "short", 100), ("31B", "short", 100),
+)  # fmt: skip
+FLAGS = ("--load-format", "dummy", "--grammar-backend", "none", "--enable-metrics")
+READY_TIMEOUT_S = 240
+
+
+@dataclass(frozen=True)
+class Job:
+    """A server and the loads it gets."""
+
+    model: str
+    plan: str
+    seconds: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}-{self.plan}"
+
+
+@dataclass(frozen=True)
+class Session:
+    """What all jobs share. ``end`` is on the monotonic clock."""
+
+    models: Path
+    out: Path
+    end: float
+    host: dict[str, str]
+
+
+def suggest(model: str, plan: str, *options: str) -> dict[str, Any]:
+    """The plan of a server, as JSON."""
+    command = [
+        sys.executable, "-m", "gemma4ctl", "suggest", "--json", "--model", model, "--tp-size", "1",
+        "--modality", "text", *PLANS[plan], *options,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def concurrency(load: str, model: str, platform: str) -> int:
+    """Requests at once: what the page's flags hold of the load, twice that for long and mixed."""
+    plan = suggest(model, load, "--hardware", platform, "--gpus", "1")
+    _, default = plan["capacity"]["splits"]
+    held = max(1, default["requests"])
+    return held if load == "short" else 2 * held
+
+
+def document_prompts(load: str, count: int) -> list[list[Prompt]]:
+    """The turns of a load: each is sent when the one before has been answered."""
+    content = random.Random(load)
+    if load == "long":
+        documents = [words(content, DOCUMENT) for _ in range(count)]
+        asked: list[list[Prompt]] = []
+        for _ in range(TURNS):
+            documents = [(*text, *words(content, QUESTION)) for text in documents]
+            asked.append([Prompt(ANSWER, token_ids=text) for text in documents])
+        return asked
+    number = {"short": 2 * count, "mixed": 3 * count}[load]
+    lengths = [load == "mixed" and n % 10 == 5 for n in range(number)]
+    return [[
+        Prompt(ANSWER, token_ids=words(content, DOCUMENT)) if long
+        else Prompt(SHORT_OUT, token_ids=words(content, SHORT_IN))
+        for long in lengths
+    ]]  # fmt: skip
+
+
+def words(content: random.Random, count: int) -> tuple[int, ...]:
+    """``count`` tokens of text."""
+    return (BOS, *content.choices(TEXT_TOKENS, k=count - 1))
+
+
+def put_under(load: str, server: Endpoint, count: int, log: Path) -> dict[str, Any]:
+    """The figures of one load."""
+    flush_cache(server)
+    before = log.read_text(errors="replace").count("Retract requests")
+    turns = []
+    for prompts in document_prompts(load, count):
+        ran = client.run(server, prompts, concurrency=count, model="default")
+        turns.append((summarize(ran.records, ran.seconds), ran.seconds))
+    tokens = sum(summary.output_tokens for summary, _ in turns)
+    return {
+        "concurrency": count,
+        "output_tok_s": tokens / sum(seconds for _, seconds in turns),
+        "turns": [summary.model_dump(mode="json") for summary, _ in turns],
+        "retracted": log.read_text(errors="replace").count("Retract requests") - before,
+    }
+
+
+def run_job(job: Job, gpu: int, session: Session) -> None:
+    """Start a server, put it under its loads, and record what it did."""
+    port = 30000 + 100 * gpu
+    path = str(session.models / f"{job.model}-it")
+    here = ["--gpus", f"{gpu},", "--port", str(port), "--model-path", path, "--", *FLAGS]
+    plan = suggest(job.model, job.plan, *here)
+    platform = plan["hardware"]["platform"]
+    log = session.out / f"{job.name}.log"
+    began = time.monotonic()
+    environment = os.environ | plan["command"]["env"]
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            plan["command"]["argv"], stdout=file, stderr=file, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+    server = Endpoint(url=f"http://127.0.0.1:{port}")
+    watch = Watch(gpu)
+    record: dict[str, Any] = {"job": asdict(job), **session.host, "plan": summary_of(plan)}
+    try:
+        if wait_ready(process, server, session.end):
+            record["seconds_to_ready"] = round(time.monotonic() - began, 1)
+            watch.start()
+            loads = {}
+            for load in LOADS[job.plan]:
+                count = concurrency(load, job.model, platform)
+                loads[load] = put_under(load, server, count, log)
+            record |= {"loads": loads, "least_free_mib": watch.least_free()}
+    finally:
+        watch.stop()
+        stop(process)
+    record["log"] = lines(log)
+    write(session.out / f"{job.name}.json", record)
+    shown = {name: round(each["output_tok_s"]) for name, each in record.get("loads", {}).items()}
+    print(job.name, record.get("seconds_to_ready"), shown, round(time.monotonic() - began))
+
+
+def summary_of(plan: dict[str, Any]) -> dict[str, Any]:
+    return {"argv": plan["command"]["argv"], "capacity": plan["capacity"]}
+
+
+def wait_ready(process: subprocess.Popen[bytes], server: Endpoint, end: float) -> bool:
+    """Whether the server answers before it ends or time is up."""
+    end = min(end, time.monotonic() + READY_TIMEOUT_S)
+    while process.poll() is None and time.monotonic() < end:
+        if http.get(server, "/health", 30).ok:
+            return True
+        time.sleep(1)
+    return False
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End the server and all its processes."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+    time.sleep(3)
+
+
+class Watch(threading.Thread):
+    """The least free memory of a GPU while a server works, MiB."""
+
+    def __init__(self, gpu: int) -> None:
+        super().__init__(daemon=True)
+        self._gpu, self._ended = gpu, threading.Event()
+        self._free: list[int] = []
+
+    def run(self) -> None:
+        query = ["nvidia-smi", "-i", str(self._gpu), "--query-gpu=memory.free"]
+        while not self._ended.wait(0.5):
+            done = subprocess.run(
+                [*query, "--format=csv,noheader,nounits"], capture_output=True, text=True
+            )
+            self._free += [int(done.stdout)] if done.stdout.strip().isdigit() else []
+
+    def least_free(self) -> int | None:
+        return min(self._free, default=None)
+
+    def stop(self) -> None:
+        self._ended.set()
+
+
+KEPT = re.compile(r"avail mem|mem usage|layer_tokens|max_total_num_tokens|Retract|rror")
+
+
+def lines(log: Path) -> list[str]:
+    """The lines of a server's log that show its memory."""
+    found = [line[:240] for line in log.read_text(errors="replace").splitlines()]
+    return [line for line in found if KEPT.search(line) and "server_args" not in line][:60]
+
+
+def run(models: Path, out: Path, deadline: float, only: list[str]) -> None:
+    """Run the jobs that are not recorded yet, one GPU each."""
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    gpus = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
+    from importlib.metadata import version
+
+    host = {
+        "gpu": gpus[0],
+        "sglang_version": version("sglang"),
+        "date": datetime.date.today().isoformat(),
+    }
+    session = Session(models, out, time.monotonic() + deadline, host)
+    todo = [Job(*job) for job in JOBS]
+    todo = [job for job in todo if not only or job.name in only]
+    todo = [job for job in todo if not (out / f"{job.name}.json").exists()]
+    lock = threading.Lock()
+
+    def work(gpu: int) -> None:
+        while True:
+            with lock:
+                left = session.end - time.monotonic()
+                fitting = [job for job in todo if job.seconds < left]
+                if not fitting:
+                    return
+                job = fitting[0]
+                todo.remove(job)
+            try:
+                run_job(job, gpu, session)
+            except (OSError, subprocess.CalledProcessError, ValueError) as error:
+                print(job.name, "failed:", error)
+
+    workers = [threading.Thread(target=work, args=(gpu,)) for gpu in range(len(gpus))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for job in todo:
+        print(job.name, "not run: the deadline is near")
+
+
+def compare(out: Path) -> None:
+    """Print each plan beside the page's flags."""
+    records = {path.stem: json.loads(path.read_text()) for path in sorted(out.glob("*.json"))}
+    for name, record in records.items():
+        page = records.get(f"{record['job']['model']}-page", {}).get("loads", {})
+        tokens = record["plan"]["capacity"]["full_layer_tokens"]
+        print(f"{name}: {tokens:,} tokens, least free {record.get('least_free_mib')} MiB")
+        for load, found in record.get("loads", {}).items():
+            failed = sum(sum(turn["failed"].values()) for turn in found["turns"])
+            ttft = [round(turn["ttft_ms"]["mean"]) for turn in found["turns"]]
+            by_turn = [round(turn["output_throughput"]) for turn in found["turns"]]
+            ratio = found["output_tok_s"] / page[load]["output_tok_s"] if load in page else 0
+            print(
+                f"  {load:6} {found['concurrency']:4} at once  {found['output_tok_s']:8.1f} tok/s "
+                f"({ratio:.2f}x the page) by turn {by_turn}, TTFT {ttft} ms, failed {failed}, "
+                f"retracted {found['retracted']}"
+            )
+
+
+def write(path: Path, document: object) -> None:
+    """Write JSON so that an interruption leaves no half of it."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(document, indent=1) + "\n")
+    partial.replace(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    actions = parser.add_subparsers(dest="action", required=True)
+    running = actions.add_parser("run")
+    running.add_argument("models", type=Path)
+    running.add_argument("out", type=Path)
+    running.add_argument("--deadline", type=float, default=3600, metavar="SECONDS")
+    running.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    actions.add_parser("compare").add_argument("out", type=Path)
+    args = parser.parse_args()
+    if args.action == "compare":
+        compare(args.out)
+    else:
+        args.out.mkdir(parents=True, exist_ok=True)
+        run(args.models, args.out, args.deadline, args.only)
+
+
+if __name__ == "__main__":
+    main()
