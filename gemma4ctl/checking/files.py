@@ -21,7 +21,8 @@ MAX_FINDINGS = 500  # in one file
 # Names of files that start servers, as far as a name tells; others are checked when named.
 # .pre-commit-hooks.yaml holds the same expression.
 KINDS = re.compile(
-    r"\.(sh|bash|dash|zsh|ksh|md|markdown|mdx|ya?ml|service|slurm|sbatch|dockerfile|containerfile)$"
+    r"\.(sh|bash|dash|zsh|ksh|md|markdown|mdx|rst|ya?ml|service|container|slurm|sbatch"
+    r"|dockerfile|containerfile)$"
     r"|(^|/)(Docker|Container)file(\.[^/]*)?$"
 )
 _SKIPPED = {".git", ".hg", ".svn", "node_modules", "site-packages", "__pycache__", ".tox", ".nox"}

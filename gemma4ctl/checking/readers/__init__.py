@@ -24,7 +24,8 @@ _embedding: ContextVar[int] = ContextVar("embedding", default=0)
 
 _SHEBANG = re.compile(r"\ufeff?#![^\r\n]*\b(?:ba|da|k|z)?sh\b")
 _SBATCH = re.compile(r"^#SBATCH\b", re.MULTILINE)
-_UNIT = re.compile(r"^\[Service\][ \t]*\r?$", re.MULTILINE)
+_UNIT = re.compile(r"^\[(?:Service|Container)\][ \t]*\r?$", re.MULTILINE)
+_CONTAINER_UNIT = re.compile(r"^\[Container\][ \t]*\r?$", re.MULTILINE)
 _FROM = re.compile(
     r"\ufeff?(?:[ \t]*(?:#[^\r\n]*)?\r?\n|ARG [^\r\n]*\r?\n)*FROM [^\r\n]+", re.ASCII
 )
@@ -82,7 +83,7 @@ def _by_content(text: str, known: bool) -> Reader:
     if _SHEBANG.match(text):
         return _slurm if _SBATCH.search(text) else _shell
     if _UNIT.search(text):
-        return _systemd
+        return _unit
     if known:
         return _text
     if _FROM.match(text):
@@ -104,7 +105,17 @@ def _dockerfile(path: str, text: str) -> list[Launch]:
     return read_dockerfile(path, text)
 
 
-def _systemd(path: str, text: str) -> list[Launch]:
+def _rst(path: str, text: str) -> list[Launch]:
+    from gemma4ctl.checking.readers.rst import read_rst
+
+    return read_rst(path, text)
+
+
+def _unit(path: str, text: str) -> list[Launch]:
+    if _CONTAINER_UNIT.search(text):
+        from gemma4ctl.checking.readers.quadlet import read_quadlet
+
+        return read_quadlet(path, text)
     from gemma4ctl.checking.readers.systemd import read_systemd
 
     return read_systemd(path, text)
@@ -140,5 +151,6 @@ _BY_SUFFIX: dict[str, Reader] = {
     **dict.fromkeys((".yml", ".yaml", ".json", ".jsonc"), _yaml),
     **dict.fromkeys((".sbatch", ".slurm"), _slurm),
     **dict.fromkeys((".sh", ".bash", ".zsh", ".ksh", ".dash", ".command"), _shell),
-    ".service": _systemd,
+    **dict.fromkeys((".service", ".container"), _unit),
+    ".rst": _rst,
 }

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
+from gemma4ctl.checking.launch import UNNAMED
 from gemma4ctl.checking.readers.excerpt import Field
 
 Vendor = Literal["nvidia", "amd", "intel"]
@@ -156,6 +157,8 @@ def _variables(options: Sequence[Option]) -> Iterator[tuple[str, str | None]]:
         if option.name in ("-e", "--env"):
             name, equals, value = option.value.partition("=")
             yield name, value if equals and option.certain else None
+        elif option.name == "--env-file":
+            yield UNNAMED, None
 
 
 def _vendor(options: Sequence[Option]) -> Vendor | None:

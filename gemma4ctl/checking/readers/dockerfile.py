@@ -90,8 +90,8 @@ class _Dockerfile:
         stage = self.stage
         if not stage.own:
             return
-        entrypoint = _list(stage.entrypoint)
-        command = _list(stage.command)
+        entrypoint = exec_form(stage.entrypoint)
+        command = exec_form(stage.command)
         if stage.entrypoint is not None and entrypoint is None:
             self.found += read_script(stage.entrypoint, self._context())
         elif stage.command is not None and command is None:
@@ -193,7 +193,7 @@ def _run_document(body: Excerpt) -> Excerpt:
     return body.cut(start, max(start, end if closed else len(body.text)))
 
 
-def _list(body: Excerpt | None) -> list[Field] | None:
+def exec_form(body: Excerpt | None) -> list[Field] | None:
     """The words of the exec form ``["a", "b"]``; None where ``body`` is no such list."""
     if body is None:
         return None

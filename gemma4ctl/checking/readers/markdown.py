@@ -4,41 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from gemma4ctl.checking.launch import Launch
+from gemma4ctl.checking.readers.code_blocks import Block, read_block
 from gemma4ctl.checking.readers.excerpt import Excerpt, Lines
-from gemma4ctl.checking.readers.shell import PROMPT, Context, read_lines, read_script
+from gemma4ctl.checking.readers.shell import Context
 from gemma4ctl.checking.readers.variables import Variables, budget
 
-_SHELLS = frozenset(["bash", "sh", "shell", "zsh", "bat", "shellscript", "slurm", "sbatch"])
-_SESSIONS = frozenset(["console", "shell-session", "shellsession", "terminal", "sh-session"])
-_UNKNOWN = frozenset(["", "text", "txt", "none", "plain", "plaintext"])
-_FILES = {
-    "compose": "compose.yaml",
-    "containerfile": "Containerfile",
-    "docker": "Dockerfile",
-    "dockerfile": "Dockerfile",
-    "docker-compose": "compose.yaml",
-    "ini": "unit.service",
-    "json": "file.json",
-    "service": "unit.service",
-    "systemd": "unit.service",
-    "yaml": "file.yaml",
-    "yml": "file.yaml",
-}
 _LANGUAGE = re.compile(r"\{?\.?([\w-]*)")
-_CONTINUED = re.compile(r"\\[ \t]*$")
-_GOING_ON = re.compile(r"[ \t]*>(?: |$)")
 _TAG = re.compile(r"^[ \t]*</?[A-Za-z][^\r\n]*>[ \t]*$", re.MULTILINE)
-_FIRST_PROMPT = re.compile(r"^" + PROMPT.pattern, re.MULTILINE)
-
-
-class Block(NamedTuple):
-    """A code block: its language, lower case, and its text."""
-
-    language: str
-    code: Excerpt
 
 
 def read_markdown(path: str, text: str) -> list[Launch]:
@@ -46,43 +20,8 @@ def read_markdown(path: str, text: str) -> list[Launch]:
     variables = Variables(budget=budget(text))
     lines = Lines(text)
     context = Context(path, "markdown", lines, variables)
-    found: list[Launch] = []
-    for block in _blocks(text, lines, indented=not path.lower().endswith(".mdx")):
-        if "sglang" in block.code.text or block.language in _SHELLS:
-            found += _read_block(block, context)
-    return found
-
-
-def _read_block(block: Block, context: Context) -> list[Launch]:
-    from gemma4ctl.checking.readers import embedded_file
-
-    language = block.language
-    if language in _FILES:
-        return embedded_file(_FILES[language], block.code, context)
-    if language in _SHELLS | _SESSIONS | _UNKNOWN and _FIRST_PROMPT.search(block.code.text):
-        typed, printed = _session(block.code)
-        return [*read_script(typed, context), *read_lines(printed, context)]
-    if language in _SHELLS | _SESSIONS:
-        return read_script(block.code, context)
-    return read_lines(block.code, context) if language in _UNKNOWN else []
-
-
-def _session(session: Excerpt) -> tuple[Excerpt, Excerpt]:
-    """What was typed in a ``session``, and what was printed, which may show commands, too.
-
-    Typed are lines after a prompt, with those they continue on.
-    """
-    typed: list[Excerpt] = []
-    printed: list[Excerpt] = []
-    start, going_on = 0, False
-    for line in session.text.splitlines(keepends=True):
-        prompt = (_GOING_ON if going_on else PROMPT).match(line)
-        skipped = prompt.end() if prompt else 0
-        lines = typed if prompt or going_on else printed
-        lines.append(session.cut(start + skipped, start + len(line)))
-        going_on = lines is typed and _CONTINUED.search(line.rstrip("\r\n")) is not None
-        start += len(line)
-    return Excerpt.joined(typed), Excerpt.joined(printed)
+    blocks = _blocks(text, lines, indented=not path.lower().endswith(".mdx"))
+    return [launch for block in blocks for launch in read_block(block, context)]
 
 
 def _blocks(text: str, lines: Lines, indented: bool) -> Iterator[Block]:

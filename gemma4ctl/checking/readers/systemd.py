@@ -13,30 +13,32 @@ from gemma4ctl.checking.readers.shell import Context, read_script
 from gemma4ctl.checking.readers.variables import Value, Variables, budget
 
 _SETTING = re.compile(r"[ \t\ufeff]*([A-Za-z]+)[ \t]*=[ \t]*")
+_SECTION = re.compile(r"[ \t\ufeff]*\[([^\]\r\n]*)\]")
 _PREFIXES = re.compile(r"[-@:+!|]*")
 _SPECIFIER = re.compile(r"%%|%[A-Za-z]|\$\$")
 _COMMANDS = ("ExecStart", "ExecStartPre", "ExecStartPost")
 
 
 class Setting(NamedTuple):
-    """``name=value``, continuation lines included."""
+    """``name=value`` in a ``section``, continuation lines included."""
 
+    section: str
     name: str
     value: Excerpt
 
 
 def read_systemd(path: str, text: str) -> list[Launch]:
     """The launches of the unit ``text``."""
-    settings = list(_settings(text))
+    given = list(settings(text))
     variables = Variables(budget=budget(text))
-    for setting in settings:
+    for setting in given:
         limits.step()
         if setting.name == "Environment":
             limits.text(setting.value.text)
             _set_environment(setting.value, variables)
     context = Context(path, "systemd", Lines(text), variables)
     found: list[Launch] = []
-    for setting in settings:
+    for setting in given:
         if setting.name in _COMMANDS and "sglang" in setting.value.text:
             prefixes = _PREFIXES.match(setting.value.text)
             start = prefixes.end() if prefixes else 0
@@ -56,12 +58,16 @@ def _set_environment(value: Excerpt, variables: Variables) -> None:
                 variables.export(name)
 
 
-def _settings(text: str) -> Iterator[Setting]:
+def settings(text: str) -> Iterator[Setting]:
+    """The settings of the unit ``text``, in order."""
     lines = Lines(text)
+    section = ""
     number, count = 0, len(lines.starts) - 1
     while number < count:
         start, end = lines.starts[number], lines.starts[number + 1]
         number += 1
+        if title := _SECTION.match(text, start, end):
+            section = title.group(1)
         head = _SETTING.match(text, start, end)
         if head is None:
             continue
@@ -73,7 +79,7 @@ def _settings(text: str) -> Iterator[Setting]:
                 continue
             start, end = following, after
             pieces.append(Excerpt.of(text[start:end], start))
-        yield Setting(head.group(1), _with_specifiers(Excerpt.joined(pieces)))
+        yield Setting(section, head.group(1), _with_specifiers(Excerpt.joined(pieces)))
 
 
 def _with_specifiers(value: Excerpt) -> Excerpt:

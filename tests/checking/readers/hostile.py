@@ -62,6 +62,19 @@ REPEATED: dict[str, tuple[str, str, tuple[str, ...]]] = {
         f"\nExecStart={SERVE}\n",
         ("Environment=A=b\n", 'Environment="A=$A$A"\n', "%i ", "\\\n", f"ExecStart={SERVE}\n"),
     ),
+    "gemma.container": (
+        "[Container]\n",
+        f"\nExec={SERVE}\n",
+        ("Environment=A=b\n", "PublishPort=1:1\n", "Exec=", "PodmanArgs=--env A=b \\\n", '["a",'),
+    ),
+    "guide.rst": (
+        "",
+        f"\n.. code-block:: sh\n\n   {SERVE}\n",
+        (
+            *("a::\n\n b\n", "::\n", " ", "   .. code-block:: sh\n", ".. highlight:: sh\n"),
+            f".. code-block:: sh\n\n   {SERVE}\n",
+        ),
+    ),
     "notes.txt": ("", "\n" + SERVE, ("sglang '\n", f"{SERVE}\n", "sglang\\\n", "$ ", "a=b\n")),
     "compose.yaml": (
         SERVICE + "'sglang serve ",

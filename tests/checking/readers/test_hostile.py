@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from gemma4ctl.checking.readers import read
 from tests.checking.readers.reading import check_place
 
-NAMES = ["a.sh", "a.md", "a.mdx", "Dockerfile", "a.service", "a.txt", "a.sbatch"]
+NAMES = ["a.sh", "a.md", "a.mdx", "a.rst", "Dockerfile", "a.service", "a.container", "a.txt"]
 WORDS = r"""
     sglang serve --x y 'a b' "c $D" \ ' " ` $( ) ( ${A ${A:-b} } A=1 A=(x "$A") "${A[@]}" A+=$A
     export if then fi for do done case esac { ; & && | > < << <<EOF EOF <<< # $ $' $(( )) bash -c
     docker run -p -e --entrypoint img python -m sglang.launch_server FROM CMD ENTRYPOINT ENV RUN
-    [" "] , ["sglang","serve","--x"] [Service] ExecStart= Environment= %i %% $$ ``` ```bash ~~~
+    [" "] , ["sglang","serve","--x"] [Service] ExecStart= [Container] Exec= Image= Environment= %i %% $$ ``` ```bash ~~~
     <MODEL> {{ }} gemma4ctl: ignore=A é
 """
 LINES = ["\n", "\n\n", "\\\n", "\r\n", "\r", " ", "\t", "\n    ", "\n> ", "\u2028", "\ufeff"]

@@ -16,7 +16,7 @@ def test_commands_among_prose() -> None:
 
 
 def test_variables_of_earlier_lines() -> None:
-    assert argv("M=m\nsglang serve --x $M", "notes.rst") == ["--x", "m"]
+    assert argv("M=m\nsglang serve --x $M", "notes.txt") == ["--x", "m"]
 
 
 @pytest.mark.parametrize(
