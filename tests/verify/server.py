@@ -120,6 +120,8 @@ class Sglang:
 
     def _usage(self, body: dict[str, Any], completion: int) -> dict[str, Any]:
         prompt = self.prompt_tokens(body)
+        if "stream-counts-more" in self.faults and body.get("stream"):
+            prompt += 1
         seen = json.dumps(body["messages"])
         cached = prompt - 1 if seen in self.seen and "cache-missed" not in self.faults else 0
         self.seen.add(seen)
@@ -256,23 +258,37 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         sglang = self.sglang
         if self.path == "/health":
-            self.give(b"", status=503 if "unhealthy" in sglang.faults else 200)
+            self._health()
         elif self.path == "/metrics":
             self._metrics()
         elif not self._allowed():
             self.error(401, "Unauthorized")
         elif self.path == "/v1/models":
             card = {"id": sglang.model, "object": "model", "created": 1, "owned_by": "sglang"}
-            more = {"root": sglang.model, "parent": None, "max_model_len": CONTEXT}
+            length = None if "no-limit" in sglang.faults else CONTEXT
+            more = {"root": sglang.model, "parent": None, "max_model_len": length}
             self.give_json({"object": "list", "data": [card | more]})
         elif self.path == "/model_info" and "not-sglang" not in sglang.faults:
-            able = {"has_image_understanding": True, "has_audio_understanding": True}
+            able = dict.fromkeys(
+                ("has_image_understanding", "has_audio_understanding"),
+                "text-only" not in sglang.faults,
+            )
             shape = {"model_type": "gemma4", "architectures": [sglang.architecture]}
             self.give_json({"model_path": sglang.model, **able, **shape})
         elif self.path == "/server_info" and "not-sglang" not in sglang.faults:
             self.give_json(sglang.arguments())
         else:
             self.error(404, "Not Found")
+
+    def _health(self) -> None:
+        faults = self.sglang.faults
+        if "health-hangs" in faults:
+            time.sleep(PAUSE_S)
+        if "health-hangs-up" in faults:
+            self.close_connection = True
+        else:
+            no_page, ill = "no-health" in faults, "unhealthy" in faults
+            self.give(b"", status=404 if no_page else 503 if ill else 200)
 
     def _metrics(self) -> None:
         faults = self.sglang.faults
@@ -307,6 +323,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return status, "as told"
         if not self._allowed():
             return 401, "Unauthorized"
+        if "breaks-near-the-limit" in faults and tokens > CONTEXT // 2:
+            return 500, "illegal memory access"
+        if "breaks-beyond-the-limit" in faults and tokens > CONTEXT:
+            return 500, "illegal memory access"
         if tokens + body["max_tokens"] > limit and "context-unchecked" not in faults:
             told = f"The input ({tokens} tokens) is longer than the model's context length"
             return 400, f"{told} ({limit} tokens)."

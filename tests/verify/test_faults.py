@@ -15,7 +15,13 @@ from gemma4ctl.verify.report import Report
 from gemma4ctl.verify.run import Options, run
 from tests.verify.server import Sglang, serving
 
-TIMED = {"hangs", "drips", "slow-first-token", "stalls"}  # misbehave for longer than this:
+TIMED = {
+    "health-hangs",
+    "hangs",
+    "drips",
+    "slow-first-token",
+    "stalls",
+}  # misbehave for longer than this:
 TIMEOUT_S = 0.8
 
 
@@ -30,6 +36,8 @@ class Case(NamedTuple):
 
 CASES = [
     Case("unhealthy", "health", "unavailable", "HTTP 503"),
+    Case("health-hangs", "health", "no-answer", "/health: no complete answer within 0.8 s"),
+    Case("health-hangs-up", "health", "unreachable", "/health: Remote end closed"),
     Case("wrong-model", "chat", "wrong-model", "answered by meta-llama/Llama-3-8B"),
     Case("http-429", "chat", "rate-limited", "HTTP 429: as told"),
     Case("http-500", "chat", "server-error", "HTTP 500: as told"),
@@ -62,6 +70,7 @@ CASES = [
     Case("no-done", "stream", "truncated-stream", "without [DONE]"),
     Case("wrong-usage", "chat", "wrong-usage", "20 prompt + 1 completion = 26"),
     Case("too-many-tokens", "chat", "wrong-usage", "at most 32 were asked for"),
+    Case("stream-counts-more", "stream", "wrong-usage", "has 24 tokens, streamed 25"),
     Case("no-stream-usage", "stream", "wrong-usage", "has no usage"),
     Case("never-ends", "chat", "never-ends", "no end within"),
     Case("empty", "chat", "wrong-answer", "the answer is ''"),
@@ -88,6 +97,8 @@ CASES = [
     Case("answers-mixed", "concurrent", "answers-mixed", "asked for river, answered 'apple'"),
     Case("cache-missed", "prefix-cache", "cache-missed", "0 of 2,013 tokens"),
     Case("context-short", "context", "context-short", "longer than the model's context"),
+    Case("breaks-near-the-limit", "context", "server-error", "illegal memory access"),
+    Case("breaks-beyond-the-limit", "context", "server-error", "illegal memory access"),
     Case("context-cut", "context", "context-short", "counts 2,500"),
     Case("context-unchecked", "context", "context-unchecked", "beyond 4,090 tokens was answered"),
     Case("words-uncounted", "context", "wrong-usage", "100 words are"),
