@@ -33,7 +33,6 @@ class EventSplitter:
         return [data for event in events if (data := _data(event)) is not None]
 
 
-
 def _plain_lines(text: bytes) -> bytes:
     r"""``text`` with ``\n`` as the only line end; a ``\r`` at the end may be half of one."""
     held = text[-1:] == b"\r"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gemma4ctl.cli.commands import bench_reports
+from gemma4ctl.cli.commands.bench_reports import HtmlOption, PlotOption
 from gemma4ctl.cli.options import ForceOption, JsonOption
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command("compare")(bench_reports.compare)
+app.command("reference")(bench_reports.reference)
+app.command("report")(bench_reports.report)
 
 
 class Client(str, Enum):
@@ -148,6 +153,8 @@ def bench(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write the results as JSON."),
     ] = None,
+    plot: PlotOption = None,
+    html: HtmlOption = None,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -190,6 +197,8 @@ def bench(
     result = _blank(way, facts, planned)
     found = _run(way, wanted, result, output, force=force)
     _show(found, output, json=json)
+    if plot or html:
+        bench_reports.write(found, plot, html, force=force)
     if not found.complete:
         raise typer.Exit(INTERRUPTED)
     failures = sum(run.summary.failures for each in found.scenarios for run in each.runs)
