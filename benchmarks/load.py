@@ -123,7 +123,7 @@ def document_prompts(load: str, count: int) -> list[list[Prompt]]:
             documents = [(*text, *words(content, QUESTION)) for text in documents]
             asked.append([Prompt(ANSWER, token_ids=text) for text in documents])
         return asked
-    number = {"short": 2 * count, "mixed": 3 * count}[load]
+    number = {"short": 2 * count, "mixed": 2 * count}[load]
     lengths = [load == "mixed" and n % 10 == 5 for n in range(number)]
     return [[
         Prompt(ANSWER, token_ids=words(content, DOCUMENT)) if long
