@@ -12,11 +12,13 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-
-from pydantic import SecretStr
+from typing import TYPE_CHECKING
 
 from gemma4ctl import folders
 from gemma4ctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 VARIABLE = "GEMMA4CTL_API_KEY"
 LARGEST_KEY = 4096  # characters
@@ -54,6 +56,8 @@ def _checked(key: str, where: str) -> SecretStr:
             remedies=["openssl rand -hex 32 makes one"],
             code="api-key-unusable",
         )
+    from pydantic import SecretStr  # only a command with a key pays for it
+
     return SecretStr(key)
 
 

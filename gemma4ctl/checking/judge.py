@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from packaging.version import InvalidVersion, Version
@@ -266,15 +266,16 @@ class _Case:
         named = self.launch.directives.get("modality")
         return tuple(named.split(",")) if named else None
 
-    @property
+    @cached_property
     def hardware(self) -> str | None:
         """The platform that the user or the file names; a name in a file may be unknown to us."""
         from gemma4ctl.profiles import lookup
 
         if self.options.hardware:
             return lookup.platform_name(_profiles(), self.options.hardware)
+        named = self.launch.directives.get("hardware")
         try:
-            return lookup.platform_name(_profiles(), self.launch.directives.get("hardware", ""))
+            return lookup.platform_name(_profiles(), named) if named else None
         except Gemma4ctlError:
             return None
 
