@@ -10,4 +10,5 @@
 - :mod:`~gemma4ctl.tuning.verdict`: whether the best is better than the plan, beyond the noise
 - :mod:`~gemma4ctl.tuning.cell`: the winner as a row of the profile table
 - :mod:`~gemma4ctl.tuning.userfile`: writing it into the user's table
+- :mod:`~gemma4ctl.tuning.session`: one invocation, from its question to its result
 """

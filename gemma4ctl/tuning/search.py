@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
 
-from gemma4ctl.errors import ServerFailedError
+from gemma4ctl.errors import PreflightError, ServerFailedError
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.tuning.judge import InfeasibleError
 from gemma4ctl.tuning.metrics import Metric
@@ -25,7 +25,9 @@ from gemma4ctl.tuning.verdict import Verdict, judge, noise_of
 SAFETY = 1.15  # of the longest trial so far: what the next one may take
 REPEATS = 2  # starts of the best point and of the plan at the end
 TRIED = "tried before"
-USELESS_PROPOSALS = 64  # in a row, after which the sampler has nothing new
+REFUSED = f"serve-exit-{PreflightError.exit_code}"
+USELESS_PROPOSALS = 32  # in a row, after which nothing new is expected
+LEARNED_PROPOSALS = 6  # of these, before chance proposes: what was learned points to known points
 
 
 class Runs(Protocol):
@@ -81,12 +83,14 @@ class Search:
     seconds: float
     clock: Callable[[], float] = time.monotonic
     _trials: list[Trial] = field(default_factory=list)
+    _useless: int = 0  # proposals in a row that needed no server
 
     def run(self) -> Found:
         """Search until the time or the space is used up.
 
         Raises:
             ServerFailedError: the plan itself cannot be measured.
+            PreflightError: the host is not ready for it.
         """
         self._deadline = self.clock() + self.seconds
         self._trials = self.study.trials
@@ -112,11 +116,12 @@ class Search:
         """Measure the plan, without which nothing can be compared."""
         trial = self._try(self._plan_point)
         if trial.state != "measured":
-            raise ServerFailedError(
+            kind = PreflightError if trial.code == REFUSED else ServerFailedError
+            raise kind(
                 f"the plan itself could not be measured: {trial.reason}",
-                needed="a plan that starts and answers every request of the load",
-                found=f"{trial.code}; the server's log is {trial.log}",
-                remedies=[trial.remedy] if trial.remedy else ["a larger --budget"],
+                needed="a plan that starts and answers every request of the load in time",
+                found=f"{trial.code}; the server's log is {self.study.folder / str(trial.log)}",
+                remedies=[trial.remedy] if trial.remedy else (),
                 code=trial.code,
             )
 
@@ -134,11 +139,11 @@ class Search:
             point = {**self._best_point(), name: choice}
             if point not in [trial.point for trial in self._trials]:
                 yield point
-        useless = 0
-        while useless < USELESS_PROPOSALS and len(self.dimensions) > 1:
+        self._useless = 0
+        while self._useless < USELESS_PROPOSALS and len(self.dimensions) > 1:
             before = len(self._real)
             yield None
-            useless = 0 if len(self._real) > before else useless + 1
+            self._useless = 0 if len(self._real) > before else self._useless + 1
 
     @property
     def _real(self) -> list[Trial]:
@@ -147,7 +152,7 @@ class Search:
 
     def _consider(self, point: dict[str, str] | None) -> None:
         """Try ``point``, or what the sampler proposes, unless it cannot or need not be tried."""
-        asked = self.study.begin(point)
+        asked = self.study.begin(point, learned=self._useless < LEARNED_PROPOSALS)
         if any(trial.point == asked.point for trial in self._trials):
             self._pass_over(asked, TRIED)
             return

@@ -63,6 +63,17 @@ class Asked(NamedTuple):
     point: dict[str, str]
 
 
+class _Locked:
+    """A lock for optuna's journal that is held anyway: see :mod:`gemma4ctl.tuning.lock`."""
+
+    def acquire(self) -> bool:
+        """Nothing to wait for."""
+        return True
+
+    def release(self) -> None:
+        """Nothing to let go of, and nothing that a kill could leave behind."""
+
+
 class Study:
     """The study in ``folder``; made there where it has none yet."""
 
@@ -75,7 +86,8 @@ class Study:
             for dimension in dimensions
         }
         _drop_cut_line(folder / JOURNAL)
-        backend = optuna.storages.journal.JournalFileBackend(str(folder / JOURNAL))
+        journal = str(folder / JOURNAL)
+        backend = optuna.storages.journal.JournalFileBackend(journal, lock_obj=_Locked())
         storage = optuna.storages.JournalStorage(backend)
         self._study: OptunaStudy = optuna.create_study(
             storage=storage,
@@ -85,7 +97,6 @@ class Study:
         )
         self._failed = optuna.trial.TrialState.FAIL
         self._running = optuna.trial.TrialState.RUNNING
-        self._sampler = optuna.samplers.TPESampler
         self._end_interrupted()
 
     @property
@@ -94,13 +105,20 @@ class Study:
         frozen = self._study.get_trials(deepcopy=False)
         return [_trial(each) for each in frozen if each.state.is_finished()]
 
-    def begin(self, point: dict[str, str] | None) -> Asked:
-        """Begin a trial of ``point``; None: of one that the sampler proposes."""
+    def begin(self, point: dict[str, str] | None, *, learned: bool = True) -> Asked:
+        """Begin a trial of ``point``; None: of one that a sampler proposes.
+
+        Args:
+            point: what to try.
+            learned: let the figures so far decide what is proposed; False: chance alone.
+        """
         if point is not None:
             self._study.enqueue_trial(point)
         else:  # a seed of its own, so that a resumed search does not propose the same again
             seed = len(self._study.get_trials(deepcopy=False))
-            self._study.sampler = self._sampler(n_startup_trials=1, seed=seed)
+            samplers = require("optuna.samplers", "tune", "a measured search")
+            tpe = samplers.TPESampler(n_startup_trials=1, seed=seed)
+            self._study.sampler = tpe if learned else samplers.RandomSampler(seed=seed)
         asked = self._study.ask(fixed_distributions=self._distributions)
         return Asked(asked, asked.number, dict(asked.params))
 
@@ -129,11 +147,7 @@ def _trial(frozen: FrozenTrial) -> Trial:
 
 
 def _drop_cut_line(journal: Path) -> None:
-    """Take away the end of a line that was never written to its end; and optuna's stale lock.
-
-    Only the holder of the folder's lock comes here, so no other process is at work.
-    """
-    journal.with_name(JOURNAL + ".lock").unlink(missing_ok=True)
+    """Take away the end of a line that was never written to its end."""
     if not journal.is_file():
         return
     data = journal.read_bytes()

@@ -65,8 +65,9 @@ def add(path: Path, row: Mapping[str, Any], key: str, evidence: Mapping[str, str
 def _added(path: Path, row: Mapping[str, Any], key: str, evidence: Mapping[str, str]) -> str:
     """The text of the table with the row and its evidence."""
     yaml = _yaml()
-    table = yaml.load(path.read_text(encoding="utf-8")) if path.is_file() else None
-    head = HEAD if table is None and not path.is_file() else ""
+    old = path.read_text(encoding="utf-8") if path.is_file() else HEAD
+    table = yaml.load(old)
+    head = old if table is None else ""  # a text of comments alone
     table = yaml.map() if table is None else table
     if table.get("sources") is None:
         table["sources"] = yaml.map()

@@ -56,9 +56,9 @@ def judge(
     The first start of ``best`` is the one it was chosen for; where there are others, only they
     count for the gain, since the best of several trials was also lucky.
     """
-    noise = noise_of(plan, best)
     repeated = len(best) > 1 and len(plan) > 1
     again = best[1:] if repeated else best
+    noise = noise_of(plan, again)
     ours, theirs = figure(again), figure(plan)
     gain = metric.gain(ours, theirs)
     if repeated:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,13 +14,8 @@ from gemma4ctl.errors import UsageError
 if TYPE_CHECKING:
     from gemma4ctl.bench.workload import Workload
     from gemma4ctl.cli.inputs import Inputs
-    from gemma4ctl.tuning.judge import Judge
     from gemma4ctl.tuning.metrics import Metric
-    from gemma4ctl.tuning.report import Progress
-    from gemma4ctl.tuning.search import Found
-    from gemma4ctl.tuning.server import How
-    from gemma4ctl.tuning.space import Dimension
-    from gemma4ctl.tuning.study import Study
+    from gemma4ctl.tuning.session import Access
 
 BUDGET_MIN = 10.0
 REQUESTS_PER_USER = 3
@@ -84,179 +77,18 @@ def tune(
     from gemma4ctl.cli import inputs
     from gemma4ctl.cli.show import print_json
     from gemma4ctl.launch.signals import exit_on_signals
-    from gemma4ctl.tuning import report
+    from gemma4ctl.tuning.session import Question, Session
 
     chosen = _metric(metric)
     load = _load(scenario, input_tokens, output_tokens, requests, flags)
     read = inputs.read(_for_load(flags, load), extra, "serve")
+    question = Question(read.request, read.inventory, read.profiles, load, chosen, repeats)
+    session = Session(question, _server_access(read, flags, runtime))
     with exit_on_signals():
-        session = _Session(read, load, chosen, budget * 60, repeats)
-        session.search(_serve_options(flags, runtime), _environment(read), resume=resume)
-    profile = session.keep() if write and session.improved else None
-    document = session.document()
-    document["profile"] = str(profile) if profile else None
-    if json:
-        print_json(document)
-        return
-    print(
-        report.text(
-            load=load,
-            metric=chosen,
-            found=session.found,
-            folder=session.folder,
-            profile=profile,
-        )
-    )
-
-
-class _Session:
-    """One search: what it is about, then what it found."""
-
-    def __init__(
-        self, read: Inputs, load: Workload, metric: Metric, seconds: float, repeats: int
-    ) -> None:
-        from gemma4ctl.tuning.judge import Judge
-        from gemma4ctl.tuning.report import Progress
-        from gemma4ctl.tuning.space import space
-
-        self._read, self._load, self._metric = read, load, metric
-        self._seconds, self._repeats = seconds, repeats
-        self._judge: Judge = Judge(read.request, read.inventory, read.profiles, load)
-        _check_context(self._judge, load)
-        self._situation = self._judge.situation
-        self._dimensions: tuple[Dimension, ...] = space(
-            self._situation, load, metric.name, self._judge.room
-        )
-        self._progress: Progress = Progress(metric)
-        self._began = time.monotonic()
-
-    def search(
-        self, options: tuple[str, ...], environment: dict[str, str], *, resume: bool
-    ) -> None:
-        """Run the search and keep its result in its folder."""
-        from gemma4ctl import folders
-        from gemma4ctl.tuning.lock import held
-        from gemma4ctl.tuning.server import How
-        from gemma4ctl.tuning.study import Study, latest_folder, new_folder
-
-        root = folders.state(os.environ) / "tune"
-        port = self._judge.baseline.value("port")
-        with held(root / f"port-{port}.lock", self._progress.says) as lock:
-            question = self._question()
-            if resume:
-                self.folder = latest_folder(root, question)
-            else:
-                name = f"{self._judge.baseline.variant.name}-{self._metric.name}"
-                self.folder = new_folder(root, name, question)
-            self._progress.says(f"trials and logs: {self.folder}")
-            study = Study(self.folder, self._dimensions, higher=self._metric.higher)
-            how = How(options=options, environment=environment, keep_open=(lock,))
-            self.found: Found = self._run(study, how)
-        self._write_result()
-
-    def _run(self, study: Study, how: How) -> Found:
-        from gemma4ctl.endpoint.address import Endpoint
-        from gemma4ctl.launch.spec import LaunchSpec
-        from gemma4ctl.tuning.search import Search
-        from gemma4ctl.tuning.trial import Bench
-
-        plan, key = self._judge.baseline, self._read.api_key
-        spec = LaunchSpec(argv=(), host=str(plan.value("host")), port=int(str(plan.value("port"))))
-        bench = Bench(
-            folder=self.folder,
-            load=self._load,
-            metric=self._metric,
-            repeats=self._repeats,
-            how=how,
-            endpoint=Endpoint(spec.url, key.get_secret_value() if key else None),
-        )
-        search = Search(
-            study=study,
-            dimensions=self._dimensions,
-            plan_of=lambda point: self._judge.plan(self._words(point)),
-            runs=bench,
-            metric=self._metric,
-            reporter=self._progress,
-            seconds=self._seconds,
-        )
-        return search.run()
-
-    def _words(self, point: dict[str, str]) -> tuple[str, ...]:
-        from gemma4ctl.tuning.space import words
-
-        return words(point, self._dimensions, self._situation.flags)
-
-    def _question(self) -> dict[str, Any]:
-        """What makes two searches the same one."""
-        from gemma4ctl.rendering.command import argv, environment
-
-        plan = self._judge.baseline
-        return {
-            "argv": argv(plan),
-            "env": environment(plan),
-            "release": plan.release,
-            "hardware": [plan.hardware.platform, [unit.id for unit in plan.hardware.units]],
-            "load": self._load.model_dump(mode="json"),
-            "metric": self._metric.name,
-            "repeats": self._repeats,
-            "space": {dimension.name: dimension.choices for dimension in self._dimensions},
-        }
-
-    @property
-    def improved(self) -> bool:
-        """Whether something beat the plan."""
-        return self.found.verdict is not None and self.found.verdict.better
-
-    def document(self) -> dict[str, Any]:
-        """The result as a JSON-ready object."""
-        from gemma4ctl.tuning import report
-
-        best = self.found.best
-        winner = self._judge.plan(self._words(best)) if self.improved else self._judge.baseline
-        return report.document(
-            baseline=self._judge.baseline,
-            winner=winner,
-            dimensions=self._dimensions,
-            load=self._load,
-            metric=self._metric,
-            found=self.found,
-            folder=self.folder,
-            seconds=time.monotonic() - self._began,
-        )
-
-    def _write_result(self) -> None:
-        import json
-
-        text = json.dumps(self.document(), indent=2) + "\n"
-        (self.folder / "result.json").write_text(text, encoding="utf-8")
-
-    def keep(self) -> Path | None:
-        """Write the winner into the user's profile table; the table's path where that was done."""
-        from gemma4ctl.profiles.load import default_user_file
-        from gemma4ctl.tuning import cell, userfile
-        from gemma4ctl.tuning.space import settings
-
-        profiles, verdict = self._read.profiles, self.found.verdict
-        obstacle = cell.unwritable(self._judge.baseline, profiles)
-        if obstacle is not None or verdict is None:
-            self._progress.says(f"the winner is not written: {obstacle}")
-            return None
-        winner = cell.Winner(
-            plan=self._judge.baseline,
-            settings=settings(self.found.best, self._dimensions),
-            load=self._load,
-            metric=self._metric,
-            verdict=verdict,
-            results=self.folder / "result.json",
-            date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        )
-        own = self._read.settings.get("profiles")
-        path = Path(own) if own else default_user_file()
-        row, key = cell.cell(winner, profiles), cell.source_name(winner)
-        backup = userfile.add(path, row, key, cell.source(winner))
-        if backup is not None:
-            self._progress.says(f"the table before is kept as {backup}")
-        return path
+        session.search(budget * 60, resume=resume)
+    own = read.settings.get("profiles")
+    table = session.keep(Path(own) if own else None) if write else None
+    print_json(session.document(table)) if json else print(session.text(table))
 
 
 def _metric(name: str) -> Metric:
@@ -277,24 +109,12 @@ def _load(
     flags: dict[str, Any],
 ) -> Workload:
     """The load: a published scenario, or one of fixed lengths at the concurrency asked for."""
-    from gemma4ctl.bench.workload import SCENARIOS, Workload
+    from gemma4ctl.bench.workload import Workload
     from gemma4ctl.settings import gather
 
-    if scenario is not None and scenario not in SCENARIOS:
-        raise UsageError(
-            f"unknown scenario: {scenario}",
-            needed=f"one of {', '.join(SCENARIOS)}",
-            code="bad-value",
-        )
     users = gather({"concurrency": flags["concurrency"]}).get("concurrency")
     if scenario is not None:
-        found = SCENARIOS[scenario]
-        if flags["concurrency"] is not None and users != found.concurrency:
-            raise UsageError(
-                f"{scenario} has {found.concurrency} requests at once",
-                found=f"--concurrency {users}",
-                code="conflicting-options",
-            )
+        found = _scenario(scenario, users if flags["concurrency"] is not None else None)
         return found if requests is None else found.model_copy(update={"requests": requests})
     concurrency = int(users or 1)
     return Workload(
@@ -307,6 +127,26 @@ def _load(
     )
 
 
+def _scenario(name: str, users: int | None) -> Workload:
+    """A published scenario; ``users`` is the concurrency asked for, which must be its own."""
+    from gemma4ctl.bench.workload import SCENARIOS
+
+    if name not in SCENARIOS:
+        raise UsageError(
+            f"unknown scenario: {name}",
+            needed=f"one of {', '.join(SCENARIOS)}",
+            code="bad-value",
+        )
+    found = SCENARIOS[name]
+    if users not in (None, found.concurrency):
+        raise UsageError(
+            f"{name} has {found.concurrency} requests at once",
+            found=f"--concurrency {users}",
+            code="conflicting-options",
+        )
+    return found
+
+
 def _for_load(flags: dict[str, Any], load: Workload) -> dict[str, Any]:
     """``flags`` of the plan for ``load``, unless they say what to plan for."""
     named = any(flags[name] for name in ("request_tokens", "context_length", "safe"))
@@ -314,27 +154,12 @@ def _for_load(flags: dict[str, Any], load: Workload) -> dict[str, Any]:
     return {**flags, "concurrency": str(load.concurrency), **lengths}
 
 
-def _check_context(judge: Judge, load: Workload) -> None:
-    """Refuse a load whose requests the planned context does not allow."""
-    length = load.input_tokens + load.output_tokens
-    context = judge.situation.context
-    if length > context:
-        raise UsageError(
-            f"a request of {length:,} tokens does not fit in the context",
-            needed=f"--context-length {length} or more, or shorter prompts and answers",
-            found=f"a context of {context:,} tokens",
-            code="context-too-short",
-        )
+def _server_access(read: Inputs, flags: dict[str, Any], runtime: str | None) -> Access:
+    """How trials are served: options and environment of ``serve``, and the API key."""
+    from gemma4ctl.tuning.session import Access
 
-
-def _serve_options(flags: dict[str, Any], runtime: str | None) -> tuple[str, ...]:
-    """What ``serve`` is given beside the plan of a trial."""
     given = {"--runtime": runtime, "--api-key-file": flags["api_key_file"]}
-    return tuple(word for name, value in given.items() if value for word in (name, str(value)))
-
-
-def _environment(read: Inputs) -> dict[str, str]:
-    """The environment of ``serve``: this one, with the profile table that the plan was made by."""
+    options = tuple(word for name, value in given.items() if value for word in (name, str(value)))
     own = read.settings.get("profiles")
     named = {"GEMMA4CTL_PROFILES": os.path.abspath(own)} if own else {}  # noqa: PTH100
-    return {**os.environ, **named}
+    return Access(options, {**os.environ, **named}, read.api_key)
