@@ -1,0 +1,75 @@
+"""Which limit of a server binds, from what was seen of it."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from gemma4ctl.capacity.solver import Held
+from gemma4ctl.replanning.observation import Observation
+
+WAITING = 0.5  # mean requests that wait, below which nothing binds
+NEARLY_ALL = 0.95  # of the cap on running requests
+FULL = 0.8  # mean usage of a pool that binds: admission keeps room for answers still to come
+
+Name = Literal["none", "running requests", "full pool", "sliding pool", "prefill"]
+
+
+class Limit(NamedTuple):
+    """What binds, in words for the reader; ``predicted``: computed, for want of usage figures."""
+
+    name: Name
+    text: str
+    predicted: bool = False
+
+
+def find(seen: Observation, held: Held | None) -> Limit:
+    """The limit that binds.
+
+    Args:
+        seen: what was observed.
+        held: what the predicted pools of the present settings hold of the load; None: unknown.
+    """
+    usage = _usage(seen)
+    if not _waits(seen, held):
+        return Limit("none", f"nothing binds: no request waits ({usage})")
+    if _capped(seen):
+        return Limit(
+            "running requests",
+            f"running requests: {seen.running:,.0f} of at most {seen.most_running:,} ({usage})",
+        )
+    fullest = max(seen.full_usage or 0.0, seen.sliding_usage or 0.0)
+    if fullest >= FULL:
+        sliding = (seen.sliding_usage or 0.0) >= (seen.full_usage or 0.0)
+        return Limit("sliding pool" if sliding else "full pool", usage)
+    if seen.full_usage is None and seen.sliding_usage is None and held is not None:
+        text = f"{held.limit}: the present settings hold {held.requests:,} requests of this load"
+        return Limit(held.limit, text, predicted=True)
+    return Limit("prefill", f"requests wait while the pools have room: prefill ({usage})")
+
+
+def _waits(seen: Observation, held: Held | None) -> bool:
+    if seen.waiting is not None:
+        return seen.waiting >= WAITING or bool(seen.retracted)
+    return held is not None and (seen.in_flight or 0.0) > held.requests
+
+
+def _capped(seen: Observation) -> bool:
+    if seen.most_running is None or seen.running is None:
+        return False
+    return seen.running >= NEARLY_ALL * seen.most_running
+
+
+def _usage(seen: Observation) -> str:
+    """The pools and the queue, as far as they were seen."""
+    parts = []
+    if seen.sliding_usage is not None:
+        parts.append(f"sliding pool {seen.sliding_usage:.0%}")
+    if seen.full_usage is not None:
+        parts.append(f"full pool {seen.full_usage:.0%}")
+    if seen.running is not None:
+        parts.append(f"{seen.running:,.1f} running")
+    if seen.waiting is not None:
+        parts.append(f"{seen.waiting:,.1f} waiting")
+    if seen.retracted:
+        parts.append(f"{seen.retracted:,} retracted")
+    return ", ".join(parts)

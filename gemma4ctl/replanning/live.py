@@ -1,0 +1,190 @@
+"""What the metrics of a running server tell of its load: SGLang's, with ``--enable-metrics``.
+
+Gauges (usage, running and waiting requests) are averaged over the samples; counters and histograms
+count what happened between the first and the last one. Of a single sample, such as a saved file,
+counters and histograms tell of the time since the server started, and the rate is the server's own
+last figure. Names are those of SGLang 0.5.16 to 0.5.23.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from gemma4ctl.capacity.workload import Share
+from gemma4ctl.endpoint.address import Endpoint
+from gemma4ctl.endpoint.metrics import Histogram, Metrics, read_metrics
+from gemma4ctl.errors import UsageError
+from gemma4ctl.replanning.observation import Observation, mean, weighted_mix
+
+INTERVAL_S = 1.0
+FEWEST_REQUESTS = 5  # finished while watching; with fewer, those since the start are taken
+
+
+class Sample(NamedTuple):
+    """The metrics at a time, in seconds of any clock."""
+
+    at: float
+    metrics: Metrics
+
+
+def watch(
+    endpoint: Endpoint,
+    seconds: float,
+    *,
+    interval_s: float = INTERVAL_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Sample]:
+    """Sample the metrics of a server for ``seconds``, at least twice.
+
+    Raises:
+        MetricsError: the server has no metrics.
+        UsageError: ``prometheus_client`` is not installed.
+    """
+    deadline = time.monotonic() + seconds
+    samples = [Sample(time.monotonic(), read_metrics(endpoint))]
+    while len(samples) < 2 or time.monotonic() < deadline:
+        sleep(interval_s)
+        samples.append(Sample(time.monotonic(), read_metrics(endpoint)))
+    return samples
+
+
+def observe(samples: Sequence[Sample], source: str) -> Observation:
+    """What ``samples`` (at least one, oldest first) tell.
+
+    Raises:
+        UsageError: these are no metrics of SGLang, or no request was ever finished.
+    """
+    last = samples[-1].metrics
+    if last.largest("sglang:num_running_reqs") is None:
+        raise UsageError(
+            f"{source} has no metrics of SGLang",
+            needed="metrics named sglang:..., of a server started with --enable-metrics",
+            code="no-sglang-metrics",
+        )
+    first, notes = _first(samples)
+    counted = _Counted(first.metrics if first else None, last)
+    requests = counted.total("sglang:num_requests_total")
+    if not requests:
+        raise UsageError(
+            f"{source}: no request was finished yet",
+            needed="a server under its usual load",
+            remedies=["watch for longer: --seconds 120"],
+            code="no-requests",
+        )
+    inputs = counted.total("sglang:prompt_tokens_total") / requests
+    outputs = counted.total("sglang:generation_tokens_total") / requests
+    seconds = samples[-1].at - samples[0].at if len(samples) > 1 else None
+    step = counted.histogram("sglang:inter_token_latency_seconds")
+    return Observation(
+        source=source,
+        mix=_mix(counted, inputs, outputs),
+        input_tokens=inputs,
+        output_tokens=outputs,
+        requests=int(requests),
+        running=_mean(samples, "sglang:num_running_reqs"),
+        waiting=_mean(samples, "sglang:num_queue_reqs"),
+        full_usage=_mean(samples, "sglang:full_token_usage"),
+        sliding_usage=_mean(samples, "sglang:swa_token_usage"),
+        full_tokens=_whole(last.largest("sglang:max_total_num_tokens")),
+        sliding_tokens=_sliding_tokens(last),
+        retracted=int(counted.total("sglang:num_retracted_requests_total")),
+        requests_s=_rate(samples, outputs),
+        step_s=median(step) if step else None,
+        seconds=seconds,
+        notes=notes,
+    )
+
+
+class _Counted:
+    """Counters and histograms since an earlier sample, or since the start of the server."""
+
+    def __init__(self, first: Metrics | None, last: Metrics) -> None:
+        self._first, self._last = first, last
+
+    def total(self, name: str) -> float:
+        before = self._first.total(name) if self._first else None
+        return (self._last.total(name) or 0.0) - (before or 0.0)
+
+    def histogram(self, name: str) -> Histogram | None:
+        last = self._last.histogram(name)
+        first = self._first.histogram(name) if self._first else None
+        return last.minus(first) if last and first else last
+
+
+def _first(samples: Sequence[Sample]) -> tuple[Sample | None, tuple[str, ...]]:
+    """The sample to count from, None for the start of the server, and a note on that."""
+    name = "sglang:num_requests_total"
+    counts = [sample.metrics.total(name) or 0.0 for sample in (samples[0], samples[-1])]
+    if counts[1] - counts[0] >= FEWEST_REQUESTS:
+        return samples[0], ()
+    note = "lengths and counts are those since the server started: few requests ended meanwhile"
+    return None, (note,)
+
+
+def _rate(samples: Sequence[Sample], outputs: float) -> float | None:
+    """Requests a second, from the tokens that were generated meanwhile.
+
+    Tokens are steadier than requests, of which few may end in a short time.
+    """
+    tokens: float | None = _mean(samples, "sglang:gen_throughput")
+    if len(samples) > 1:
+        seconds = samples[-1].at - samples[0].at
+        decoded = [
+            sample.metrics.total("sglang:realtime_tokens_total", mode="decode")
+            for sample in (samples[0], samples[-1])
+        ]
+        if decoded[0] is not None and decoded[1] is not None and seconds > 0:
+            tokens = (decoded[1] - decoded[0]) / seconds
+    return tokens / outputs if tokens and outputs else None
+
+
+def _mix(counted: _Counted, inputs: float, outputs: float) -> tuple[Share, ...]:
+    """Lengths of whole requests, from the histogram of prompt lengths and the mean answer."""
+    prompts = counted.histogram("sglang:prompt_tokens_histogram")
+    if prompts is None or not prompts.count:
+        return (Share(max(1, round(inputs + outputs)), 1.0),)
+    middles = list(_middles(prompts))
+    centre = sum(length * weight for length, weight in middles) / sum(w for _, w in middles)
+    scale = inputs / centre  # so that the mean is exactly the counted one
+    return weighted_mix([(length * scale + outputs, weight) for length, weight in middles])
+
+
+def _middles(histogram: Histogram) -> Iterator[tuple[float, float]]:
+    """(middle, observations) of every bucket that has some; the last one at its lower end."""
+    low, seen = 0.0, 0.0
+    for bound, count in histogram.buckets:
+        if count > seen:
+            yield (low if math.isinf(bound) else (low + bound) / 2), count - seen
+        low, seen = bound, count
+
+
+def median(histogram: Histogram) -> float | None:
+    """The median of the observations, within its bucket in proportion; None without any."""
+    half, low, seen = histogram.count / 2, 0.0, 0.0
+    for bound, count in histogram.buckets:
+        if count >= half > 0:
+            if math.isinf(bound):
+                return low
+            return low + (bound - low) * (half - seen) / (count - seen)
+        low, seen = bound, count
+    return None
+
+
+def _mean(samples: Sequence[Sample], name: str) -> float | None:
+    return mean([sample.metrics.largest(name) for sample in samples])
+
+
+def _sliding_tokens(metrics: Metrics) -> int | None:
+    """The size of the sliding pool: what is free, cached and used of it."""
+    parts = [
+        metrics.largest(f"sglang:swa_{part}_tokens") for part in ("available", "evictable", "used")
+    ]
+    known = [part for part in parts if part is not None]
+    return int(sum(known)) or None if len(known) == len(parts) else None
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)

@@ -1,0 +1,116 @@
+"""A proposal for the reader and as data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from gemma4ctl import __version__
+from gemma4ctl.rendering.command import argv, environment
+from gemma4ctl.rendering.shell import shell
+from gemma4ctl.replanning.observation import Observation
+from gemma4ctl.replanning.proposal import Change, Gain, Proposal, Side
+
+KIND = "gemma4ctl-replan"
+MODEL = "requests/s = 1 / (prefill + output tokens x step(n) / n), step(n) = weights + request x n"
+ASSUMED = (
+    "as many requests stay in flight as were seen",
+    "their lengths and shared prefixes stay as they are",
+    "prefill and decode do not overlap",
+)
+
+
+def document(seen: Observation, proposal: Proposal) -> dict[str, Any]:
+    """The proposal as a JSON-ready object."""
+    gain = proposal.gain
+    return {
+        "schema_version": 1,
+        "kind": KIND,
+        "gemma4ctl_version": __version__,
+        "observed": {
+            **asdict(seen),
+            "mix": [share._asdict() for share in seen.mix],
+            "in_flight": seen.in_flight,
+            "output_tok_s": seen.output_tok_s,
+        },
+        "limit": proposal.limit._asdict(),
+        "before": _side(proposal.before),
+        "after": _side(proposal.after),
+        "changes": [change._asdict() for change in proposal.changes],
+        "gain": _gain(gain) if gain else None,
+        "command": {
+            "argv": argv(proposal.after.plan),
+            "env": environment(proposal.after.plan),
+            "shell": shell(proposal.after.plan),
+        },
+        "warnings": [warning.model_dump(mode="json") for warning in proposal.after.plan.warnings],
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    """The predicted pools of a plan and what they hold of the load."""
+    found = side.memory
+    return {
+        "full_layer_tokens": found.pools.full if found else None,
+        "swa_layer_tokens": found.pools.sliding if found else None,
+        "requests": side.held.requests if side.held else None,
+        "limit": side.held.limit if side.held else None,
+    }
+
+
+def _gain(gain: Gain) -> dict[str, Any]:
+    return {
+        **gain._asdict(),
+        "status": "estimated",
+        "formula": MODEL,
+        "assumed": list(ASSUMED),
+        "model": gain.model._asdict() if gain.model else None,
+    }
+
+
+def text(seen: Observation, proposal: Proposal) -> str:
+    """The proposal for the reader: what binds, what changes, what it brings; no command."""
+    lines = [
+        f"seen      {seen.source}: {seen.requests:,} requests, "
+        f"{seen.input_tokens:,.0f} in / {seen.output_tokens:,.0f} out on average"
+        + (f", {seen.in_flight:,.1f} in flight" if seen.in_flight is not None else ""),
+        f"load      {proposal.load.text()}",
+        f"limit     {proposal.limit.text}",
+    ]
+    lines += [f"pools     {_pools(proposal)}"] if proposal.after.memory else []
+    if not proposal.changes:
+        lines.append("change    nothing: the present settings fit this load")
+    for place, change in enumerate(proposal.changes):
+        lines.append(f"{'change' if not place else '':<10}{_change(change)}")
+    lines += [f"gain      {_gain_text(proposal.gain)}"] if proposal.gain else []
+    return "\n".join([*lines, *(f"note      {note}" for note in seen.notes)])
+
+
+def _pools(proposal: Proposal) -> str:
+    """Both pools before and after."""
+    parts = []
+    for side in (proposal.before, proposal.after):
+        if side.memory is None or side.held is None:
+            parts.append("not predicted")
+            continue
+        found = side.memory.pools
+        parts.append(
+            f"{found.full:,} full + {found.sliding:,} sliding tokens hold "
+            f"{side.held.requests:,} requests of it ({side.held.limit})"
+        )
+    return " -> ".join(parts)
+
+
+def _change(change: Change) -> str:
+    return f"{change.flag} {change.before or 'unset'} -> {change.after or 'unset'}"
+
+
+def _gain_text(gain: Gain) -> str:
+    """The prediction, with what it rests on."""
+    more = f"{gain.running_before:,.1f} -> {gain.running_after:,.1f} requests run at once"
+    if gain.ratio is None:
+        return f"{more} (estimated; no rate was seen to predict throughput from)"
+    return (
+        f"{gain.ratio:.2f} x output throughput (estimated: {more}; "
+        f"{gain.requests_s_before:.3g} -> {gain.requests_s_after:.3g} requests/s)"
+    )

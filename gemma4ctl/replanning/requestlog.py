@@ -1,0 +1,205 @@
+"""What a log of requests tells of a load: JSON Lines, SGLang's own log, a bench result.
+
+- JSON Lines: an object a request with ``input_tokens`` and ``output_tokens`` (or
+  ``prompt_tokens``, ``completion_tokens``), and where known ``arrival_s``, ``latency_s``,
+  ``ttft_s`` and ``step_s`` in seconds.
+- SGLang's, of ``--log-requests``: its JSON format (``--log-requests-format json``) and the lines
+  that begin with "Finish:" of its text format.
+- A file of ``gemma4ctl bench``: the lengths are those that its scenarios ask for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any, NamedTuple
+
+from gemma4ctl.errors import UsageError
+from gemma4ctl.replanning.observation import Observation, mix_of
+
+FEWEST = 2  # requests, for rates and numbers at once
+LARGEST_FILE = 1 << 30  # bytes
+_NUMBER = r"['\"]{}['\"]: ?(?P<{}>[\d.eE+-]+)"
+_TEXT_FIELDS = {
+    name: re.compile(_NUMBER.format(name, "value"))
+    for name in ("prompt_tokens", "completion_tokens", "e2e_latency")
+}
+_STAMP = re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
+
+
+class Logged(NamedTuple):
+    """One request of a log; seconds. ``arrival_s`` counts from any point of time."""
+
+    input_tokens: int
+    output_tokens: int
+    arrival_s: float | None = None
+    latency_s: float | None = None
+    ttft_s: float | None = None
+    step_s: float | None = None
+
+
+def read(path: Path) -> list[Logged]:
+    """The requests in ``path``; lines that tell of none are passed over.
+
+    Raises:
+        UsageError: the file cannot be read, or tells of no request.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise _refused(path, f"it is larger than {LARGEST_FILE >> 30} GiB")
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise _refused(path, error.strerror or str(error)) from error
+    found = list(_bench_result(text)) or list(_lines(text.splitlines()))
+    if not found:
+        raise _refused(path, "no line of it tells of a finished request")
+    return found
+
+
+def observe(requests: list[Logged], source: str, in_flight: int | None = None) -> Observation:
+    """What ``requests`` tell of the load; ``in_flight`` where the log does not know the times."""
+    timed = [r for r in requests if r.arrival_s is not None and r.latency_s is not None]
+    whole = len(timed) >= FEWEST
+    begins = [r.arrival_s for r in timed if r.arrival_s is not None]
+    ends = [r.arrival_s + r.latency_s for r in timed if r.arrival_s is not None and r.latency_s]
+    seconds = max(ends) - min(begins) if whole and ends else None
+    running, waiting = _at_once(timed, seconds)
+    if running is None and in_flight is not None:
+        running = float(in_flight)
+    steps = [request.step_s for request in requests if request.step_s]
+    return Observation(
+        source=source,
+        mix=mix_of([r.input_tokens + r.output_tokens for r in requests]),
+        input_tokens=fmean(r.input_tokens for r in requests),
+        output_tokens=fmean(r.output_tokens for r in requests),
+        requests=len(requests),
+        running=running,
+        waiting=waiting,
+        requests_s=len(timed) / seconds if seconds else None,
+        step_s=median(steps) if steps else None,
+        seconds=seconds,
+    )
+
+
+def _at_once(timed: list[Logged], seconds: float | None) -> tuple[float | None, float | None]:
+    """Mean numbers of running and waiting requests: those whose first token has come, or not."""
+    if not seconds:
+        return None, None
+    flight = sum(request.latency_s or 0.0 for request in timed) / seconds
+    first = [request.ttft_s for request in timed if request.ttft_s is not None]
+    if len(first) < len(timed):
+        return flight, None
+    waiting = sum(first) / seconds
+    return flight - waiting, waiting
+
+
+def _lines(lines: Iterable[str]) -> Iterator[Logged]:
+    for line in lines:
+        document = _object(line)
+        found = _from_object(document) if document is not None else _from_text(line)
+        if found is not None:
+            yield found
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    """The JSON object that ``line`` is, or that stands in it after a log prefix."""
+    start = line.find("{")
+    if start < 0:
+        return None
+    try:
+        document = json.loads(line[start:])
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _from_object(document: Mapping[str, Any]) -> Logged | None:
+    """A request of JSON Lines, or of SGLang's JSON log of finished requests."""
+    if isinstance(out := document.get("out"), Mapping):
+        meta = out.get("meta_info")
+        document = {**(meta if isinstance(meta, Mapping) else {}), **_times(document)}
+    inputs = _number(document, "input_tokens", "prompt_tokens")
+    outputs = _number(document, "output_tokens", "completion_tokens")
+    if inputs is None or outputs is None or inputs < 1 or outputs < 1:
+        return None
+    return Logged(
+        input_tokens=int(inputs),
+        output_tokens=int(outputs),
+        arrival_s=_arrival(document),
+        latency_s=_number(document, "latency_s", "e2e_latency"),
+        ttft_s=_number(document, "ttft_s"),
+        step_s=_number(document, "step_s"),
+    )
+
+
+def _times(document: Mapping[str, Any]) -> dict[str, Any]:
+    """When SGLang's JSON log wrote a line: at the end of the request."""
+    try:
+        ended = datetime.fromisoformat(str(document.get("timestamp"))).timestamp()
+    except ValueError:
+        return {}
+    return {"ended_s": ended}
+
+
+def _arrival(document: Mapping[str, Any]) -> float | None:
+    arrival = _number(document, "arrival_s")
+    ended, latency = _number(document, "ended_s"), _number(document, "e2e_latency")
+    if arrival is None and ended is not None and latency is not None:
+        return ended - latency
+    return arrival
+
+
+def _from_text(line: str) -> Logged | None:
+    """A request of SGLang's text log, which is the text of Python dictionaries."""
+    if "Finish: obj=" not in line:
+        return None
+    found = {
+        name: match["value"]
+        for name, pattern in _TEXT_FIELDS.items()
+        if (match := pattern.search(line))
+    }
+    stamp = _STAMP.search(line)
+    ended = {"ended_s": datetime.fromisoformat(stamp[1]).timestamp()} if stamp else {}
+    try:
+        return _from_object({**{name: float(value) for name, value in found.items()}, **ended})
+    except ValueError:
+        return None
+
+
+def _number(document: Mapping[str, Any], *names: str) -> float | None:
+    for name in names:
+        value = document.get(name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    return None
+
+
+def _bench_result(text: str) -> Iterator[Logged]:
+    """The requests that the scenarios of a bench result ask for."""
+    from pydantic import ValidationError
+
+    from gemma4ctl.bench.document import KIND, BenchResult
+    from gemma4ctl.bench.workload import lengths
+
+    if f'"{KIND}"' not in text[:4096]:
+        return
+    try:
+        result = BenchResult.model_validate_json(text)
+    except ValidationError:
+        return
+    for scenario in result.scenarios:
+        for inputs, outputs in zip(*lengths(scenario.workload), strict=True):
+            yield Logged(inputs, outputs)
+
+
+def _refused(path: Path, problem: str) -> UsageError:
+    return UsageError(
+        f"{path} is no log of requests: {problem}",
+        needed='lines such as {"input_tokens": 1024, "output_tokens": 256, "arrival_s": 0.5}, '
+        "SGLang's --log-requests, or a result of gemma4ctl bench",
+        code="bad-request-log",
+    )
