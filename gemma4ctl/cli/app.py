@@ -24,6 +24,7 @@ from gemma4ctl.cli.commands import (
     doctor,
     matrix,
     profiles,
+    replan,
     serve,
     suggest,
     tune,
@@ -83,6 +84,7 @@ app.command("matrix", cls=Command)(matrix.matrix)
 app.command("verify", cls=Command)(verify.verify)
 app.command("eval", cls=Command)(evaluation.evaluate)
 app.command("tune", cls=Command, context_settings=AFTER_DASHES)(tune.tune)
+app.command("replan", cls=Command, context_settings=AFTER_DASHES)(replan.replan)
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(bench.app, name="bench")
 app.command("doctor", cls=Command)(doctor.doctor)
