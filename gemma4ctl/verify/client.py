@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from typing import Any
 
 from gemma4ctl.endpoint.address import Endpoint
@@ -38,9 +39,7 @@ class Client:
             base_url=endpoint.openai_url,
             api_key=endpoint.api_key or "none",
             max_retries=0,
-            http_client=self._openai.DefaultHttpxClient(
-                trust_env=not endpoint.is_local, follow_redirects=False
-            ),
+            http_client=self._openai.DefaultHttpxClient(**_connection(endpoint)),
         )
 
     def chat(self, body: Mapping[str, Any], timeout_s: float | None = None) -> Reply:
@@ -111,6 +110,14 @@ class Client:
             if not type(error).__module__.startswith("httpx"):
                 raise
             raise _failed(exchange, error, silence_s) from None
+
+
+def _connection(endpoint: Endpoint) -> dict[str, Any]:
+    """Options of the HTTP client: no redirects with the key, no proxy to this machine."""
+    options = {"follow_redirects": False, "trust_env": not endpoint.is_local}
+    if endpoint.url.startswith("https:"):
+        return options
+    return options | {"verify": SSLContext(PROTOCOL_TLS_CLIENT)}  # trusts nobody; made at once
 
 
 def _check_type(exchange: Exchange, response: Any, wanted: str) -> None:

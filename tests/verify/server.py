@@ -318,7 +318,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """The status and message of a refusal, if the request is to be refused."""
         faults, tokens = self.sglang.faults, self.sglang.prompt_tokens(body)
         limit = 3000 if "context-short" in faults else CONTEXT
-        for status in (429, 500, 503, 404):
+        for status in (307, 404, 429, 500, 503):
             if f"http-{status}" in faults:
                 return status, "as told"
         if not self._allowed():

@@ -43,6 +43,7 @@ CASES = [
     Case("http-500", "chat", "server-error", "HTTP 500: as told"),
     Case("http-503", "stream", "unavailable", "HTTP 503: as told"),
     Case("http-404", "stream", "request-refused", "HTTP 404: as told"),
+    Case("http-307", "chat", "request-refused", "HTTP 307"),
     Case("hangs", "chat", "no-answer", "no answer within 0.8 s"),
     Case("drips", "chat", "no-answer", "not complete after 0.8 s"),
     Case("hangs-up", "chat", "unreachable", "no answer"),

@@ -1,0 +1,58 @@
+"""How the official client is connected."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from gemma4ctl.endpoint.address import Endpoint
+from gemma4ctl.verify.checks.chat import CAPITAL
+from gemma4ctl.verify.client import Client
+from gemma4ctl.verify.faults import Fault
+from tests.verify.server import MODEL, Sglang, serving
+
+
+def test_proxies_are_not_used_for_this_machine(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+    with serving(Sglang()) as url:
+        assert Client(Endpoint(url), MODEL, 20).chat(CAPITAL).content == "Paris"
+    with pytest.raises(Fault) as raised:
+        Client(Endpoint("http://192.0.2.1:1"), MODEL, 20).chat(CAPITAL)
+    assert raised.value.code == "unreachable"  # the proxy: nothing listens there
+    assert "refused" in raised.value.message
+
+
+def test_an_https_endpoint_is_not_asked_in_the_clear() -> None:
+    received = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        client = Client(Endpoint(url, "s3cret"), MODEL, 0.3)
+        with pytest.raises(Fault):
+            client.chat(CAPITAL)
+        connection, _ = server.accept()
+        received.append(connection.recv(10_000))
+        connection.close()
+    assert b"s3cret" not in received[0] and b"POST" not in received[0]
+
+
+def test_the_model_and_temperature_0_are_added() -> None:
+    sglang = Sglang(key="k-1")
+    with serving(sglang) as url:
+        Client(Endpoint(url, "k-1"), MODEL, 20).stream(CAPITAL)
+    (request,) = sglang.requests
+    assert request == {
+        **CAPITAL,
+        "model": MODEL,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_a_request_may_have_a_limit_of_its_own() -> None:
+    with serving(Sglang(frozenset({"hangs"}))) as url:
+        client = Client(Endpoint(url), MODEL, 20)
+        with pytest.raises(Fault, match=r"no answer within 0\.1 s"):
+            client.chat(CAPITAL, timeout_s=0.1)
