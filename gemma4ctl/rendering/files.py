@@ -11,7 +11,9 @@ from gemma4ctl.errors import UsageError
 _MARKER_WITHIN = 2048  # characters from the start of a file in which its marker must stand
 
 
-def write_new(path: Path, text: str | bytes, *, marker: str, force: bool, mode: int = 0o644) -> None:
+def write_new(
+    path: Path, text: str | bytes, *, marker: str, force: bool, mode: int = 0o644
+) -> None:
     """Write ``text`` to ``path`` in one step: readers see the old file or the whole new one.
 
     An existing file is replaced only if it starts with a text that holds ``marker`` (this tool

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 from gemma4ctl.bench.document import BenchResult, Scenario
-from gemma4ctl.bench.reports.figures import BY_NAME, FIGURES, Figure
+from gemma4ctl.bench.reports.figures import FIGURES, Figure
 from gemma4ctl.bench.reports.noise import ratio
 from gemma4ctl.errors import UsageError
 from gemma4ctl.model import Model
@@ -177,7 +177,7 @@ def _verdict(gain: float, is_noise: bool | None) -> Verdict:
 def _differences(
     old: BenchResult, new: BenchResult, pairs: list[tuple[Scenario, Scenario]]
 ) -> Iterator[Difference]:
-    """What was not the same: first what makes a comparison meaningless, then what may explain it."""
+    """What was not the same: first what forbids a comparison, then what may explain it."""
     for what, one, other in (
         ("variant", old.served.variant, new.served.variant),
         ("GPU", _platform(old), _platform(new)),
@@ -230,8 +230,3 @@ def _driver(result: BenchResult) -> str | None:
 def _difference(what: str, old: object, new: object, *, matters: bool) -> Difference:
     shown = ["unknown" if each is None else str(each) for each in (old, new)]
     return Difference(what=what, old=shown[0], new=shown[1], matters=matters)
-
-
-def title(figure_name: str) -> str:
-    """The name of a figure for people."""
-    return BY_NAME[figure_name].title

@@ -6,7 +6,7 @@ concurrency are the same. The release may differ: it is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from statistics import fmean
 from typing import Final, Literal, NamedTuple
 
@@ -67,33 +67,14 @@ class Reference(Model):
     problems: tuple[str, ...] = ()
 
 
-class _Shown(NamedTuple):
-    """A figure of a published run, and how it is had from the figures of a measured one."""
-
-    figure: Figure
-    measured: Callable[[dict[str, float], int], float]
-
-
-_SHOWN = (
-    _Shown(
-        Figure("output_tok_s", "Output", "tok/s", True),
-        lambda figures, _: figures["output_throughput"],
-    ),
-    _Shown(
-        Figure("total_tok_s", "Input and output", "tok/s", True),
-        lambda figures, _: figures["total_throughput"],
-    ),
-    _Shown(
-        Figure(PER_GPU, "Input and output", "tok/s a GPU", True),
-        lambda figures, gpus: figures["total_throughput"] / gpus,
-    ),
-    _Shown(
-        Figure("ttft_ms", "TTFT, mean", "ms", False), lambda figures, _: figures["ttft_ms.mean"]
-    ),
-    _Shown(
-        Figure("tpot_ms", "TPOT, mean", "ms", False), lambda figures, _: figures["tpot_ms.mean"]
-    ),
-)
+# A figure of a published run, and the one of a measured run that it is.
+_SHOWN = {
+    Figure("output_tok_s", "Output", "tok/s", True): "output_throughput",
+    Figure("total_tok_s", "Input and output", "tok/s", True): "total_throughput",
+    Figure(PER_GPU, "Input and output", "tok/s a GPU", True): "total_throughput",
+    Figure("ttft_ms", "TTFT, mean", "ms", False): "ttft_ms.mean",
+    Figure("tpot_ms", "TPOT, mean", "ms", False): "tpot_ms.mean",
+}
 
 
 class _Setup(NamedTuple):
@@ -113,6 +94,9 @@ def beside_published(result: BenchResult, platform: str | None = None) -> Refere
     Args:
         result: what was measured.
         platform: the GPU, where the result does not tell; a name of the profile table.
+
+    Raises:
+        UsageError: no platform has that name.
     """
     setup = _setup(result, platform)
     rows = [row for row in load_measurements().speed if row.variant == setup.variant]
@@ -128,16 +112,18 @@ def beside_published(result: BenchResult, platform: str | None = None) -> Refere
         variant=setup.variant,
         platform=setup.platform,
         rows=tuple(like),
-        not_comparable=tuple(_nearest(unlike)),
+        not_comparable=tuple(_nearest(like, unlike)),
         problems=tuple(_problems(setup)),
     )
 
 
 def _setup(result: BenchResult, platform: str | None) -> _Setup:
+    from gemma4ctl.profiles import load, lookup
+
     hardware = result.hardware.platform if result.hardware else None
     return _Setup(
         variant=result.served.variant,
-        platform=platform or hardware,
+        platform=lookup.platform_name(load.load(), platform) if platform else hardware,
         weights=_weights(result),
         tp=result.served.tp,
         mtp=result.served.mtp,
@@ -216,35 +202,38 @@ def _why_not(row: Speed, workload: Workload, setup: _Setup) -> Iterator[str]:
 
 def _values(row: Speed, scenario: Scenario | None) -> Iterator[Value]:
     """The published figures, with the measured ones of a comparable scenario."""
-    for shown in _SHOWN:
-        published = getattr(row, shown.figure.name)
+    for figure, name in _SHOWN.items():
+        published = getattr(row, figure.name)
         if published is None:
             continue
-        measured = _mean(scenario, shown, row.tp) if scenario else None
+        measured = None
+        if scenario is not None:
+            measured = fmean(run.summary.figures()[name] for run in scenario.whole)
+            measured /= row.tp if figure.name == PER_GPU else 1
         yield Value(
-            figure=shown.figure.name,
-            title=shown.figure.title,
-            unit=shown.figure.unit,
+            figure=figure.name,
+            title=figure.title,
+            unit=figure.unit,
             published=published,
             measured=measured,
-            gain=gain(shown.figure, measured, published) if measured else None,
+            gain=gain(figure, measured, published) if measured else None,
         )
 
 
-def _mean(scenario: Scenario, shown: _Shown, gpus: int) -> float:
-    return fmean(shown.measured(run.summary.figures(), gpus) for run in scenario.whole)
-
-
-def _nearest(unlike: list[Published]) -> list[Published]:
-    """The published runs that differ in the fewest ways, each once."""
+def _nearest(like: list[Published], unlike: list[Published]) -> list[Published]:
+    """Of the published runs that no scenario is like, those that differ in the fewest ways."""
+    seen = {_run(row) for row in like}
     chosen: list[Published] = []
-    seen = set()
     for each in sorted(unlike, key=lambda row: len(row.why_not)):
-        run = tuple(value for name, value in each if name not in ("scenario", "why_not"))
-        if run not in seen:
-            seen.add(run)
+        if _run(each) not in seen:
+            seen.add(_run(each))
             chosen.append(each)
     return chosen[:NEAREST]
+
+
+def _run(row: Published) -> tuple[object, ...]:
+    """What tells a published run from all others."""
+    return (row.platform, row.line, row.tp, row.mtp, row.workload, row.concurrency, row.source)
 
 
 def _problems(setup: _Setup) -> Iterator[str]:

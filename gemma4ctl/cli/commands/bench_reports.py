@@ -114,7 +114,7 @@ def write(
 
     published = beside_published(result, platform)
     if plot is not None:
-        draw(result, published, plot)
+        draw(result, published, plot, force=force)
         say(f"drawing: {plot}")
     if html is not None:
         write_new(html, page.html(result, published), marker=page.MARKER, force=force)
