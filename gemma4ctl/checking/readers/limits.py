@@ -12,7 +12,7 @@ MAX_LINES = 40_000  # of one file
 MAX_LAUNCHES = 1_000  # in one file
 MAX_WORDS = 600  # of one command
 MAX_TEXT = 128 * 1024  # characters of one argument or variable, as for Linux
-MAX_SCRIPTS = 512 * 1024  # characters of shell commands in one file
+MAX_SCRIPTS = 256 * 1024  # characters of shell commands in one file
 MAX_STEPS = 50_000  # words, variables and references to them that are followed in one file
 
 

@@ -18,7 +18,8 @@ WORDS = r"""
     sglang serve --x y 'a b' "c $D" \ ' " ` $( ) ( ${A ${A:-b} } A=1 A=(x "$A") "${A[@]}" A+=$A
     export if then fi for do done case esac { ; & && | > < << <<EOF EOF <<< # $ $' $(( )) bash -c
     docker run -p -e --entrypoint img python -m sglang.launch_server FROM CMD ENTRYPOINT ENV RUN
-    [" "] , ["sglang","serve","--x"] [Service] ExecStart= [Container] Exec= Image= Environment= %i %% $$ ``` ```bash ~~~
+    [" "] , ["sglang","serve","--x"] [Service] ExecStart= [Container] Exec=
+    Image= Environment= %i %% $$ ``` ```bash ~~~ :: .. code-block:: sh
     <MODEL> {{ }} gemma4ctl: ignore=A é
 """
 LINES = ["\n", "\n\n", "\\\n", "\r\n", "\r", " ", "\t", "\n    ", "\n> ", "\u2028", "\ufeff"]
