@@ -90,7 +90,7 @@ CASES = [
     Case("tool-arguments", "tools", "tool-arguments", "celsius"),
     Case("tool-unknown", "tools", "tool-arguments", "'rm', which is no tool"),
     Case("no-tool-id", "tools", "bad-shape", "has no id"),
-    Case("tool-index", "tools-several", "tool-index", "streamed with index 1"),
+    Case("tool-index", "tools-several", "tool-index", "streamed with index 1: clients"),
     Case("tool-index-lost", "tools-stream", "tool-index", "arguments for index 1"),
     Case("same-tool-id", "tools-several", "tool-index", "the same id"),
     Case("one-call-only", "tools-several", "tool-missing", "1 calls where two are due"),
@@ -148,6 +148,14 @@ def test_every_fault_has_a_case() -> None:
 def test_every_check_finds_something() -> None:
     elsewhere = {"model", "mtp"}  # below
     assert {case.check for case in CASES} | elsewhere == {check.name for check in CHECKS}
+
+
+def test_a_known_fault_of_sglang_comes_with_what_to_do(tmp_path: Path) -> None:
+    faults = frozenset({"tool-index"})
+    (known,) = verified(Sglang(faults), tmp_path, "tools-several").results
+    assert "issue 25073" in known.detail and "--skip tools-several" in known.detail
+    (other,) = verified(Sglang(faults | {"not-sglang"}), tmp_path, "tools-several").results
+    assert other.fault == "tool-index" and "SGLang" not in other.detail
 
 
 def test_a_wrong_key_is_named_once_and_nothing_else_is_tried(tmp_path: Path) -> None:
