@@ -42,20 +42,21 @@ STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 
 def requests(random_weights: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """The chat completions to record, by name."""
-    thoughts = 64 if random_weights else thinking.MAX_TOKENS
+    most = 48 if random_weights else thinking.MAX_TOKENS  # noise is as well-formed when short
     image = question([image_part("red"), text_part(media.ONE)], 48)
     audio = question([audio_part(), text_part(media.HEARD)], 48)
-    weather = tools.request(tools.PARIS, "get_weather")
-    several = tools.request(tools.PARIS_AND_TOKYO, "get_time", "get_weather")
+    calls = {"max_tokens": min(most, tools.MAX_TOKENS)}
+    weather = tools.request(tools.PARIS, "get_weather") | calls
+    several = tools.request(tools.PARIS_AND_TOKYO, "get_time", "get_weather") | calls
     yield "chat", chat.CAPITAL
     yield "chat-repeated", chat.CAPITAL  # with the prompt in the cache
     yield "stream", chat.COUNT | STREAM
     yield "image", image
     yield "image-stream", image | STREAM
     yield "audio", audio
-    yield "thinking-on", thinking.request(True, thoughts)
-    yield "thinking-on-stream", thinking.request(True, thoughts) | STREAM
-    yield "thinking-off", thinking.request(False, 64)
+    yield "thinking-on", thinking.request(True, most)
+    yield "thinking-on-stream", thinking.request(True, most) | STREAM
+    yield "thinking-off", thinking.request(False, 48)
     yield "tools", weather
     yield "tools-stream", weather | STREAM
     yield "tools-several-stream", several | STREAM

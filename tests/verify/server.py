@@ -316,6 +316,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _refusal(self, body: dict[str, Any]) -> tuple[int, str] | None:
         """The status and message of a refusal, if the request is to be refused."""
+        if not body["messages"]:
+            return 400, "Messages cannot be empty."
         faults, tokens = self.sglang.faults, self.sglang.prompt_tokens(body)
         limit = 3000 if "context-short" in faults else CONTEXT
         for status in (307, 404, 429, 500, 503):
