@@ -1,0 +1,120 @@
+"""Whether a request runs, runs with less than was asked, or cannot run; and what would help."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gemma4ctl.errors import Gemma4ctlError, NoPlanError
+from gemma4ctl.fitting.document import Group
+from gemma4ctl.fitting.outcome import Outcome, Planner
+from gemma4ctl.planning.engine import nearest
+from gemma4ctl.planning.fraction import fraction
+from gemma4ctl.planning.memory import LEAST_TOKENS, USUAL_REQUEST, Memory
+from gemma4ctl.planning.nearest import alternatives, command
+from gemma4ctl.planning.request import Request
+from gemma4ctl.planning.situation import Situation
+
+
+class Judged(NamedTuple):
+    """The verdict on a request. ``outcome`` is what runs: as asked, or the nearest that does."""
+
+    group: Group
+    outcome: Outcome | None
+    reason: str
+    needed: str | None = None
+    found: str | None = None
+    remedies: tuple[str, ...] = ()
+    refusal: NoPlanError | None = None  # why it does not run as asked
+
+
+def judge(planner: Planner, request: Request) -> Judged:
+    """The verdict on ``request``.
+
+    Raises:
+        UsageError: a name is unknown, or a value makes no sense.
+    """
+    try:
+        outcome = planner.outcome(request)
+    except NoPlanError as error:
+        return _refused(planner, request, error)
+    return _raised(outcome) or _short(outcome) or Judged("runs", outcome, _reason(outcome))
+
+
+def _refused(planner: Planner, request: Request, error: NoPlanError) -> Judged:
+    """The nearest request that runs on the same hardware, else why nothing does."""
+    near = _nearest_here(planner, request)
+    if near is not None:
+        remedies = tuple(dict.fromkeys((*error.remedies, command(near.request))))
+        group: Group = "less"
+    else:
+        remedies = (*error.remedies, *nearest(request, planner.inventory, planner.profiles))
+        group = "cannot"
+    return Judged(group, near, error.message, error.needed, error.found, remedies, error)
+
+
+def _nearest_here(planner: Planner, request: Request) -> Outcome | None:
+    """The first plan of the same variant on the same hardware with other settings."""
+    for candidate in alternatives(request, planner.profiles):
+        same_host = candidate.hardware == request.hardware
+        same_count = candidate.gpus == request.gpus or request.hardware is None
+        if candidate.model != request.model or not same_host or not same_count:
+            continue
+        try:
+            return planner.outcome(candidate)
+        except Gemma4ctlError:
+            continue
+    return None
+
+
+def _raised(outcome: Outcome) -> Judged | None:
+    """Where only a larger share of the memory than usual holds enough."""
+    s, m = outcome.situation, outcome.memory
+    usual = fraction(s, s.tp, s.mtp) if m else None
+    if m is None or usual is None or m.share.value <= usual.value:
+        return None
+    wanted = m.load.text() if m.load else f"{LEAST_TOKENS:,} tokens"
+    return Judged(
+        "less",
+        outcome,
+        f"only with {m.share.value:g} of the free memory for SGLang, more than the usual "
+        f"{usual.value:g}",
+        needed=f"KV cache for {wanted}",
+        found=f"too little at {usual.value:g}; {m.full_tokens:,} tokens at {m.share.value:g}",
+        remedies=("more GPUs, or a smaller checkpoint, leave more room",),
+    )
+
+
+def _short(outcome: Outcome) -> Judged | None:
+    """Where the KV cache holds less than the load, the context, or a usual request."""
+    warnings = {warning.code: warning for warning in outcome.warnings}
+    s, m = outcome.situation, outcome.memory
+    warning = warnings.get("concurrency-exceeds-kv")
+    if m is not None and warning is not None:
+        wanted = s.request.concurrency or 0
+        load = m.load.text() if m.load else f"{s.context:,} tokens"
+        need = load if m.load and m.load.concurrency else f"{wanted} requests of {load}"
+        longest, _ = outcome.longest(wanted, s.context)
+        found = f"{longest:,} tokens each with {wanted} at once" if longest else None
+        return Judged("less", outcome, warning.message, need, found, (warning.remedy,))
+    warning = warnings.get("context-beyond-pool")
+    least = s.context if s.context_asked is not None else min(s.context, USUAL_REQUEST)
+    if m is None or warning is None or m.full_tokens >= least:
+        return None
+    need, found = f"KV cache for {least:,} tokens", f"{m.full_tokens:,} tokens"
+    return Judged("less", outcome, warning.message, need, found, (warning.remedy,))
+
+
+def _reason(outcome: Outcome) -> str:
+    s, m = outcome.situation, outcome.memory
+    if m is None:
+        return f"{_where(s)}; its memory is not modelled, so that it fits was not computed"
+    return f"{_where(s)}: {_pools(m)}"
+
+
+def _where(s: Situation) -> str:
+    count = s.tp * s.groups
+    return f"on {count} x {s.platform_name}"
+
+
+def _pools(m: Memory) -> str:
+    return f"{m.pools.full:,} tokens of KV cache in full layers, {m.pools.sliding:,} in sliding"

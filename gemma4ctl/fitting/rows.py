@@ -1,0 +1,50 @@
+"""The figures of one variant at given lengths and numbers of requests."""
+
+from __future__ import annotations
+
+from gemma4ctl.capacity.workload import uniform
+from gemma4ctl.fitting.document import AtConcurrency, AtLength
+from gemma4ctl.fitting.outcome import NO_LOAD, Outcome, Planner, same_tp
+from gemma4ctl.planning.nearest import command
+
+
+def published(planner: Planner, asked: Outcome) -> Outcome | None:
+    """The plan with published values, at the TP of ``asked``; None where those do not start."""
+    return planner.attempt(asked.request, **NO_LOAD, **same_tp(asked), safe=True)
+
+
+def at_length(planner: Planner, asked: Outcome, usual: Outcome | None, tokens: int) -> AtLength:
+    """Requests of ``tokens`` at once, with ``usual`` values and with the split for this length."""
+    changes = {**NO_LOAD, **same_tp(asked), "safe": False, "request_tokens": str(tokens)}
+    best = planner.attempt(asked.request, **changes)
+    load = uniform(tokens)
+    before, after = usual and usual.held(load), best and best.held(load)
+    return AtLength(
+        tokens=tokens,
+        published=before.requests if before else None,
+        published_limit=usual.limit(before) if usual and before else None,
+        best=after.requests if after else None,
+        best_limit=best.limit(after) if best and after else None,
+        best_split=best.split() if best else None,
+        command=command(best.request) if best else None,
+    )
+
+
+def at_concurrency(
+    planner: Planner, asked: Outcome, usual: Outcome | None, requests: int
+) -> AtConcurrency:
+    """The longest ``requests`` at once, with ``usual`` values and with the split for that many."""
+    changes = {**NO_LOAD, **same_tp(asked), "safe": False, "concurrency": requests}
+    best = planner.attempt(asked.request, **changes, context_length=None)
+    most = asked.situation.context
+    before = usual.longest(requests, most) if usual and usual.memory else None
+    after = best.longest(requests, most) if best and best.memory else None
+    return AtConcurrency(
+        requests=requests,
+        published=before[0] if before else None,
+        published_limit=before[1] if before else None,
+        best=after[0] if after else None,
+        best_limit=after[1] if after else None,
+        best_split=best.split() if best else None,
+        command=command(best.request) if best else None,
+    )
