@@ -81,7 +81,7 @@ def measure(
         if dataset is None and not workload.images:
             dataset = Path(folder) / "prompts.json"
             dataset.write_text(json.dumps(conversations(workload)))
-        words = command(endpoint, workload, api, python, results, dataset)
+        words = command(endpoint, workload, api, python, results, dataset and dataset.resolve())
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         _run(words, endpoint, log, environment)
         return Served(started, read_results(results, workload, log), words)
@@ -140,12 +140,16 @@ def conversations(workload: Workload) -> list[dict[str, Any]]:
 def _run(
     words: Sequence[str], endpoint: Endpoint, log: Path, environment: Mapping[str, str]
 ) -> None:
-    """Run ``words`` to the end, output to ``log``; the key goes through the environment."""
+    """Run ``words`` to the end, output to ``log``; the key goes through the environment.
+
+    ``python -m`` also imports from the working directory, so that is the folder of the log.
+    """
     key = {KEY_VARIABLE: endpoint.api_key} if endpoint.api_key else {}
     with log.open("wb") as output:
         try:
             ended = subprocess.run(
                 words,
+                cwd=log.parent,
                 env={**environment, **key},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

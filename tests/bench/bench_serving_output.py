@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 METRICS = ("ttft_ms", "tpot_ms", "itl_ms", "e2e_latency_ms")
 
@@ -19,7 +20,7 @@ def main() -> int:
     words = sys.argv[1:]
     options = dict(pairwise(words))
     fail = os.environ.get("FAIL")
-    print("given:", words)
+    print("in", Path.cwd())
     print("a key" if os.environ.get("OPENAI_API_KEY") == "secret-key" else "no key")
     if fail == "status":
         print("ValueError: Warmup failed", file=sys.stderr)

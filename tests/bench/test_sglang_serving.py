@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -72,6 +74,25 @@ def test_a_run(python: str) -> None:
     assert (summary.peak_output_throughput, summary.peak_concurrency) == (252.0, 2)
     assert summary.tpot_ms == Distribution(mean=1.0, median=2.0, std=3.0, p90=4.0, p99=5.0)
     assert "tpot_ms.max" not in summary.figures()
+
+
+def test_it_imports_nothing_from_here(
+    python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    texts = [{"conversations": [{"value": f"{n} " * 1024}]} for n in range(TEXT.requests)]
+    Path("texts.json").write_text(json.dumps(texts))
+    found = sglang_serving.measure(
+        ENDPOINT, TEXT, api="generate", python=python, dataset=Path("texts.json")
+    )
+    given = found.command[found.command.index("--dataset-path") + 1]
+    assert given == str(tmp_path / "texts.json")
+    with pytest.raises(ProblemsFoundError) as failed:
+        sglang_serving.measure(
+            ENDPOINT, TEXT, api="generate", python=python, environment=environment(FAIL="status")
+        )
+    (folder,) = re.findall(r"in (\S+gemma4ctl\S+)", str(failed.value))
+    assert Path(folder).name.startswith("gemma4ctl-bench-")
 
 
 def test_images_need_no_file_of_texts(python: str) -> None:
