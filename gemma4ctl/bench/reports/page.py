@@ -93,7 +93,7 @@ def _scenario(scenario: Scenario) -> dict[str, Any]:
     asked = sum(run.summary.completed for run in scenario.whole) + failures
     return {
         "name": scenario.workload.name,
-        "client": "SGLang's bench_serving" if scenario.client == "sglang" else "built in",
+        "client": "SGLang" if scenario.client == "sglang" else "built in",
         "runs": len(scenario.whole),
         "failed": f"{failures} of {asked:,}",
         "cells": cells,

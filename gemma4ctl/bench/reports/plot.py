@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".svg", ".png")
 MARKER = "gemma4ctl bench"  # in the file, near its start
+LONGEST_NAME = 18  # of a scenario beside its bars
 INK, FAINT = "#1f2328", "#656d76"
 BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 _SERIES = ((BLUE, "o", "-"), (VERMILION, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"))
@@ -199,11 +200,16 @@ def published(reference: Reference) -> list[tuple[float, float]]:
 def bars(reference: Reference) -> list[Bar]:
     """The gains over published figures, a bar each; one of throughput."""
     return [
-        Bar(f"{row.scenario}: {value.title}", value.gain)
+        Bar(f"{_short(row.scenario)}: {value.title}", value.gain)
         for row in reference.rows
         for value in row.values
         if value.gain is not None and value.figure != "total_tok_s"
     ]
+
+
+def _short(name: str) -> str:
+    half = LONGEST_NAME // 2
+    return name if len(name) <= LONGEST_NAME else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _draw_plane(
@@ -227,7 +233,7 @@ def _draw_plane(
         )
         for point in found:
             axes.annotate(
-                f"{point.concurrency} at a time",
+                f"{point.concurrency:,} at a time",
                 (point.throughput, point.tpot),
                 textcoords="offset points",
                 xytext=(9, -14) if index % 2 == 0 else (-9, 7),  # off the rising lines
@@ -283,7 +289,7 @@ def _reach(values: Sequence[tuple[float, tuple[float, float]]]) -> list[list[flo
 
 
 def _draw_bars(axes: Axes, gains: Sequence[Bar]) -> None:
-    """A bar from 1 to each gain: to the right and solid where better, else hatched."""
+    """A bar from 1 to each gain: to the right and solid where better, else left and hatched."""
     places = range(len(gains))
     for place, bar in zip(places, gains, strict=True):
         better = bar.gain >= 1
@@ -298,10 +304,9 @@ def _draw_bars(axes: Axes, gains: Sequence[Bar]) -> None:
         )
         axes.annotate(
             f"{bar.gain:.2f}",
-            (bar.gain, place),
+            (max(bar.gain, 1), place),  # never beyond the left end
             textcoords="offset points",
-            xytext=(5 if better else -5, 0),
-            ha="left" if better else "right",
+            xytext=(5, 0),
             va="center",
             fontsize=10,
         )

@@ -55,6 +55,10 @@ def test_bars_and_rings_are_the_comparable_runs() -> None:
         "text-c1: TPOT, mean",
     ]
     assert plot.published(found) == [(242.03, 3.99)]
+    own = scenario("text-c1")
+    renamed = own.workload.model_copy(update={"name": "a-name-of-many-letters"})
+    own = own.model_copy(update={"workload": renamed})
+    assert plot.bars(beside_published(result(own)))[0].label == "a-name-o…y-letters: Output"
     assert plot.bars(NONE) == plot.published(NONE) == []
 
 
