@@ -22,6 +22,7 @@ from gemma4ctl.cli.commands import (
     detect,
     docker,
     doctor,
+    fit,
     matrix,
     profiles,
     replan,
@@ -80,11 +81,12 @@ app.command("suggest", cls=Command, context_settings=AFTER_DASHES)(suggest.sugge
 app.command("serve", cls=Command, context_settings=AFTER_DASHES)(serve.serve)
 app.command("docker", cls=Command, context_settings=AFTER_DASHES)(docker.docker)
 app.command("check", cls=check.WithCommand)(check.check)
+app.command("fit", cls=Command, context_settings=AFTER_DASHES)(fit.fit)
 app.command("matrix", cls=Command)(matrix.matrix)
 app.command("verify", cls=Command)(verify.verify)
-app.command("eval", cls=Command)(evaluation.evaluate)
-app.command("tune", cls=Command, context_settings=AFTER_DASHES)(tune.tune)
 app.command("replan", cls=Command, context_settings=AFTER_DASHES)(replan.replan)
+app.command("tune", cls=Command, context_settings=AFTER_DASHES)(tune.tune)
+app.command("eval", cls=Command)(evaluation.evaluate)
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(bench.app, name="bench")
 app.command("doctor", cls=Command)(doctor.doctor)
