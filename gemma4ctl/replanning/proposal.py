@@ -138,14 +138,12 @@ def _wanted(
     own = [word for words in situation.user_words if words.dest not in LEVERS for word in words[2]]
     kept = _words(seen.arguments, KEPT, situation.flags)
     mix = ",".join(f"{share.tokens}:{share.share:.4f}" for share in load.mix)
-    return _alike(request, seen).model_copy(
-        update={
-            "safe": False,
-            "request_tokens": mix,
-            "concurrency": load.concurrency or request.concurrency,
-            "extra_args": (*own, *kept),
-        }
-    )
+    asked = {"safe": False, "request_tokens": mix, "extra_args": (*own, *kept)}
+    wanted = _alike(request, seen).model_copy(update={**asked, "concurrency": None})
+    situation = consider(wanted, inventory, profiles).situation
+    found = memory(situation, situation.tp, situation.mtp)
+    most = found.held(load).requests if found else load.concurrency
+    return wanted.model_copy(update={"concurrency": min(most, load.concurrency) or None})
 
 
 def _alike(request: Request, seen: Observation) -> Request:

@@ -157,10 +157,11 @@ def _from_text(line: str) -> Logged | None:
     """A request of SGLang's text log, which is the text of Python dictionaries."""
     if "Finish: obj=" not in line:
         return None
+    meta = line[line.rfind("meta_info") :]  # behind the prompt, which may hold any text
     found = {
         name: match["value"]
         for name, pattern in _TEXT_FIELDS.items()
-        if (match := pattern.search(line))
+        if (match := pattern.search(meta))
     }
     stamp = _STAMP.search(line)
     ended = {"ended_s": datetime.fromisoformat(stamp[1]).timestamp()} if stamp else {}

@@ -70,9 +70,8 @@ def replan(
     else:
         seen, flags = _from_server(url, seconds, flags)
     read = inputs.read(flags, extra, "suggest")
-    inventory = read.inventory
-    if seen.arguments and inventory.source not in ("flag", "default", "file"):
-        inventory = _as_if_idle(inventory)
+    running = requests is None and metrics is None
+    inventory = _as_if_idle(read.inventory) if running else read.inventory
     proposal = propose(seen, read.request, inventory, read.profiles)
     if json:
         print_json(report.document(seen, proposal))

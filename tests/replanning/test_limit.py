@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gemma4ctl.capacity.solver import Held
+from gemma4ctl.replanning.limit import find
+
+from .seen import observation
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "text"),
+    [
+        (
+            {"sliding_usage": 0.96, "full_usage": 0.31},
+            "sliding pool",
+            "sliding pool 96%, full pool 31%, 2.0 running, 10.0 waiting",
+        ),
+        ({"sliding_usage": 0.3, "full_usage": 0.97}, "full pool", "full pool 97%"),
+        ({"waiting": 0.1, "full_usage": 0.97}, "none", "nothing binds: no request waits"),
+        (
+            {"waiting": 0.0, "retracted": 3, "sliding_usage": 0.9},
+            "sliding pool",
+            "3 retracted",
+        ),
+        (
+            {"running": 47.5, "most_running": 48, "full_usage": 0.9},
+            "running requests",
+            "48 of at most 48",
+        ),
+        ({"sliding_usage": 0.4, "full_usage": 0.3}, "prefill", "while the pools have room"),
+    ],
+)
+def test_limits(fields: dict[str, Any], name: str, text: str) -> None:
+    found = find(observation(**fields), None)
+    assert found.name == name and text in found.text and not found.predicted
+
+
+@pytest.mark.parametrize(("held", "name"), [(4, "full pool"), (40, "none")])
+def test_without_usage_the_prediction_speaks(held: int, name: str) -> None:
+    seen = observation(running=12.0, waiting=None)
+    found = find(seen, Held(held, "full pool"))
+    assert found.name == name
+    assert found.predicted == (name != "none")
+
+
+def test_nothing_known() -> None:
+    assert find(observation(waiting=None, running=None), None).name == "none"

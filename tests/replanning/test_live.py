@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gemma4ctl.endpoint.address import Endpoint
+from gemma4ctl.endpoint.metrics import MetricsError, parse
+from gemma4ctl.errors import UsageError
+from gemma4ctl.replanning.live import Sample, observe, watch
+from tests.endpoint.server import Handler, fixed, serving
+
+from .seen import exposition
+
+EARLY = exposition(requests=10, prompts=(5, 8, 8, 10, 10), steps=(0, 0, 0, 0), decoded=1000)
+LATE = exposition(
+    requests=20,
+    prompts=(5, 8, 8, 20, 20),
+    steps=(100, 900, 1000, 1000),
+    decoded=4000,
+    running=4,
+    waiting=8,
+    full=0.33,
+    sliding=1.0,
+    retracted=2,
+)
+
+
+def samples(*texts: str, apart: float = 30.0) -> list[Sample]:
+    return [Sample(place * apart, parse(text)) for place, text in enumerate(texts)]
+
+
+def test_two_samples() -> None:
+    seen = observe(samples(EARLY, LATE), "here")
+    assert (seen.running, seen.waiting) == (3.0, 9.0)
+    assert (seen.full_usage, seen.sliding_usage) == pytest.approx((0.32, 0.98))
+    assert (seen.full_tokens, seen.sliding_tokens) == (100_000, 80_000)
+    assert (seen.requests, seen.retracted, seen.seconds) == (10, 2, 30.0)
+    assert (seen.input_tokens, seen.output_tokens) == (32_000, 500)
+    assert seen.requests_s == pytest.approx(3000 / 30 / 500)  # from the decoded tokens
+    assert seen.step_s == pytest.approx(0.0225)  # half of the way through its bucket
+    assert [share.tokens for share in seen.mix] == [32_500]  # all that came meanwhile are long
+    assert seen.notes == ()
+
+
+def test_one_sample_tells_of_the_time_since_the_start() -> None:
+    seen = observe(samples(LATE), "file")
+    assert (seen.requests, seen.seconds) == (20, None)
+    assert seen.requests_s == pytest.approx(60 / 500)  # the server's own figure
+    mix = seen.mix
+    assert len(mix) == 2 and mix[0].share == pytest.approx(0.4)
+    mean = sum(share.tokens * share.share for share in mix)
+    assert mean == pytest.approx(32_500, abs=1)  # the buckets are scaled to the counted mean
+    assert "since the server started" in seen.notes[0]
+
+
+def test_too_few_requests_while_watching() -> None:
+    seen = observe(samples(LATE, LATE), "here")
+    assert seen.requests == 20 and seen.notes
+    assert seen.requests_s == 0 or seen.requests_s is None
+
+
+def test_without_a_histogram_of_lengths_the_mean_stands_for_all() -> None:
+    text = "\n".join(line for line in LATE.splitlines() if "prompt_tokens_histogram" not in line)
+    (share,) = observe(samples(text + "\n"), "file").mix
+    assert share == (32_500, 1.0)
+
+
+def test_no_steps_no_step() -> None:
+    assert observe(samples(EARLY), "file").step_s is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("up 1\n", "no metrics of SGLang"),
+        (exposition(requests=0, prompts=(0,) * 5, steps=(0,) * 4, decoded=0), "no request"),
+    ],
+)
+def test_nothing_to_see(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        observe(samples(text), "file")
+
+
+def test_a_running_server_is_sampled() -> None:
+    texts = iter([EARLY, LATE])
+
+    def answer(handler: Handler) -> None:
+        handler.give(next(texts, LATE).encode(), kind="text/plain")
+
+    with serving({"/metrics": answer}) as url:
+        found = watch(Endpoint(url), 0.01, sleep=lambda _: None)
+    assert len(found) >= 2
+    assert replace(observe(found, "x"), seconds=None).requests == 10
+
+
+def test_a_server_without_metrics() -> None:
+    with serving({"/health": fixed(b"")}) as url, pytest.raises(MetricsError):
+        watch(Endpoint(url), 0.01)

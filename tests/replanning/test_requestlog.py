@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemma4ctl.errors import UsageError
+from gemma4ctl.replanning.requestlog import Logged, observe, read
+
+
+def written(path: Path, *lines: Any) -> Path:
+    path.write_text("".join(f"{x if isinstance(x, str) else json.dumps(x)}\n" for x in lines))
+    return path
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "log",
+        {"input_tokens": 100, "output_tokens": 20, "arrival_s": 1.0, "latency_s": 4.0},
+        {"prompt_tokens": 300, "completion_tokens": 40},
+        "not JSON",
+        {"something": "else"},
+        {"input_tokens": 0, "output_tokens": 5},
+        [1, 2],
+    )
+    assert read(path) == [Logged(100, 20, 1.0, 4.0), Logged(300, 40)]
+
+
+# constructed from the sources of SGLang 0.5.16: utils/request_logger.py, utils/log_utils.py
+SGLANG_JSON = {
+    "timestamp": "2026-11-22T03:00:10.500000",
+    "event": "request.finished",
+    "rid": "1",
+    "obj": {"rid": "1", "stream": True},
+    "out": {"meta_info": {"prompt_tokens": 7, "completion_tokens": 9, "e2e_latency": 2.5}},
+}
+SGLANG_TEXT = (
+    "[2026-11-22 03:00:10] Finish: obj=GenerateReqInput(text=\"say 'prompt_tokens': 999\", rid='1')"
+    ", out={'text': 'w', 'meta_info': {'id': '1', 'finish_reason': {'type': 'length'}, "
+    "'prompt_tokens': 7, 'completion_tokens': 9, 'e2e_latency': 2.5}}"
+)
+
+
+@pytest.mark.parametrize("line", [SGLANG_JSON, SGLANG_TEXT])
+def test_sglangs_own_log(tmp_path: Path, line: Any) -> None:
+    received = {"event": "request.received", "obj": {"input_tokens": "no"}}
+    path = written(tmp_path / "log", received, line, "[2026-11-22 03:00:10] Finish: obj=cut")
+    (found,) = read(path)
+    assert found[:2] == (7, 9)
+    assert found.latency_s == 2.5
+    assert found.arrival_s is not None and found.arrival_s % 60 == pytest.approx(7.75, abs=0.26)
+
+
+def test_a_bench_result(tmp_path: Path) -> None:
+    from gemma4ctl.bench.document import BenchResult, Scenario, Served
+    from gemma4ctl.bench.workload import SCENARIOS
+
+    scenario = Scenario(workload=SCENARIOS["text-c1"], client="builtin", api="generate")
+    result = BenchResult(
+        gemma4ctl_version="1",
+        date="2026-11-22",
+        command=(),
+        url="u",
+        served=Served(model="m"),
+        scenarios=(scenario,),
+    )
+    path = tmp_path / "bench.json"
+    path.write_text(result.model_dump_json())
+    found = read(path)
+    assert len(found) == 10  # the page's totals
+    assert sum(r.input_tokens for r in found) == 6101
+    assert sum(r.output_tokens for r in found) == 4220
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nothing\n", '{"kind": "gemma4ctl-bench"}\n', '{"input_tokens": true}\n']
+)
+def test_no_requests(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="no line of it tells of a finished request"):
+        read(written(tmp_path / "log", text))
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        read(tmp_path / "missing")
+
+
+def test_a_closed_loop_of_four() -> None:
+    """Four clients for 100 s; a request takes 10 s, 6 of them waiting."""
+    requests = [
+        Logged(1000, 100, arrival_s=10.0 * turn, latency_s=10.0, ttft_s=6.0, step_s=0.04)
+        for turn in range(10)
+        for _ in range(4)
+    ]
+    seen = observe(requests, "log")
+    assert (seen.running, seen.waiting) == pytest.approx((1.6, 2.4))
+    assert (seen.seconds, seen.requests_s, seen.step_s) == pytest.approx((100.0, 0.4, 0.04))
+
+
+def test_times_without_first_tokens_give_what_is_in_flight() -> None:
+    requests = [Logged(1000, 100, arrival_s=float(n), latency_s=5.0) for n in range(6)]
+    seen = observe(requests, "log")
+    assert (seen.running, seen.waiting) == (3.0, None)
+
+
+def test_without_times_the_user_says_how_many_are_in_flight() -> None:
+    seen = observe([Logged(1000, 100), Logged(3000, 300)], "log", in_flight=64)
+    assert (seen.running, seen.waiting, seen.requests_s, seen.step_s) == (64.0, None, None, None)
+    assert (seen.input_tokens, seen.output_tokens) == (2000, 200)
+    assert observe([Logged(1000, 100)], "log").in_flight is None
