@@ -68,12 +68,13 @@ def whole(exchange: Exchange) -> Reply:
     _check_shape(exchange, ChatCompletion, document, "the answer")
     choice = _only_choice(exchange, document)
     message = choice["message"]
-    calls = [_call(index, call) for index, call in enumerate(message.get("tool_calls") or ())]
+    given = enumerate(message.get("tool_calls") or ())
+    calls = [_call(exchange, index, call) for index, call in given]
     return _reply(
         exchange,
         model=document["model"],
         content=message.get("content") or "",
-        reasoning=message.get("reasoning_content") or "",
+        reasoning=_thoughts(exchange, message),
         tool_calls=calls,
         finish_reason=choice["finish_reason"],
         usage=document.get("usage"),
@@ -106,7 +107,7 @@ def streamed(exchange: Exchange, first_token_s: float | None) -> Reply:
         exchange,
         model=chunks[0]["model"],
         content="".join(delta.get("content") or "" for delta in deltas),
-        reasoning="".join(delta.get("reasoning_content") or "" for delta in deltas),
+        reasoning="".join(_thoughts(exchange, delta) for delta in deltas),
         tool_calls=_joined(exchange, deltas),
         finish_reason=finish[0],
         usage=next((chunk["usage"] for chunk in reversed(chunks) if chunk.get("usage")), None),
@@ -167,7 +168,7 @@ def _check_shape(
     exchange: Exchange, kind: type[BaseModel], document: Mapping[str, Any], what: str
 ) -> None:
     try:
-        kind.model_validate(document)
+        kind.model_validate(document, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -190,6 +191,14 @@ def _check_chunks(exchange: Exchange, chunks: Sequence[Mapping[str, Any]]) -> No
             raise exchange.fault("bad-shape", f"the events have {len(values)} different {name}s")
     if any(choice["index"] != 0 for chunk in chunks for choice in chunk["choices"]):
         raise exchange.fault("bad-shape", "events of a second choice, of one that was asked for")
+
+
+def _thoughts(exchange: Exchange, part: Mapping[str, Any]) -> str:
+    """The thoughts in a message or a part of one; the official types do not know them."""
+    thoughts = part.get("reasoning_content")
+    if thoughts is not None and not isinstance(thoughts, str):
+        raise exchange.fault("bad-shape", f"reasoning_content is no text: {thoughts!r:.60}")
+    return thoughts or ""
 
 
 def _only_choice(exchange: Exchange, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,7 +228,9 @@ def _usage(exchange: Exchange, usage: Any) -> Usage:
     return Usage(prompt, completion, details.get("cached_tokens"))
 
 
-def _call(index: int, call: Mapping[str, Any]) -> ToolCall:
+def _call(exchange: Exchange, index: int, call: Mapping[str, Any]) -> ToolCall:
+    if call["type"] != "function":
+        raise exchange.fault("bad-shape", f"a tool call of the type {call['type']}")
     function = call["function"]
     return ToolCall(index, call.get("id"), function["name"], function["arguments"])
 

@@ -16,6 +16,7 @@ from gemma4ctl import folders
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.endpoint.facts import Facts, read_facts
 from gemma4ctl.errors import Gemma4ctlError, UsageError
+from gemma4ctl.extras import require
 from gemma4ctl.profiles import load, lookup
 from gemma4ctl.verify.checks import CHECKS, Check
 from gemma4ctl.verify.client import Client
@@ -26,6 +27,7 @@ from gemma4ctl.verify.session import Session
 
 TIMEOUT_S = 60.0
 FACTS_TIMEOUT_S = 10.0
+PACKAGES = ("openai", "prometheus_client.parser")
 PATHS = {"health": "/health", "model": "/v1/models", "metrics": "/metrics", "mtp": "/server_info"}
 
 OnResult = Callable[[Result], None]
@@ -62,9 +64,10 @@ def run(
 
     Raises:
         EndpointUnreachableError: nothing answers there.
-        UsageError: a check has no such name, or the ``openai`` package is missing.
+        UsageError: a check has no such name, or a package is missing.
     """
     chosen = choose(options)
+    require_packages()
     began, date = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     target = find(endpoint, options)
     session = _session(target, options)
@@ -89,6 +92,16 @@ def run(
         results=tuple(results),
         seconds=time.monotonic() - began,
     )
+
+
+def require_packages() -> None:
+    """Refuse to begin without the packages that checks need.
+
+    Raises:
+        UsageError: one is missing.
+    """
+    for module in PACKAGES:
+        require(module, "client", "checking an endpoint")
 
 
 def choose(options: Options) -> list[Check]:

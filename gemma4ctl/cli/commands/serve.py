@@ -237,10 +237,9 @@ def _verification(spec: LaunchSpec, say: Callable[[str], None]) -> Verification:
         UsageError: a package that it needs is missing: better now than when the server is ready.
     """
     from gemma4ctl.endpoint.address import Endpoint
-    from gemma4ctl.extras import require
-    from gemma4ctl.verify.run import Options, Verification
+    from gemma4ctl.verify.run import Options, Verification, require_packages
 
-    require("openai", "client", "serve --verify")
+    require_packages()
     key = spec.api_key.get_secret_value() if spec.api_key else None
     return Verification(Endpoint(spec.url, key), Options(), say)
 
