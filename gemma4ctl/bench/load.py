@@ -1,7 +1,8 @@
 """The load of one run: workers that send prompts and read the answers as they stream.
 
 One thread and one event loop; every request has a connection of its own, as ``bench_serving``'s
-have, so that none meets one that the server is about to close.
+have, so that none meets one that the server is about to close. Redirects are not followed: the
+key goes to the named server only.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ class Load:
         sent = body(prompt, self._api, self._model)
         record.started = self._now()
         try:
-            async with session.post(self._url, data=sent, headers=self._headers) as response:
+            async with session.post(
+                self._url, data=sent, headers=self._headers, allow_redirects=False
+            ) as response:
                 if response.status != 200:
                     page = await response.content.read(SHOWN)
                     return Failure(f"http-{response.status}", page.decode(errors="replace"))

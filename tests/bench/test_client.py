@@ -128,6 +128,22 @@ def test_failures_have_names(answers: Answers, kind: str, message: str) -> None:
     assert record.ended >= record.started
 
 
+def test_the_key_goes_nowhere_else() -> None:
+    seen: list[str] = []
+
+    def elsewhere(handler: Handler) -> None:
+        handler.send_response(307)
+        handler.send_header("Location", "/other")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    answers = {"/generate": elsewhere, "/other": lambda handler: seen.append(handler.path)}
+    with serving(answers) as url:
+        (record,) = run(Endpoint(url, "key"), [PROMPT], concurrency=1, model="m").records
+    assert record.failure is not None
+    assert (record.failure.kind, seen) == ("http-307", [])
+
+
 def test_nobody_listens() -> None:
     with serving({}) as url:
         pass

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -197,13 +198,29 @@ def test_ctrl_c_keeps_the_results_so_far(surroundings: Path) -> None:
     assert found.command == ("gemma4ctl", *words)
 
 
+def test_being_ended_ends_sglangs_client_too(
+    cli: Cli, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nkill -TERM {os.getpid()}\nexec sleep 60\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("gemma4ctl.bench.sglang_serving.python_with_sglang", lambda: str(python))
+    began = time.monotonic()
+    done = cli("bench", *OWN, "-o", "r.json")
+    assert (done.code, time.monotonic() - began < 30) == (130, True)
+    assert "gemma4ctl: interrupted; results so far: r.json" in done.err
+    assert document.read(Path("r.json")).scenarios == ()
+
+
 def test_compare(cli: Cli) -> None:
     document.write(result(scenario(1.0, 1.01)), Path("old.json"))
     document.write(result(scenario(2.0, 2.01)), Path("new.json"))
     done = cli("bench", "compare", "old.json", "new.json")
     assert (done.code, done.err) == (0, "")
     assert "text-c1" in done.out
-    assert cli("bench", "compare", "old.json", "new.json", "--fail-below", "0.97").code == 4
+    worse = cli("bench", "compare", "old.json", "new.json", "--fail-below", "0.97")
+    assert worse.code == 4
+    assert "text-c1: output_throughput is 0.50" in worse.err
     assert cli("bench", "compare", "new.json", "old.json", "--fail-below", "0.97").code == 0
     found = cli("bench", "compare", "old.json", "new.json", "--json").json
     assert found["kind"] == "gemma4ctl-bench-comparison"

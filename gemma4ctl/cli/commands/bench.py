@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -273,10 +275,17 @@ def _run(
     keep = partial(document.write, path=output, force=force) if output else _drop
     keep(result)  # a file that cannot be written is known before anything is measured
     shown = display()
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return session.run(way, wanted, result, keep=keep, display=shown)
     finally:
+        signal.signal(signal.SIGTERM, before)
         shown.close()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, and SGLang's client with it."""
+    raise KeyboardInterrupt
 
 
 def _drop(result: BenchResult) -> None:

@@ -48,6 +48,7 @@ def compare(
     from gemma4ctl.bench import document
     from gemma4ctl.bench.reports import tables
     from gemma4ctl.bench.reports.compare import compare as compared
+    from gemma4ctl.cli.inputs import say
     from gemma4ctl.cli.show import console, print_json
 
     found = compared(document.read(old), document.read(new))
@@ -55,8 +56,10 @@ def compare(
         print_json(found.model_dump(mode="json"))
     else:
         console().print(tables.comparison(found))
-    if fail_below is not None and found.below(fail_below):
-        raise typer.Exit(WORSE)
+    worse = found.below(fail_below) if fail_below is not None else ()
+    for row in worse:
+        say(f"{row.scenario}: {row.figure} is {row.gain:.3f} times as good, below {fail_below:g}")
+    raise typer.Exit(WORSE if worse else 0)
 
 
 def reference(
