@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from gemma4ctl.launch.processes import die_with_parent
+
 KEPT_LINES = 400
 LOG = "output.log"
 _PATIENCE_S = 10.0  # for an interrupted evaluator to write what it has
@@ -75,6 +77,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        preexec_fn=die_with_parent(),  # safe: see its docstring
     ) as process:
         expired = threading.Event()
 

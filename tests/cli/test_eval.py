@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +16,7 @@ import pytest
 
 from gemma4ctl.cli.commands.eval import _Shown
 from gemma4ctl.evaluation.process import Progress
-from tests.cli.conftest import Result
+from tests.cli.conftest import ROOT, Result
 from tests.endpoint.server import fixed, serving
 from tests.evaluation.conftest import Standins
 
@@ -120,6 +124,36 @@ def test_a_dataset_is_handed_on_with_its_whole_path(run: Cli, standins: Standins
 def test_no_evaluator(cli: Cli, url: str) -> None:
     result = cli("eval", "gsm8k", "--url", url, "--python", "/nonexistent/python")
     result.refused(2, "no evaluator for gsm8k is installed", "pip install sgl-eval")
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs: one that waits for its parent to ask after it does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_signal_ends_the_evaluator_too(
+    url: str, standins: Standins, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setenv("FAKE_STALL", "1")
+    words = ["-m", "gemma4ctl", "eval", "gsm8k", "--url", url, "--python", sys.executable]
+    environment = {**os.environ, "PYTHONPATH": f"{os.environ['PYTHONPATH']}:{ROOT}"}
+    with subprocess.Popen(
+        [sys.executable, *words], env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        while "right so far" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(number)
+        process.communicate()
+    assert process.returncode == (-9 if number is signal.SIGKILL else 128 + number)
+    deadline = time.monotonic() + 10
+    while runs(standins.called["pid"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 class Terminal(io.StringIO):

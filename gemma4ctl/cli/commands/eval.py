@@ -124,6 +124,7 @@ def evaluate(
     from gemma4ctl.evaluation.evaluate import evaluate as run_all
     from gemma4ctl.evaluation.evaluators import Harness as HarnessWord
     from gemma4ctl.evaluation.evaluators import find
+    from gemma4ctl.launch.signals import exit_on_signals
 
     wanted = cast("list[Task]", [t.value for t in tasks or (TaskName.gsm8k, TaskName.mmlu)])
     settings = Settings(
@@ -138,7 +139,7 @@ def evaluate(
     asked = None if harness is Harness.auto else cast(HarnessWord, harness.value)
     chosen = choose_all(wanted, asked, find(os.environ, python), subject, settings)
     _say_plan(subject, chosen, settings)
-    with _folder(keep) as folder:
+    with exit_on_signals(), _folder(keep) as folder:
         result = run_all(subject, chosen, settings, folder, on_progress=_Shown())
     if output is not None:
         _write(result, output, force=force)

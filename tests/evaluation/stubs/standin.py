@@ -15,7 +15,7 @@ from pathlib import Path
 
 def play(argv: list[str], name: str, metrics_folder: Path | None = None) -> int:
     if "FAKE_DUMP" in os.environ:
-        found = {"argv": sys.argv, "given": argv, "env": dict(os.environ), "cwd": os.getcwd()}
+        found = {"argv": sys.argv, "given": argv, "env": dict(os.environ), "pid": os.getpid()}
         Path(os.environ["FAKE_DUMP"]).write_text(json.dumps(found))
     outputs = Path(os.environ["FAKE_OUTPUT"])
     sys.stdout.buffer.write((outputs / f"{name}.txt").read_bytes())
