@@ -8,7 +8,14 @@ from gemma4ctl.model import Model
 Group = Literal["runs", "less", "cannot"]
 Limit = Literal["full pool", "sliding pool", "running requests", "memory", "context"]
 LeverName = Literal[
-    "published", "load", "kv-fp8", "smaller-chunk", "fewer-graphs", "more-gpus", "unified-memory"
+    "published",
+    "load",
+    "more-running",
+    "kv-fp8",
+    "smaller-chunk",
+    "fewer-graphs",
+    "more-gpus",
+    "unified-memory",
 ]
 
 
@@ -118,7 +125,7 @@ class VariantFit(Model):
     planned: Split | None = None
     published: Split | None = None
     max_context_tokens: int | None = None
-    best_context_tokens: int | None = None
+    longest: AtConcurrency | None = None  # of one request alone
     lengths: tuple[AtLength, ...] = ()
     concurrencies: tuple[AtConcurrency, ...] = ()
     load: str | None = None  # that the levers are compared for

@@ -44,15 +44,15 @@ def fit(
     planner = Planner(inventory, profiles)
     found: list[VariantFit] = []
     error: UsageError | None = None
-    hardware = None
+    hardware, failures = None, 0
     for request in requests:
         try:
             hardware = hardware or _hardware(planner, request)
             found.append(_variant(planner, request, points))
         except UsageError as caught:
-            error = caught
+            error, failures = caught, failures + 1
             found.append(_unusable(request, caught))
-    if error is not None and all(one.group == "cannot" and not one.needed for one in found):
+    if error is not None and len(found) == failures:
         raise error
     return FitDocument(
         gemma4ctl_version=__version__,
@@ -138,13 +138,12 @@ def _figures(
     counts = [at_concurrency(planner, outcome, usual, n) for n in points.concurrencies]
     best = plan_for_load(planner, outcome)
     load = load_of(outcome, best) if best else None
-    alone = at_concurrency(planner, outcome, usual, 1)
     return {
         "usage": _usage(outcome),
         "planned": outcome.split(),
         "published": usual.split() if usual else None,
         "max_context_tokens": min(m.full_tokens, s.variant.max_context),
-        "best_context_tokens": alone.best,
+        "longest": at_concurrency(planner, outcome, usual, 1),
         "lengths": tuple(rows),
         "concurrencies": tuple(counts),
         "load": load.text() if load else None,

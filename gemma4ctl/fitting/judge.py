@@ -14,6 +14,8 @@ from gemma4ctl.planning.nearest import alternatives, command
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import Situation
 
+CONTEXT_STEP = 1_024  # tokens between the contexts that are tried
+
 
 class Judged(NamedTuple):
     """The verdict on a request. ``outcome`` is what runs: as asked, or the nearest that does."""
@@ -53,7 +55,17 @@ def _refused(planner: Planner, request: Request, error: NoPlanError) -> Judged:
 
 
 def _nearest_here(planner: Planner, request: Request) -> Outcome | None:
-    """The first plan of the same variant on the same hardware with other settings."""
+    """The nearest plan of the same variant on the same hardware.
+
+    With the longest context, or the most requests at once, that have one; else with the first
+    other settings that do.
+    """
+    most = planner.profiles.variants[request.model].max_context
+    shorter = min(request.context_length or 0, most)
+    found = _largest(planner, request, "context_length", shorter, CONTEXT_STEP)
+    found = found or _largest(planner, request, "concurrency", request.concurrency or 0, 1)
+    if found is not None:
+        return found
     for candidate in alternatives(request, planner.profiles):
         same_host = candidate.hardware == request.hardware
         same_count = candidate.gpus == request.gpus or request.hardware is None
@@ -64,6 +76,18 @@ def _nearest_here(planner: Planner, request: Request) -> Outcome | None:
         except Gemma4ctlError:
             continue
     return None
+
+
+def _largest(
+    planner: Planner, request: Request, field: str, most: int, step: int
+) -> Outcome | None:
+    """The outcome with the largest multiple of ``step``, at most ``most``, that has a plan."""
+    found, low, high = None, 0, most // step
+    while low < high:
+        middle = (low + high + 1) // 2
+        attempt = planner.attempt(request, **{field: middle * step})
+        found, low, high = (attempt, middle, high) if attempt else (found, low, middle - 1)
+    return found
 
 
 def _raised(outcome: Outcome) -> Judged | None:

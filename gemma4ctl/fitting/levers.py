@@ -14,6 +14,7 @@ from gemma4ctl.planning.memory import LEAST_CHUNK, USUAL_REQUEST, Memory, graph_
 from gemma4ctl.planning.nearest import command
 from gemma4ctl.planning.rules.parallelism import divides
 from gemma4ctl.planning.situation import LARGEST_TP
+from gemma4ctl.settings import LARGEST_NUMBER
 
 FP8 = ("--kv-cache-dtype", "fp8_e4m3")
 GRAPH_STEP = 8  # a largest batch for CUDA graphs is a multiple of this
@@ -25,6 +26,7 @@ UNIFIED_SINCE, UNIFIED_FIXED = "0.5.15", "0.5.23"
 TITLES: dict[LeverName, str] = {
     "published": "published values",
     "load": "split for the load",
+    "more-running": "and more running requests",
     "kv-fp8": "and FP8 KV cache",
     "smaller-chunk": "and a smaller prefill chunk",
     "fewer-graphs": "and fewer CUDA graphs",
@@ -67,7 +69,7 @@ def levers(
         found = None
         if change.fields is not None:
             found = planner.attempt(best.request, **change.fields)
-            change = change if found else Change(None, "refused: see the command's own message")
+            change = change if found else Change(None, "has no plan here")
         yield _lever(name, found, load, base, change.note)
 
 
@@ -91,6 +93,8 @@ def _note_of_split(m: Memory) -> str:
 
 
 def _changes(best: Outcome, m: Memory, load: Workload) -> Iterator[tuple[LeverName, Change]]:
+    if best.limit(m.held(load)) == "running requests":
+        yield "more-running", _running(best, m, load)
     yield "kv-fp8", _fp8(best)
     yield "smaller-chunk", _chunk(best, m)
     yield "fewer-graphs", _graphs(best, m, load)
@@ -100,6 +104,14 @@ def _changes(best: Outcome, m: Memory, load: Workload) -> Iterator[tuple[LeverNa
 
 def _with_flags(best: Outcome, *words: str) -> dict[str, Any]:
     return {"extra_args": (*best.request.extra_args, *words)}
+
+
+def _running(best: Outcome, m: Memory, load: Workload) -> Change:
+    """As many running requests as the pools hold of the load."""
+    if best.situation.given("max_running_requests") is not None:
+        return Change(None, "you chose their number")
+    count = m._replace(running=LARGEST_NUMBER).held(load).requests
+    return Change({"concurrency": count}, f"{count} instead of {m.running}; each takes a table row")
 
 
 def _fp8(best: Outcome) -> Change:
@@ -133,10 +145,12 @@ def _graphs(best: Outcome, m: Memory, load: Workload) -> Change:
     batch = -(-max(1, m.held(load).requests) // GRAPH_STEP) * GRAPH_STEP
     freed = stages.cuda_graphs(s.variant, now) - stages.cuda_graphs(s.variant, batch)
     share = rounded_down(m.share.value + max(0, freed) / m.start)
-    if batch >= now or share <= m.share.value:
-        return Change(None, f"those for batches of up to {now} take no more than is needed")
-    fields = {**_with_flags(best, flag, str(batch)), "mem_fraction": share}
+    if batch >= now:
+        return Change(None, f"batches of up to {now} are what runs")
     note = f"batches of up to {batch} instead of {now} free {freed / (1 << 30):.1f} GiB"
+    if share <= m.share.value:
+        return Change(None, f"{note}, less than 0.01 of the memory")
+    fields = {**_with_flags(best, flag, str(batch)), "mem_fraction": share}
     return Change(fields, f"{note} for KV cache")
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gemma4ctl import drawing
 from gemma4ctl.capacity.workload import uniform
 from gemma4ctl.fitting.document import FitDocument, VariantFit
-from gemma4ctl.fitting.outcome import NO_LOAD, Outcome, Planner, same_tp
-from gemma4ctl.fitting.rows import published
+from gemma4ctl.fitting.outcome import Outcome, Planner
+from gemma4ctl.fitting.rows import for_length, published
 from gemma4ctl.planning.request import Request
 
 if TYPE_CHECKING:
@@ -69,18 +69,12 @@ def curves(planner: Planner, request: Request, lengths: Sequence[int]) -> list[C
     places = _places(asked.situation.context)
     usual = published(planner, asked)
     plans = [("published values", usual)]
-    plans += [(f"split for {_short(n)}", _for(planner, asked, n)) for n in lengths]
+    plans += [(f"split for {_short(n)}", for_length(planner, asked, n)) for n in lengths]
     fixed = [Curve(name, _points(plan, places)) for name, plan in plans if plan]
-    each = [_for(planner, asked, tokens) for tokens in places]
+    each = [for_length(planner, asked, tokens) for tokens in places]
     pairs = zip(each, places, strict=True)
     best = [point for plan, tokens in pairs if plan for point in _points(plan, [tokens])]
     return [*fixed, Curve(BEST, tuple(best))]
-
-
-def _for(planner: Planner, asked: Outcome, tokens: int) -> Outcome | None:
-    """The plan for requests of ``tokens``."""
-    changes = {**NO_LOAD, **same_tp(asked), "safe": False, "request_tokens": str(tokens)}
-    return planner.attempt(asked.request, **changes)
 
 
 def _points(plan: Outcome, places: Sequence[int]) -> tuple[Point, ...]:

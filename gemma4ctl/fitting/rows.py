@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gemma4ctl.capacity.workload import uniform
 from gemma4ctl.fitting.document import AtConcurrency, AtLength
 from gemma4ctl.fitting.outcome import NO_LOAD, Outcome, Planner, same_tp
@@ -10,13 +12,24 @@ from gemma4ctl.planning.nearest import command
 
 def published(planner: Planner, asked: Outcome) -> Outcome | None:
     """The plan with published values, at the TP of ``asked``; None where those do not start."""
-    return planner.attempt(asked.request, **NO_LOAD, **same_tp(asked), safe=True)
+    changes = {**NO_LOAD, **same_tp(asked), "safe": True}
+    return planner.attempt(asked.request, **changes, context_length=None)
+
+
+def for_length(planner: Planner, asked: Outcome, tokens: int) -> Outcome | None:
+    """The plan whose split is best for requests of ``tokens``.
+
+    They are its context too where ``asked`` names one, for that decides how images are cut.
+    """
+    changes: dict[str, Any] = {**NO_LOAD, **same_tp(asked), "safe": False}
+    if asked.request.context_length is None:
+        return planner.attempt(asked.request, **changes | {"request_tokens": str(tokens)})
+    return planner.attempt(asked.request, **changes, context_length=tokens)
 
 
 def at_length(planner: Planner, asked: Outcome, usual: Outcome | None, tokens: int) -> AtLength:
     """Requests of ``tokens`` at once, with ``usual`` values and with the split for this length."""
-    changes = {**NO_LOAD, **same_tp(asked), "safe": False, "request_tokens": str(tokens)}
-    best = planner.attempt(asked.request, **changes)
+    best = for_length(planner, asked, tokens)
     load = uniform(tokens)
     before, after = usual and usual.held(load), best and best.held(load)
     return AtLength(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group as Parts
@@ -12,7 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from gemma4ctl.fitting.bar import bar
-from gemma4ctl.fitting.document import FitDocument, FitHardware, Group, Split, VariantFit
+from gemma4ctl.fitting.document import (
+    AtConcurrency,
+    AtLength,
+    FitDocument,
+    FitHardware,
+    Group,
+    Split,
+    VariantFit,
+)
 
 WIDE = 110  # columns from which weights and pools have columns of their own
 TITLES: dict[Group, str] = {
@@ -64,10 +72,11 @@ def _group(members: Sequence[VariantFit], width: int) -> Iterator[RenderableType
             yield _indented(_why(one))
 
 
-def _why(one: VariantFit) -> Text:
-    """Need, found and remedies, a line each."""
-    lines = [("need", one.needed), ("found", one.found), *(("try", way) for way in one.remedies)]
-    return Text("\n".join(f"{label + ':':<6} {value}" for label, value in lines if value))
+def _why(one: VariantFit) -> Table:
+    """Need, found, remedies, and the plan whose figures are shown where that is another."""
+    shown = one.command if not one.as_asked else None
+    ways = [("try", way) for way in one.remedies if way != shown]
+    return _grid([("need", one.needed), ("found", one.found), *ways, ("shown", shown)])
 
 
 def _overview(variants: Sequence[VariantFit], width: int) -> Table:
@@ -108,7 +117,8 @@ def _lengths(variants: Sequence[VariantFit]) -> tuple[list[int], str]:
 def _overview_rows(
     one: VariantFit, shared: Sequence[int], *, wide: bool
 ) -> Iterator[tuple[str, ...]]:
-    by_length = {row.tokens: row for row in one.lengths[:-1]}
+    by_length = {row.tokens: row for row in one.lengths}
+    alone = one.longest
     rows = [*(by_length.get(tokens) for tokens in shared), one.lengths[-1]]
     pools = one.published
     weights = _gib(one.usage.weights) if one.usage else ""
@@ -117,7 +127,7 @@ def _overview_rows(
         str(one.gpus),
         *((weights,) if wide else ()),
         "published",
-        _number(one.concurrencies[0].published if one.concurrencies else None),
+        _number(alone.published if alone else None),
         *(_pools(pools) if wide else ()),
         *(_number(row.published) if row else "" for row in rows),
     )
@@ -127,7 +137,7 @@ def _overview_rows(
         "",
         *(("",) if wide else ()),
         "best",
-        _number(one.best_context_tokens),
+        _number(alone.best if alone else None),
         *(_pools(best) if wide else ()),
         *(_number(row.best) if row else "" for row in rows),
     )
@@ -160,18 +170,22 @@ def _detail(one: VariantFit, width: int) -> Parts:
 
 
 def _facts(one: VariantFit) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(ratio=1, overflow="fold")
     advice = f", {one.recommended_tp} recommended" if one.recommended_tp else ""
     least = f" (least {one.min_tp}{advice})" if one.min_tp else ""
-    facts = [
+    return _grid([
         ("GPUs", f"{one.gpus}, TP {one.tp}{least}; SGLang {one.release}"),
         ("Published", _split(one.published) if one.usage else None),
         ("This plan", _split(one.planned) if one.planned != one.published else None),
         ("Longest", _longest(one)),
-        ("Plan", one.command),
-    ]
+        ("Plan", one.command if one.as_asked else None),
+    ])  # fmt: skip
+
+
+def _grid(facts: Iterable[tuple[str, str | None]]) -> Table:
+    """A label and a value a line; labels without a value are left out."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
     for label, value in facts:
         if value:
             grid.add_row(Text(label), Text(value))
@@ -188,15 +202,24 @@ def _split(split: Split | None) -> str:
 
 
 def _longest(one: VariantFit) -> str | None:
-    if one.max_context_tokens is None:
+    if one.longest is None:
         return None
-    return (
-        f"{one.max_context_tokens:,} tokens with this plan, "
-        f"{_number(one.best_context_tokens)} with the best split"
-    )
+    now, best = _number(one.longest.published), _number(one.longest.best)
+    return f"one request of {now} tokens as published, of {best} with the best split"
 
 
-def _figures_table(title: str, first: str, values: str) -> Table:
+def _length_table(one: VariantFit) -> Table:
+    rows = [(row.tokens, row) for row in one.lengths]
+    return _figures("Requests at once, by their length", "Tokens", rows)
+
+
+def _concurrency_table(one: VariantFit) -> Table:
+    rows = [(row.requests, row) for row in one.concurrencies]
+    return _figures("Longest requests, by their number at once", "At once", rows)
+
+
+def _figures(title: str, first: str, rows: Sequence[tuple[int, AtLength | AtConcurrency]]) -> Table:
+    """Published and best figures with what stops more of each."""
     table = Table(
         box=SIMPLE_HEAD, pad_edge=False, show_edge=False, title=title, title_justify="left"
     )
@@ -206,28 +229,10 @@ def _figures_table(title: str, first: str, values: str) -> Table:
     table.add_column("Best", justify="right", no_wrap=True)
     table.add_column("bound by", style="dim")
     table.add_column("Ratio", justify="right", no_wrap=True)
-    table.caption = values
-    table.caption_justify = "left"
-    return table
-
-
-def _length_table(one: VariantFit) -> Table:
-    table = _figures_table("Requests at once, by their length", "Tokens", "")
-    table.caption = None
-    for row in one.lengths:
-        cells = (f"{row.tokens:,}", _number(row.published), row.published_limit or "",
-                 _number(row.best), row.best_limit or "", _ratio(row.best_split))  # fmt: skip
-        table.add_row(*cells)
-    return table
-
-
-def _concurrency_table(one: VariantFit) -> Table:
-    table = _figures_table("Longest requests, by their number at once", "At once", "")
-    table.caption = None
-    for row in one.concurrencies:
-        cells = (f"{row.requests:,}", _number(row.published), row.published_limit or "",
-                 _number(row.best), row.best_limit or "", _ratio(row.best_split))  # fmt: skip
-        table.add_row(*cells)
+    for value, row in rows:
+        before = (_number(row.published), row.published_limit or "")
+        after = (_number(row.best), row.best_limit or "", _ratio(row.best_split))
+        table.add_row(f"{value:,}", *before, *after)
     return table
 
 
@@ -267,5 +272,5 @@ def _gib(mib: int) -> str:
     return f"{mib / 1024:,.1f} GiB"
 
 
-def _indented(text: Text) -> Padding:
-    return Padding(text, (0, 0, 0, 4), expand=False)
+def _indented(content: RenderableType) -> Padding:
+    return Padding(content, (0, 0, 0, 4), expand=False)

@@ -59,7 +59,7 @@ def fit(
     document = fitted(requests, inputs.inventory, inputs.profiles, points)
     if json:
         show.print_json(document.model_dump(mode="json"))
-    elif document.fits or len(document.variants) > 1:
+    elif len(requests) > 1 or document.variants[0].group != "cannot":
         _print(document)
     if plot is not None and document.variants[0].lengths:
         _draw(document, requests[0], inputs, plot)
