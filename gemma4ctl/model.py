@@ -84,13 +84,16 @@ class Model:
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Each field's name and value."""
-        return ((name, getattr(self, name)) for name in self.model_fields)
+        return zip(self.model_fields, self._values(), strict=True)
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(map(self.__dict__.__getitem__, self.model_fields))
 
     def __eq__(self, other: object) -> bool:
-        return dict(self) == dict(other) if type(other) is type(self) else NotImplemented
+        return self._values() == other._values() if type(other) is type(self) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(tuple(self))
+        return hash(self._values())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self)})"

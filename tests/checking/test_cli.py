@@ -259,14 +259,32 @@ def test_a_pipe_gets_no_colour_a_terminal_does(
     assert "\x1b[" not in process("check", "run.sh").out
 
 
-def test_a_file_without_launches_is_checked_without_slow_imports() -> None:
-    write("notes.md", "# Nothing here\n")
+GEMMA = """\
+services:
+  server:
+    image: lmsysorg/sglang:v0.5.16
+    command: [sglang, serve, --model-path, google/gemma-4-E4B-it, --host, 127.0.0.1]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "unwanted"),
+    [
+        ("notes.md", "# Nothing here\n", {"yaml", "gemma4ctl.profiles"}),
+        ("compose.yaml", GEMMA, {"hashlib", "decimal", "jinja2"}),
+    ],
+)
+def test_files_are_checked_without_slow_imports(
+    name: str, content: str, unwanted: set[str]
+) -> None:
+    write(name, content)
+    slow = unwanted | {"pydantic", "annotated_types", "rich"}
     program = (
         "import sys\nfrom gemma4ctl.cli import main\n"
-        "try: main()\nfinally: print(sorted({'pydantic', 'yaml', 'rich'} & set(sys.modules)))"
+        f"try: main()\nfinally: print(sorted({slow} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "check", "notes.md"],
+        [sys.executable, "-c", program, "check", name],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
