@@ -168,16 +168,22 @@ class Model:
         cls, *, mode: Literal["validation", "serialization"] = "validation"
     ) -> dict[str, Any]:
         """The JSON schema of what ``model_validate`` takes or ``model_dump`` gives."""
+        from inspect import cleandoc
+
         from pydantic.json_schema import GenerateJsonSchema
 
-        class WithDefaults(GenerateJsonSchema):
-            """Shows empty mappings as the defaults they are."""
+        class Whole(GenerateJsonSchema):
+            """Shows empty mappings as the defaults they are, and what each record is."""
 
             def get_default_value(self, schema: Any) -> Any:
                 factory = schema.get("default_factory")
                 return factory() if factory else super().get_default_value(schema)
 
-        return _adapter(cls).json_schema(mode=mode, schema_generator=WithDefaults)
+            def dataclass_schema(self, schema: Any) -> dict[str, Any]:
+                description = cleandoc(schema["cls"].__doc__)  # older pydantic leaves it out
+                return super().dataclass_schema(schema) | {"description": description}
+
+        return _adapter(cls).json_schema(mode=mode, schema_generator=Whole)
 
 
 def faults(error: ValidationError) -> list[str]:
