@@ -130,11 +130,20 @@ def _score(
             variant=subject.variant,
             task=task,
             harness=evaluator.harness,
-            thinking=settings.thinking,
+            unlike=_unlike(task, settings),
             score=reading.score,
             questions=reading.questions,
         ),
     )
+
+
+def _unlike(task: Task, settings: Settings) -> str | None:
+    """What makes a score unlike all published ones."""
+    if settings.thinking:
+        return "without thinking"
+    if settings.dataset is not None and not published.has_its_questions(task, settings.dataset):
+        return "other questions"
+    return None
 
 
 def _caveats(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from gemma4ctl.evaluation.evaluators import Harness, Task
 from gemma4ctl.evaluation.intervals import difference, wilson
 from gemma4ctl.evaluation.result import Beside, Verdict
 from gemma4ctl.profiles.measurements import Accuracy
+
+QUESTIONS: Mapping[Task, int] = {"gsm8k": 1319, "mmlu": 14042}  # of their test sets
 
 
 def harnesses(variant: str | None, task: Task, published: tuple[Accuracy, ...]) -> set[Harness]:
@@ -17,28 +22,38 @@ def harnesses(variant: str | None, task: Task, published: tuple[Accuracy, ...]) 
     }
 
 
+def has_its_questions(task: Task, file: Path) -> bool:
+    """Whether ``file`` can hold the questions of ``task``: it has as many lines."""
+    try:
+        with file.open("rb") as lines:
+            return sum(bool(line.strip()) for line in lines) == QUESTIONS.get(task)
+    except OSError:
+        return False
+
+
 def beside(
     published: tuple[Accuracy, ...],
     *,
     variant: str | None,
     task: Task,
     harness: Harness,
-    thinking: bool,
+    unlike: str | None,
     score: float,
     questions: int,
 ) -> tuple[Beside, ...]:
-    """The published scores of ``variant`` in ``task``, the nearest first."""
+    """The published scores of ``variant`` in ``task``, the nearest first.
+
+    ``unlike`` says what makes this score unlike all published ones, if anything does.
+    """
     rows = [row for row in published if (row.variant, row.metric) == (variant, task)]
-    found = [_row(row, harness, thinking, score, questions) for row in rows]
+    found = [_row(row, harness, unlike, score, questions) for row in rows]
     return tuple(sorted(found, key=lambda row: (row.why_not is not None, row.harness != harness)))
 
 
-def _row(row: Accuracy, harness: Harness, thinking: bool, score: float, questions: int) -> Beside:
-    why_not = None
-    if row.harness != harness:
-        why_not = "another evaluator"
-    elif thinking:
-        why_not = "taken without thinking"
+def _row(
+    row: Accuracy, harness: Harness, unlike: str | None, score: float, questions: int
+) -> Beside:
+    why_not = "another evaluator" if row.harness != harness else unlike
     verdict = None if why_not else _verdict(row, score, questions)
     return Beside(
         score=row.value,

@@ -98,6 +98,20 @@ def test_what_a_score_does_not_say(standins: Standins, scored, subject) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("settings", "why_not"),
+    [
+        (Settings(8, thinking=True), "without thinking"),
+        (Settings(8, dataset=Path("/q/mine.jsonl")), "other questions"),
+    ],
+)
+def test_what_cannot_be_compared(settings, why_not: str, standins: Standins, scored) -> None:
+    standins.says("gsm8k", "sgl_eval.txt")
+    standins.scores()
+    (score,) = scored("gsm8k", settings=settings).scores
+    assert score.published[0].why_not == why_not
+
+
 def test_mmmu_is_asked_with_one_image(standins: Standins, scored) -> None:
     standins.says("mmmu", "run_eval.txt")
     (score,) = scored("mmmu").scores

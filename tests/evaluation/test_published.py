@@ -1,20 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from gemma4ctl.evaluation.published import beside, harnesses
+from gemma4ctl.evaluation.published import beside, harnesses, has_its_questions
 from gemma4ctl.profiles.measurements import load_measurements
 
 ROWS = load_measurements().accuracy
 
 
-def stand(variant="12B", task="gsm8k", harness="sgl-eval", thinking=False, score=0.96, n=1319):
+def stand(variant="12B", task="gsm8k", harness="sgl-eval", unlike=None, score=0.96, n=1319):
     return beside(
         ROWS,
         variant=variant,
         task=task,
         harness=harness,
-        thinking=thinking,
+        unlike=unlike,
         score=score,
         questions=n,
     )
@@ -29,9 +31,18 @@ def test_only_the_same_evaluator_is_comparable() -> None:
     assert all(row.difference is row.verdict is None for row in others)
 
 
-def test_with_thinking_nothing_is() -> None:
-    assert stand(thinking=True)[0].why_not == "taken without thinking"
-    assert all(row.verdict is None for row in stand(thinking=True))
+def test_what_is_unlike_all_of_them_is_compared_with_none() -> None:
+    rows = stand(unlike="other questions")
+    assert [row.why_not for row in rows] == ["other questions", *["another evaluator"] * 2]
+    assert all(row.verdict is None for row in rows)
+
+
+def test_a_file_is_taken_for_the_questions_when_it_has_as_many(tmp_path: Path) -> None:
+    file = tmp_path / "test.jsonl"
+    file.write_text("{}\n" * 1319 + "\n")
+    assert has_its_questions("gsm8k", file)
+    assert not has_its_questions("mmlu", file)
+    assert not has_its_questions("gsm8k", tmp_path / "none")
 
 
 @pytest.mark.parametrize(

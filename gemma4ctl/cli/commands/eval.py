@@ -252,9 +252,9 @@ def _print(result: EvalResult) -> None:
     sections = {}
     if result.scores:
         sections["Scores"] = [_score_row(score) for score in result.scores]
-    rows = [row for score in result.scores for row in _published_rows(score)]
-    if rows:
-        sections[f"\nPublished for {result.variant}"] = rows
+    for score in result.scores:
+        if score.published:
+            sections[f"\nPublished for {result.variant} in {score.task}"] = _published_rows(score)
     if sections:
         console().print(row_tables(sections))
     for score in result.scores:
@@ -279,15 +279,14 @@ def _score_row(score: Score) -> dict[str, Any]:
 def _published_rows(score: Score) -> list[dict[str, Any]]:
     return [
         {
-            "task": score.task,
             "score": f"{row.score:.3f}",
             "evaluator": row.harness,
             "platform": row.platform,
-            "questions": row.questions,
+            "asked": row.questions,
             "source": row.source,
             "yours": f"{row.difference:+.3f}, {row.verdict}"
             if row.difference is not None
-            else f"not comparable: {row.why_not}",
+            else row.why_not,
         }
         for row in score.published
     ]
