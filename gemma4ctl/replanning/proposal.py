@@ -35,6 +35,7 @@ LEVERS = {
     "cuda_graph_max_bs_decode": "cuda_graph_max_bs",
     "cuda_graph_max_bs": "cuda_graph_max_bs",
 }
+UNHELPED = ("none", "prefill")  # limits that larger pools do nothing about
 KEPT = ("kv_cache_dtype", "context_length", "attention_backend")  # both plans have the server's
 
 
@@ -93,6 +94,11 @@ def propose(
     """
     load = seen.load()
     before = _side(_present(request, seen, inventory, profiles), inventory, profiles, load)
+    limit = find(seen, before.held)
+    if limit.name in UNHELPED:
+        return Proposal(
+            limit, load, before, before, (), _gain(seen, limit, before, before, profiles)
+        )
     wanted = _wanted(request, seen, inventory, profiles, load)
     after = _side(wanted, inventory, profiles, load)
     if after.held is not None and after.held.requests == 0:
@@ -103,7 +109,6 @@ def propose(
             remedies=["more GPUs (--gpus), or a smaller variant or checkpoint"],
             code="load-too-long",
         )
-    limit = find(seen, before.held)
     return Proposal(
         limit=limit,
         load=load,
@@ -220,7 +225,7 @@ def _gain(
 
 def _running_after(now: float, in_flight: float, limit: Limit, before: Held, after: Held) -> float:
     """Requests that will run at once: as many more as the pools hold, of those in flight."""
-    if limit.name in ("none", "prefill"):
+    if limit.name in UNHELPED:
         return now
     grown = now * after.requests / before.requests if before.requests else float(after.requests)
     return min(in_flight, grown)

@@ -13,6 +13,12 @@ from gemma4ctl.replanning.proposal import Change, Gain, Proposal, Side
 
 KIND = "gemma4ctl-replan"
 MODEL = "requests/s = 1 / (prefill + output tokens x step(n) / n), step(n) = weights + request x n"
+UNCHANGED = "nothing: the present settings already hold the most of this load"
+NO_CHANGE = {
+    "none": "nothing: the present settings fit this load",
+    "prefill": "nothing: larger pools do not speed prefill up; more GPUs do (see also "
+    "`gemma4ctl tune --metric ttft`)",
+}
 ASSUMED = (
     "as many requests stay in flight as were seen",
     "their lengths and shared prefixes stay as they are",
@@ -79,7 +85,7 @@ def text(seen: Observation, proposal: Proposal) -> str:
     ]
     lines += [f"pools     {_pools(proposal)}"] if proposal.after.memory else []
     if not proposal.changes:
-        lines.append("change    nothing: the present settings fit this load")
+        lines.append(f"change    {NO_CHANGE.get(proposal.limit.name, UNCHANGED)}")
     for place, change in enumerate(proposal.changes):
         lines.append(f"{'change' if not place else '':<10}{_change(change)}")
     lines += [f"gain      {_gain_text(proposal.gain)}"] if proposal.gain else []

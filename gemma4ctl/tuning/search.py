@@ -25,6 +25,7 @@ from gemma4ctl.tuning.verdict import Verdict, judge, noise_of
 SAFETY = 1.15  # of the longest trial so far: what the next one may take
 REPEATS = 2  # starts of the best point and of the plan at the end
 TRIED = "tried before"
+CUT_SHORT = 2  # times, after which a point is not tried again: it may be what ends the search
 REFUSED = f"serve-exit-{PreflightError.exit_code}"
 USELESS_PROPOSALS = 32  # in a row, after which nothing new is expected
 LEARNED_PROPOSALS = 6  # of these, before chance proposes: what was learned points to known points
@@ -137,13 +138,19 @@ class Search:
         """Points worth trying; None: whatever the sampler proposes."""
         for name, choice in moves(self.dimensions):
             point = {**self._best_point(), name: choice}
-            if point not in [trial.point for trial in self._trials]:
+            if not self._is_known(point):
                 yield point
         self._useless = 0
         while self._useless < USELESS_PROPOSALS and len(self.dimensions) > 1:
             before = len(self._real)
             yield None
             self._useless = 0 if len(self._real) > before else self._useless + 1
+
+    def _is_known(self, point: dict[str, str]) -> bool:
+        """Whether ``point`` was tried to its end, or cut short twice."""
+        trials = [trial for trial in self._trials if trial.point == point]
+        short = [t for t in trials if t.state == "interrupted" or t.code == OUT_OF_TIME.code]
+        return len(trials) > len(short) or len(short) >= CUT_SHORT
 
     @property
     def _real(self) -> list[Trial]:
@@ -153,7 +160,7 @@ class Search:
     def _consider(self, point: dict[str, str] | None) -> None:
         """Try ``point``, or what the sampler proposes, unless it cannot or need not be tried."""
         asked = self.study.begin(point, learned=self._useless < LEARNED_PROPOSALS)
-        if any(trial.point == asked.point for trial in self._trials):
+        if self._is_known(asked.point):
             self._pass_over(asked, TRIED)
             return
         try:

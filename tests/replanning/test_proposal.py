@@ -51,8 +51,10 @@ def test_the_gain_is_what_the_model_says() -> None:
     "fields", [{"waiting": 0.0}, {"full_usage": 0.2, "sliding_usage": 0.1}], ids=["idle", "prefill"]
 )
 def test_where_no_pool_binds_nothing_is_gained(fields: dict[str, Any]) -> None:
-    gain = proposed(observation(**{**SEEN, **fields})).gain
-    assert gain is not None and gain.ratio == pytest.approx(1.0)
+    seen = observation(**{**SEEN, **fields})
+    found = proposed(seen)
+    assert found.gain is not None and found.gain.ratio == pytest.approx(1.0)
+    assert found.changes == () and "change    nothing: " in report.text(seen, found)
 
 
 def test_a_load_that_fits_changes_little() -> None:

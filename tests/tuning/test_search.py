@@ -179,6 +179,18 @@ def test_a_resumed_search_goes_on(tmp_path: Path) -> None:
     assert found.trials[0].point == {"splits": PLAN, "chunk": PLAN}
 
 
+@pytest.mark.parametrize(("kills", "again"), [(1, True), (2, False)])
+def test_a_point_that_was_cut_short_is_tried_again_but_not_forever(
+    tmp_path: Path, kills: int, again: bool
+) -> None:
+    cut = {"splits": "32", "chunk": PLAN}
+    for _ in range(kills):
+        Study(tmp_path, DIMENSIONS, higher=True).begin(cut)
+    world = World({("32", PLAN): 120.0})
+    search(world, tmp_path, 60)
+    assert (cut in world.runs_of) == again
+
+
 def test_one_dimension_needs_no_sampler(tmp_path: Path) -> None:
     world = World({})
     found = search(world, tmp_path, 60, (Dimension("chunk", ("y",), (PLAN, "big")),))
