@@ -139,6 +139,7 @@ def test_the_plan_is_kept_with_the_results(cli: Cli, url: str) -> None:
         ((*OWN, "--plan", "none.json"), ["none.json cannot be read"]),
         ((*OWN, "--url", "ftp://host"), ["ftp"]),
         ((*OWN, "--client", "sglang"), ["SGLang's client needs SGLang here", "--client builtin"]),
+        ((*OWN, "--dataset", "none.json"), ["'none.json' does not exist"]),
         ((*OWN, "-o", "none/r.json"), ["Cannot write none/r.json"]),
     ],
 )

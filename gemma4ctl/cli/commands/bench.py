@@ -129,7 +129,11 @@ def bench(
     dataset: Annotated[
         Path | None,
         typer.Option(
-            "--dataset", metavar="FILE", help="ShareGPT conversations for SGLang's client."
+            "--dataset",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="ShareGPT conversations for SGLang's client.",
         ),
     ] = None,
     warmup: Annotated[
