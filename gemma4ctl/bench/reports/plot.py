@@ -1,9 +1,4 @@
-"""Results as drawings: throughput against latency, and gains over published figures as bars.
-
-Series differ in colour, marker and line. The colours are those of Okabe and Ito, which people with
-any kind of colour vision tell apart. Needs matplotlib (extra ``plot``); nothing is shown on a
-display.
-"""
+"""Results as drawings: throughput against latency, and gains over published figures as bars."""
 
 from __future__ import annotations
 
@@ -13,39 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gemma4ctl import drawing
 from gemma4ctl.bench.document import BenchResult, Scenario
 from gemma4ctl.bench.reports.figures import BY_NAME, number
 from gemma4ctl.bench.reports.reference import Reference
 from gemma4ctl.bench.summary import spread
 from gemma4ctl.errors import UsageError
 from gemma4ctl.extras import require
-from gemma4ctl.rendering.files import write_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-SUFFIXES = (".svg", ".png")
 MARKER = "gemma4ctl bench"  # in the file, near its start
 LONGEST_NAME = 18  # of a scenario beside its bars
-INK, FAINT = "#1f2328", "#656d76"
-BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
-_SERIES = ((BLUE, "o", "-"), (VERMILION, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"))
-_FONT = {
-    "font.family": "DejaVu Sans",  # matplotlib brings it
-    "font.size": 11,
-    "axes.titlesize": 13,
-    "axes.labelsize": 11,
-    "svg.hashsalt": "gemma4ctl",  # the same drawing twice is the same file
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": FAINT,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "text.parse_math": False,  # names may hold dollars
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 
 
 class Point(NamedTuple):
@@ -73,53 +49,30 @@ def write(result: BenchResult, reference: Reference, path: Path, *, force: bool 
         UsageError: the suffix is another one, matplotlib is not installed, nothing was measured,
             somebody else's file is there (``force`` replaces it), or it cannot be written.
     """
-    kind = path.suffix.lower()
-    if kind not in SUFFIXES:
-        raise UsageError(
-            f"{path} is no drawing that can be made",
-            needed="a file name that ends in " + " or ".join(SUFFIXES),
-            code="plot-format",
-        )
-    image = io.BytesIO()
-    metadata = {"Creator": MARKER, "Date": None} if kind == ".svg" else {"Software": MARKER}
-    with _style():
-        canvas = _canvas(result, reference)
-        canvas.savefig(image, format=kind[1:], dpi=150, metadata=metadata)
-    write_new(path, image.getvalue(), marker=MARKER, force=force)
+    drawing.check_name(path)
+    with drawing.style():
+        drawing.save(_canvas(result, reference), path, marker=MARKER, force=force)
 
 
 def svgs(result: BenchResult, reference: Reference) -> tuple[str, ...]:
     """The drawings one by one, as SVG elements in the colour of the text around them."""
     found = []
-    with _style():
+    with drawing.style():
         for index, draw in enumerate(_panels(result, reference)):
-            canvas = _figure()(figsize=(5.6, max(4.2, 1.2 + 0.28 * len(bars(reference)))))
-            canvas.set_layout_engine("constrained")
+            canvas = drawing.figure(5.6, max(4.2, 1.2 + 0.28 * len(bars(reference))))
             draw(canvas.add_subplot())
             found.append(_inline(canvas, index))
     return tuple(found)
 
 
-def _style() -> Any:
-    """The settings of matplotlib in force while drawing."""
-    matplotlib: Any = require("matplotlib", "plot", "drawing")
-    return matplotlib.rc_context(_FONT)
-
-
-def _figure() -> type[Canvas]:
-    """matplotlib's own figure, without pyplot and so without any display."""
-    kind: type[Canvas] = require("matplotlib.figure", "plot", "drawing").Figure
-    return kind
-
-
 def _canvas(result: BenchResult, reference: Reference) -> Canvas:
     panels = _panels(result, reference)
     height = max(5.2, 2 + 0.28 * len(bars(reference)))
-    canvas = _figure()(figsize=(7.2 * len(panels), height), layout="constrained")
+    canvas = drawing.figure(7.2 * len(panels), height)
     canvas.suptitle(heading(result), fontsize=15, fontweight="bold")
     for axes, draw in zip(canvas.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         draw(axes)
-    canvas.supxlabel(_source(result, reference), fontsize=9, color=FAINT)
+    canvas.supxlabel(_source(result, reference), fontsize=9, color=drawing.FAINT)
     return canvas
 
 
@@ -217,7 +170,7 @@ def _draw_plane(
 ) -> None:
     """Throughput to the right, time for a token upwards, both logarithmic: loads differ a lot."""
     for index, (name, found) in enumerate(series.items()):
-        colour, marker, line = _SERIES[index % len(_SERIES)]
+        colour, marker, line = drawing.SERIES[index % len(drawing.SERIES)]
         axes.errorbar(
             [point.throughput for point in found],
             [point.tpot for point in found],
@@ -247,7 +200,7 @@ def _draw_plane(
             marker="o",
             markersize=16,
             markerfacecolor="none",
-            markeredgecolor=FAINT,
+            markeredgecolor=drawing.FAINT,
             markeredgewidth=1.5,
             label="published",
         )
@@ -257,7 +210,7 @@ def _draw_plane(
         xlabel=f"Output throughput ({BY_NAME['output_throughput'].unit}), more is better",
         ylabel="Time per output token, mean (ms), less is better",
     )
-    axes.grid(visible=True, color=FAINT, alpha=0.25)
+    axes.grid(visible=True, color=drawing.FAINT, alpha=0.25)
     axes.legend(loc="best", frameon=False, fontsize=10)
 
 
@@ -298,7 +251,7 @@ def _draw_bars(axes: Axes, gains: Sequence[Bar]) -> None:
             bar.gain - 1,
             left=1,
             height=0.7,
-            color=BLUE if better else VERMILION,
+            color=drawing.BLUE if better else drawing.VERMILION,
             hatch=None if better else "///",
             edgecolor="white",
         )
@@ -312,7 +265,7 @@ def _draw_bars(axes: Axes, gains: Sequence[Bar]) -> None:
         )
     axes.set_yticks(list(places), [bar.label for bar in gains])
     axes.invert_yaxis()
-    axes.axvline(1, color=INK, linewidth=1)
+    axes.axvline(1, color=drawing.INK, linewidth=1)
     reach = 1.35 * max(*(abs(bar.gain - 1) for bar in gains), 0.05)
     axes.set_xlim(max(0, 1 - reach), 1 + reach)
     axes.set(
@@ -333,7 +286,7 @@ def _inline(canvas: Canvas, index: int) -> str:
     )
     svg = svg.replace("xlink:href", "href")
     svg = re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\g<1>drawing{index}-", svg)  # unique in the page
-    return svg.replace(INK, "currentColor")
+    return svg.replace(drawing.INK, "currentColor")
 
 
 def description(result: BenchResult) -> str:

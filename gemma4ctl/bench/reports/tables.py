@@ -52,15 +52,15 @@ def _difference(each: Difference) -> str:
 def reference(found: Reference) -> Group:
     """Published figures beside measured ones, then the nearest published ones without."""
     parts: list[RenderableType] = []
+    for row in found.rows:
+        release = row.release or "development"
+        title = f"{row.scenario}, published in {row.source} (SGLang {release})"
+        table = _table(None, "figure", "published", "yours", "gain")
+        for value in row.values:
+            table.add_row(*_reference_cells(value))
+        parts += [Text(title, style="italic"), table, Text()]
     if found.rows:
-        title = f"Gemma 4 {found.variant} on {found.platform}, beside published figures"
-        table = _table(
-            title, "scenario", "figure", "published", "yours", "gain", "release", "source"
-        )
-        for row in found.rows:
-            for value in row.values:
-                table.add_row(*_reference_cells(row, value))
-        parts += [table, Text("A gain above 1 is better, for rates and for times.")]
+        parts.append(Text("A gain above 1 is better, for rates and for times."))
     else:
         parts.append(Text("Nothing comparable is published."))
     if found.not_comparable:
@@ -72,15 +72,12 @@ def reference(found: Reference) -> Group:
     return Group(*parts)
 
 
-def _reference_cells(row: Published, value: Value) -> tuple[str, ...]:
+def _reference_cells(value: Value) -> tuple[str, ...]:
     return (
-        row.scenario,
         f"{value.title}, {value.unit}",
         number(value.published),
         "-" if value.measured is None else number(value.measured),
         "-" if value.gain is None else f"{value.gain:.3f}",
-        row.release or "development",
-        row.source,
     )
 
 
@@ -96,7 +93,7 @@ def _figures(row: Published) -> Iterator[str]:
         yield f"{value.title} {number(value.published)} {value.unit}"
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(title: str | None, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, header_style="bold")
     numeric = {"old", "new", "gain", "published", "yours"}
     for column in columns:

@@ -110,7 +110,13 @@ def test_tables_can_be_heard(whole: str) -> None:
     assert whole.count("<svg viewBox") == whole.count('aria-hidden="true"') == 2
 
 
-def test_what_others_wrote_is_text() -> None:
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No matplotlib: a page is made in no time."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
+def test_what_others_wrote_is_text(undrawn: None) -> None:
     evil = "<script>alert(1)</script>"
     measured = result(
         scenario("text-c1"),
@@ -123,7 +129,7 @@ def test_what_others_wrote_is_text() -> None:
     assert "&lt;script&gt;alert(1)" in text
 
 
-def test_failures_and_the_client_are_shown() -> None:
+def test_failures_and_the_client_are_shown(undrawn: None) -> None:
     own = scenario("text-c1")
     run = own.runs[0]
     failed = run.summary.model_copy(update={"failed": {"stalled": 2}})
@@ -141,7 +147,7 @@ def test_failures_and_the_client_are_shown() -> None:
     assert "The measurement was stopped before its end." in texts
 
 
-def test_little_is_known() -> None:
+def test_little_is_known(undrawn: None) -> None:
     bare = served(variant=None, model_path=None, tp=None, mtp=None, release=None, server_args={})
     texts = read(made(result(scenario("text-c1"), served=bare, hardware=None))).texts
     assert texts.count("not known") == 4
@@ -155,8 +161,7 @@ def test_nothing_was_measured() -> None:
     assert "Without drawings: there is nothing to draw." in texts
 
 
-def test_without_matplotlib_there_are_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+def test_without_matplotlib_there_are_tables(undrawn: None) -> None:
     text = made(result())
     read(text)
     assert "<svg" not in text

@@ -8,6 +8,7 @@ import pytest
 
 from gemma4ctl.bench.reports import plot
 from gemma4ctl.bench.reports.reference import Reference, beside_published
+from gemma4ctl.drawing import INK
 from gemma4ctl.errors import UsageError
 from tests.bench.reports.samples import result, scenario, served
 
@@ -71,7 +72,7 @@ def test_svgs_for_a_page_hold_text_in_its_colour() -> None:
     for svg in (plane, bars):
         assert svg.startswith("<svg viewBox=")
         assert "currentColor" in svg
-        assert plot.INK not in svg
+        assert INK not in svg
         assert "http" not in svg.replace("http://www.w3.org/", "")
         ElementTree.fromstring(svg)
 
@@ -124,15 +125,12 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
         plot.write(result(scenario("text-c1")), NONE, tmp_path / "missing" / "x.svg")
 
 
-@pytest.mark.parametrize("name", ["x.svg", "x.png"])
-def test_only_our_own_drawing_is_replaced(name: str, tmp_path: Path) -> None:
-    file = tmp_path / name
-    measured = result(scenario("text-c1"))
+def test_somebody_elses_file_is_kept(drawn: Path, tmp_path: Path) -> None:
+    assert all(plot.MARKER.encode() in file.read_bytes()[:2048] for file in drawn.iterdir())
+    file = tmp_path / "x.png"
     file.write_text("somebody else's")
     with pytest.raises(UsageError, match="was not written by gemma4ctl"):
-        plot.write(measured, NONE, file)
-    plot.write(measured, NONE, file, force=True)
-    plot.write(measured, NONE, file)
+        plot.write(result(scenario("text-c1")), NONE, file)
 
 
 def test_matplotlib_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
