@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gemma4ctl import drawing
 from gemma4ctl.capacity.workload import uniform
+from gemma4ctl.errors import UsageError
 from gemma4ctl.fitting.document import FitDocument, VariantFit
 from gemma4ctl.fitting.outcome import Outcome, Planner
 from gemma4ctl.fitting.rows import for_length, published
@@ -46,11 +47,18 @@ def write(
     """Draw the capacity of the only variant of ``document`` into ``path``.
 
     Raises:
-        UsageError: the suffix is neither .svg nor .png, matplotlib is not installed, or the file
-            is somebody else's or cannot be written.
+        UsageError: the suffix is neither .svg nor .png, matplotlib is not installed, memory is
+            not modelled, or the file is somebody else's or cannot be written.
     """
     drawing.check_name(path)
     one = document.variants[0]
+    if not one.lengths:
+        raise UsageError(
+            "there is nothing to draw",
+            needed="a platform whose memory is modelled",
+            found=one.reason,
+            code="plot-nothing",
+        )
     with drawing.style():
         canvas = drawing.figure(12.4, 5.4)
         canvas.suptitle(_heading(one, document), fontsize=15, fontweight="bold")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gemma4ctl.cli.options import JsonOption, request_options
+from gemma4ctl.cli.options import ForceOption, JsonOption, request_options
 from gemma4ctl.errors import NoPlanError, UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def fit(
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw capacity by length: .svg or .png."),
     ] = None,
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
     """Show what runs here, how much fits, and what would make more fit.
@@ -61,8 +62,8 @@ def fit(
         show.print_json(document.model_dump(mode="json"))
     elif len(requests) > 1 or document.variants[0].group != "cannot":
         _print(document)
-    if plot is not None and document.variants[0].lengths:
-        _draw(document, requests[0], inputs, plot)
+    if plot is not None and document.fits:
+        _draw(document, inputs, plot, force=force)
     if not document.fits:
         raise _error(document.variants)
 
@@ -124,12 +125,13 @@ def _print(document: FitDocument) -> None:
     out.print(report(document, out.width), crop=False)
 
 
-def _draw(document: FitDocument, request: Request, inputs: Inputs, file: Path) -> None:
+def _draw(document: FitDocument, inputs: Inputs, file: Path, *, force: bool) -> None:
     from gemma4ctl.cli.inputs import say
     from gemma4ctl.fitting.outcome import Planner
     from gemma4ctl.fitting.plot import write
 
-    write(document, request, Planner(inputs.inventory, inputs.profiles), file)
+    planner = Planner(inputs.inventory, inputs.profiles)
+    write(document, inputs.request, planner, file, force=force)
     say(f"drawing written to {file}")
 
 

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+from gemma4ctl.fitting.document import Lever
+from tests.fitting.hosts import fitted, levers
+
+ORDER = ["published", "load", "kv-fp8", "smaller-chunk", "fewer-graphs", "more-gpus",
+         "unified-memory"]  # fmt: skip
+
+
+def of(platform: str = "H200", gpus: int | None = 1, /, **request: object) -> dict[str, Lever]:
+    return levers(fitted(platform, gpus, **request))
+
+
+def test_gains_are_ratios_to_the_published_values() -> None:
+    found = of()
+    assert list(found) == ORDER
+    base = found["published"].requests
+    assert base is not None and found["published"].gain == 1
+    for name in ("load", "kv-fp8", "smaller-chunk"):
+        requests, gain = found[name].requests, found[name].gain
+        assert requests is not None and gain == pytest.approx(requests / base, abs=1e-3)
+    assert (found["load"].requests or 0) >= 3 * base
+
+
+def test_fp8_holds_nearly_twice_as_much() -> None:
+    found = of()
+    before, after = found["load"].full_layer_tokens, found["kv-fp8"].full_layer_tokens
+    assert before is not None and after is not None
+    assert 1.9 < after / before < 2.1
+    assert "--kv-cache-dtype fp8_e4m3" in str(found["kv-fp8"].command)
+
+
+def test_more_gpus_take_the_next_tp_that_divides() -> None:
+    found = of("H200", 8)["more-gpus"]
+    assert (found.gpus, found.note) == (4, "TP 4 instead of 2")
+    alone = of()["more-gpus"]
+    assert (alone.gpus, alone.command) == (None, None)
+    assert "1 usable" in alone.note
+
+
+def test_fewer_graphs_give_their_memory_to_the_cache() -> None:
+    found = of("L40S", 1, model="E4B", safe=False, request_tokens="128k", context_length=None)
+    lever = found["fewer-graphs"]
+    assert "batches of up to" in lever.note
+    large = of("H200", 8, model="31B", tp=4, request_tokens="200k")["fewer-graphs"]
+    assert "GiB" in large.note or "what runs" in large.note
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [
+        (("--kv-cache-dtype", "fp8_e4m3"), "kv-fp8"),
+        (("--chunked-prefill-size", "4096"), "smaller-chunk"),
+        (("--cuda-graph-max-bs-decode", "16"), "fewer-graphs"),
+        (("--mem-fraction-static", "0.8"), "fewer-graphs"),
+        (("--tp-size", "1"), "more-gpus"),
+    ],
+)
+def test_what_the_user_chose_is_no_lever(flag: tuple[str, ...], name: str) -> None:
+    lever = of("H200", 8, model="E2B", extra_args=flag)[name]
+    assert lever.command is None
+    assert lever.note.startswith("you chose")
+
+
+def test_the_cap_on_running_requests_is_a_lever_where_it_binds() -> None:
+    found = of("H200", 1, model="26B-A4B", mtp=True, request_tokens="8k")
+    cap = found["more-running"]
+    assert (cap.requests or 0) > (found["load"].requests or 0)
+    assert "--concurrency" in str(cap.command)
+    own = ("--max-running-requests", "3")
+    fixed = of("H200", 1, model="E2B", extra_args=own)["more-running"]
+    assert (fixed.command, fixed.note) == (None, "you chose their number")
+
+
+@pytest.mark.parametrize(
+    ("release", "mtp", "note"),
+    [
+        ("0.5.14", False, "SGLang has it from 0.5.15 on"),
+        ("0.5.16", False, "not usable: until 0.5.23"),
+        ("0.5.22", False, "not usable: until 0.5.23"),
+        ("0.5.23", True, "not with MTP"),
+        ("0.5.23", False, "not predicted"),
+    ],
+)
+def test_the_unified_pool_by_release(release: str, mtp: bool, note: str) -> None:
+    found = of("H200", 1, model="26B-A4B", sglang_version=release, mtp=mtp)["unified-memory"]
+    assert found.note.startswith(note)
+    assert (found.command, found.gain) == (None, None)
+
+
+def test_published_values_that_do_not_start_have_no_figures() -> None:
+    one = fitted("H200", 1, model="E4B")
+    assert one.published is not None
+    found = of("H100", 1, model="31B", context_length=65_536)
+    assert found["published"].requests == 0
+    assert found["load"].gain is None
