@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 DEFAULT_RELEASE = "0.5.16"
 _ATTACHED = re.compile(r"--[a-zA-Z][\w-]*=")
 SPECULATIVE = ("NEXTN", "EAGLE", "FROZEN_KV_MTP")
+_PLACEHOLDER = re.compile(r"[A-Z][A-Z_]*")  # in a document, what the reader is to fill in
+_DOCUMENTS = ("markdown", "rst", "text")
+_VALUE_CODES = ("bad-type", "bad-choice")
 PLATFORM_OF_VENDOR = {"nvidia": "H200", "amd": "MI300X", "intel": "Arc-B"}
 
 
@@ -96,6 +99,16 @@ class _Case:
         self.table = table
         entry: Literal["serve", "module"] = "serve" if launch.entry == "serve" else "module"
         self.parsed: Parsed = parse(self.launch.argv, table, entry)
+        self.launch = self._without_placeholders()
+
+    def _without_placeholders(self) -> Launch:
+        """The launch with refused words that a document means to be filled in as unknown ones."""
+        words = list(self.launch.words)
+        for problem in self.parsed.problems if self.launch.kind in _DOCUMENTS else ():
+            word = self._word(problem.position)
+            if problem.code in _VALUE_CODES and word and _PLACEHOLDER.fullmatch(word.text):
+                words[problem.position] = word._replace(certain=False)
+        return self.launch._replace(words=tuple(words))
 
     @property
     def too_old(self) -> bool:
@@ -228,8 +241,7 @@ class _Case:
         from gemma4ctl.planning.engine import consider
         from gemma4ctl.planning.request import Request
 
-        drafts = str(self.parsed.values.get("speculative_algorithm") or "").upper() in SPECULATIVE
-        for mtp in (False, True) if drafts else (False,):
+        for mtp in (False, True) if self._drafts() else (False,):
             try:
                 request = Request(
                     model=variant,
@@ -247,6 +259,12 @@ class _Case:
                 yield consider(request, inventory, _profiles(), refuse=False)
             except Gemma4ctlError as error:
                 yield error
+
+    def _drafts(self) -> bool:
+        """Whether the launch speculates with one of Gemma 4's own drafts."""
+        algorithm = str(self.parsed.values.get("speculative_algorithm") or "").upper()
+        draft = str(self.parsed.values.get("speculative_draft_model_path") or "")
+        return algorithm in SPECULATIVE or (algorithm == "EAGLE3" and "assistant" in draft)
 
     def _certain_words(self) -> tuple[str, ...]:
         """The flags whose words are all known, as the user wrote them."""
@@ -310,7 +328,8 @@ class _Case:
         if code in ABSENCE_CODES and self.open_ended:
             return False
         if code == "exposed-without-key":
-            return self.launch.published is not False and "config" not in self.parsed.values
+            has_key = self._word_of("api_key", "config") is not None
+            return self.launch.published is not False and not has_key
         return True
 
     def _needs_triton(self, verdict: Verdict | Gemma4ctlError) -> bool:

@@ -207,10 +207,12 @@ def _type_name(flag: Flag) -> str:
 
 def _bad_choice(group: Group, flag: Flag, text: str, position: int) -> Problem:
     choices = [str(choice) for choice in flag.choices or ()]
-    nearest = next(iter(get_close_matches(text, choices, n=1)), None)
+    begun = [choice for choice in choices if choice.startswith(text)]  # fp8 is two of them
+    close = begun if len(begun) > 1 else get_close_matches(text, choices, n=1)
+    nearest = close[0] if len(close) == 1 else None
     first = ", ".join(choices[:_SHOWN_CHOICES])
     more = f" and {len(choices) - _SHOWN_CHOICES} more" if len(choices) > _SHOWN_CHOICES else ""
-    advice = f"did you mean {nearest}? " if nearest else ""
+    advice = f"did you mean {' or '.join(close)}? " if close else ""
     message = f"{_shown(text)} is no choice of {flag.canonical}: {advice}choose from {first}{more}."
     fixed = f"{group.written}={nearest}" if group.explicit and group.written else nearest
     fix = (fixed,) if nearest and fixed else None

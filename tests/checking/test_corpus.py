@@ -50,5 +50,5 @@ def test_the_corpus_is_complete_and_mixed() -> None:
     assert len(files) / 4 <= len(clean) <= len(files) / 2
     assert {Path(name).parts[0] for name in files} == {
         *("shell", "markdown", "docker", "compose", "kubernetes", "helm"),
-        *("systemd", "slurm", "workflows", "quadlet", "rst"),
+        *("systemd", "slurm", "workflows", "quadlet", "rst", "others"),
     }

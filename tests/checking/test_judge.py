@@ -202,3 +202,25 @@ def test_every_code_is_of_one_table_and_described() -> None:
 def test_a_file_may_name_hardware_that_we_do_not_know() -> None:
     facts = {"directives": {"hardware": "H9000"}, "vendor": "amd"}
     assert codes(gemma("E2B"), **facts) == {"aiter-small-variant"}
+
+
+@pytest.mark.parametrize("key", ["--api-key $KEY", "--api-key=$KEY", "--config $FILE"])
+def test_a_key_that_is_known_only_at_run_time_is_a_key(key: str) -> None:
+    assert "exposed-without-key" in codes(gemma("31B", "--host 0.0.0.0"))
+    assert "exposed-without-key" not in codes(gemma("31B", f"--host 0.0.0.0 {key}"))
+
+
+def test_eagle3_is_wrong_only_with_an_assistant() -> None:
+    command = gemma("26B-A4B", "--tp-size 2 " + MTP.replace("NEXTN", "EAGLE3"))
+    assert "mtp-eagle3" in codes(command)
+    other = command.replace("google/gemma-4-26B-A4B-it-assistant", "RedHatAI/speculator.eagle3")
+    assert "mtp-eagle3" not in codes(other)
+
+
+@pytest.mark.parametrize("kind", ["markdown", "rst", "text"])
+def test_capitals_in_a_document_are_for_the_reader_to_fill_in(kind: str) -> None:
+    written = launch(gemma("31B", "--tp-size TP --attention-backend BACKEND"))
+    assert len(judge(written, Options())) == 3
+    assert judge(written._replace(kind=kind), Options()) == []
+    sound = launch(gemma("26B-A4B", "--tp-size 2 " + MTP))._replace(kind=kind)
+    assert judge(sound, Options()) == []

@@ -125,6 +125,12 @@ def test_bad_choice_is_at_its_value() -> None:
     assert only_problem("m --attention-backend zzz").fix is None
 
 
+def test_a_choice_that_could_be_several_is_not_corrected() -> None:
+    problem = only_problem("m --kv-cache-dtype fp8")
+    assert "did you mean fp8_e5m2 or fp8_e4m3?" in problem.message
+    assert problem.fix is None
+
+
 @pytest.mark.parametrize(
     ("words", "position", "said"),
     [

@@ -9,8 +9,12 @@ from gemma4ctl.checking.launch import Launch
 from gemma4ctl.checking.readers.excerpt import Excerpt
 from gemma4ctl.checking.readers.shell import PROMPT, Context, read_lines, read_script
 
-_SHELLS = frozenset(["bash", "sh", "shell", "zsh", "bat", "shellscript", "slurm", "sbatch"])
+_SHELLS = frozenset(["bash", "sh", "shell", "zsh", "shellscript", "slurm", "sbatch"])
 _SESSIONS = frozenset(["console", "shell-session", "shellsession", "terminal", "sh-session"])
+_CONTINUATIONS = {  # what ends a line that goes on, in the shells of Windows
+    **dict.fromkeys(("bat", "batch", "cmd"), "^"),
+    **dict.fromkeys(("powershell", "ps1", "pwsh"), "`"),
+}
 _UNKNOWN = frozenset(["", "text", "txt", "none", "plain", "plaintext"])
 _FILES = {
     "compose": "compose.yaml",
@@ -26,6 +30,7 @@ _FILES = {
     "yaml": "file.yaml",
     "yml": "file.yaml",
 }
+_WINDOWS_PROMPT = re.compile(r"^(?:(?:PS )?[A-Z]:\\[^>\r\n]*>|>>)", re.MULTILINE)
 _CONTINUED = re.compile(r"\\[ \t]*$")
 _GOING_ON = re.compile(r"[ \t]*>(?: |$)")
 _FIRST_PROMPT = re.compile(r"^" + PROMPT.pattern, re.MULTILINE)
@@ -43,6 +48,9 @@ def read_block(block: Block, context: Context) -> list[Launch]:
     from gemma4ctl.checking.readers import embedded_file
 
     language = block.language
+    if language in _CONTINUATIONS:
+        block = _as_of_a_shell(block)
+        language = "sh"
     if "sglang" not in block.code.text and language not in _SHELLS:
         return []
     if language in _FILES:
@@ -53,6 +61,14 @@ def read_block(block: Block, context: Context) -> list[Launch]:
     if language in _SHELLS | _SESSIONS:
         return read_script(block.code, context)
     return read_lines(block.code, context) if language in _UNKNOWN else []
+
+
+def _as_of_a_shell(block: Block) -> Block:
+    """``block`` with the continued lines of a shell of Windows continued as in others."""
+    mark = re.escape(_CONTINUATIONS[block.language])
+    text = re.sub(rf"(?<=\s){mark}(?=\r?\n)", r"\\", block.code.text)
+    text = _WINDOWS_PROMPT.sub(lambda prompt: " " * len(prompt[0]), text)
+    return Block("sh", block.code._replace(text=text))
 
 
 def _session(session: Excerpt) -> tuple[Excerpt, Excerpt]:

@@ -23,6 +23,8 @@ SWITCHES = frozenset(
     """.split()  # noqa: SIM905 - easier to read and to add to
 )
 _SHORT_SWITCHES = frozenset("diPqt")
+# In the names of images that work with SGLang but are no server.
+_BESIDE_SGLANG = re.compile(r"exporter|router|gateway|proxy|client|bench|operator|dashboard|\bui\b")
 _NVIDIA_DEVICE = "nvidia.com/gpu"
 _CUDA_IMAGE = re.compile(
     r"lmsysorg/sglang(?::(?:v?[\d.]+(?:post\d+)?|latest|dev)(?:-runtime)?$|:\S*-cu\d|$)"
@@ -75,6 +77,12 @@ def image_vendor(image: str | None) -> Vendor | None:
     if "xpu" in image:
         return "intel"
     return "nvidia" if _CUDA_IMAGE.search(image) else None
+
+
+def serves_sglang(image: str | None) -> bool:
+    """Whether ``image`` is one that starts SGLang, by its name."""
+    name = (image or "").rpartition("/")[2]
+    return "sglang" in (image or "") and not _BESIDE_SGLANG.search(name)
 
 
 def beyond_loopback(port: str) -> bool:

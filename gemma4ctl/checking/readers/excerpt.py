@@ -11,7 +11,10 @@ from typing import NamedTuple
 from gemma4ctl.checking.launch import Launch, Place, Style, Word
 
 # What documentation and templates write for a value that the reader is to fill in.
-_STAND_IN = re.compile(r"<[A-Za-z][\w ./-]*>|\{\{|\$\{\{|^(?:\.\.\.|…|\[[\w .-]*\])$")
+_STAND_IN = re.compile(
+    r"<[A-Za-z][\w ./-]*>|\{\{|\$\{\{|\{[A-Za-z_][\w.]*\}"
+    r"|^(?:\.\.\.|…|\[[\w .-]*\]|\[[^\]]+|[^\[]+\])$"
+)
 
 
 class Run(NamedTuple):

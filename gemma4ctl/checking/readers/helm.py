@@ -6,9 +6,15 @@ import re
 from collections.abc import Iterator
 
 from gemma4ctl.checking.readers import kubernetes
-from gemma4ctl.checking.readers.containers import image_vendor
+from gemma4ctl.checking.readers.containers import image_vendor, serves_sglang
 from gemma4ctl.checking.readers.excerpt import Excerpt, Field
-from gemma4ctl.checking.readers.yaml_containers import Declared, image_name, item, words
+from gemma4ctl.checking.readers.yaml_containers import (
+    FLAGS_OF_SGLANG,
+    Declared,
+    image_name,
+    item,
+    words,
+)
 from gemma4ctl.checking.readers.yaml_scalars import excerpt
 from gemma4ctl.checking.readers.yaml_tree import MASK, Mapping, Node, Scalar, Sequence
 
@@ -17,7 +23,7 @@ _MODEL_KEY = re.compile(r"(?i)model[_-]?(?:path|name|id|repo|uri)?")
 _FLAG_KEY = re.compile(r"(?:--)?[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _MODEL_FLAGS = ("--model-path", "--model")
 # Below an image that stands further up, flags are SGLang's only where one of these is among them.
-_TELLING = {*_MODEL_FLAGS, "--tp-size", "--mem-fraction-static", "--attention-backend"}
+_TELLING = {*_MODEL_FLAGS, *FLAGS_OF_SGLANG}
 
 
 def containers(root: Node | None, text: str) -> Iterator[tuple[list[Node], Declared]]:
@@ -33,7 +39,7 @@ def containers(root: Node | None, text: str) -> Iterator[tuple[list[Node], Decla
             waiting += [(entry, image) for entry in reversed(node.items)]
             continue
         image = image_name(node.get("image"), text) or image
-        if "sglang" in (image or ""):
+        if serves_sglang(image):
             yield from _flags(node, text, image)
         waiting += [(value, image) for _, value in reversed(list(node.items()))]
 
@@ -42,7 +48,7 @@ def _image_of_parts(root: Node | None, text: str) -> str | None:
     """The image in one of the maps of ``root``, such as ``global``, where it is of SGLang."""
     parts = root.items() if isinstance(root, Mapping) else ()
     images = (image_name(part.get("image"), text) for _, part in parts if isinstance(part, Mapping))
-    return next((image for image in images if image and "sglang" in image), None)
+    return next((image for image in images if serves_sglang(image)), None)
 
 
 def _flags(values: Mapping, text: str, image: str | None) -> Iterator[tuple[list[Node], Declared]]:

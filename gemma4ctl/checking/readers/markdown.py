@@ -12,7 +12,7 @@ from gemma4ctl.checking.readers.shell import Context
 from gemma4ctl.checking.readers.variables import Variables, budget
 
 _LANGUAGE = re.compile(r"\{?\.?([\w-]*)")
-_TAG = re.compile(r"^[ \t]*</?[A-Za-z][^\r\n]*>[ \t]*$", re.MULTILINE)
+_TAG = re.compile(r"^[ \t]*</?[A-Za-z][^\r\n]*>[ \t]*(?=\r?$)", re.MULTILINE)
 
 
 def read_markdown(path: str, text: str) -> list[Launch]:

@@ -7,12 +7,14 @@ from collections import abc
 from typing import Literal, NamedTuple
 
 from gemma4ctl.checking.readers import lexing, limits
-from gemma4ctl.checking.readers.containers import Vendor
+from gemma4ctl.checking.readers.containers import Vendor, serves_sglang
 from gemma4ctl.checking.readers.excerpt import Excerpt, Field
 from gemma4ctl.checking.readers.variables import Variables
 from gemma4ctl.checking.readers.yaml_scalars import excerpt
 from gemma4ctl.checking.readers.yaml_tree import MASK, Mapping, Node, Scalar, Sequence
 
+# With --model-path among them, flags are for SGLang.
+FLAGS_OF_SGLANG = {"--tp-size", "--mem-fraction-static", "--attention-backend"}
 Kind = Literal["compose", "kubernetes", "helm", "workflow", "yaml"]
 Resolve = abc.Callable[[Excerpt], Excerpt]
 
@@ -40,7 +42,15 @@ class Declared(NamedTuple):
         """Whether its words can only be flags, for an image that starts SGLang by itself."""
         if self.only_flags or self.kind not in ("compose", "kubernetes") or not self.fields:
             return self.only_flags
-        return "sglang" in (self.image or "") and self.fields[0].text.startswith("--")
+        if not self.fields[0].text.startswith("--"):
+            return False
+        return serves_sglang(self.image) or (self.image is None and self._has_flags_of_sglang)
+
+    @property
+    def _has_flags_of_sglang(self) -> bool:
+        """Whether its words can hardly be for anything else, as in a patch that names no image."""
+        flags = {field.text.partition("=")[0] for field in self.fields}
+        return "--model-path" in flags and bool(flags & FLAGS_OF_SGLANG)
 
     @property
     def directives(self) -> dict[str, str]:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gemma4ctl.checking.readers.containers import beyond_loopback, image_vendor
+from gemma4ctl.checking.launch import UNNAMED
+from gemma4ctl.checking.readers.containers import (
+    beyond_loopback,
+    image_vendor,
+    serves_sglang,
+)
 from tests.checking.readers.reading import launch
 
 
@@ -116,3 +121,24 @@ def test_image_vendor(image: str | None, vendor: str | None) -> None:
 def test_an_image_in_a_variable() -> None:
     assert launch("docker run $IMAGE sglang serve").image is None
     assert launch("I=img:1; docker run ${I} sglang serve").image == "img:1"
+
+
+@pytest.mark.parametrize(
+    ("image", "serves"),
+    [
+        ("lmsysorg/sglang:v0.5.16", True),
+        ("registry.example:5000/team/sglang-gemma:1", True),
+        ("own/sglang@sha256:0", True),
+        ("ghcr.io/sgl-project/sglang-exporter:1", False),
+        ("lmsysorg/sglang-router", False),
+        ("vllm/vllm-openai", False),
+        (None, False),
+    ],
+)
+def test_images_that_start_sglang(image: str | None, serves: bool) -> None:
+    assert serves_sglang(image) is serves
+
+
+def test_variables_from_a_file_are_not_known() -> None:
+    found = launch("docker run --env-file .env -e A=b lmsysorg/sglang sglang serve --x")
+    assert dict(found.environment) == {UNNAMED: None, "A": "b"}

@@ -116,3 +116,32 @@ def test_tabs_in_a_list_keep_the_words() -> None:
 
 def test_markdown_is_known_by_its_content() -> None:
     assert launch(fence("sglang serve --x"), "").kind == "markdown"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "```bat\nsglang serve --x ^\n  --y 1\n```\n",
+        "```cmd\nC:\\work>sglang serve --x ^\n  --y 1\n```\n",
+        "```powershell\nsglang serve --x `\n  --y 1\n```\n",
+        "```powershell\nPS C:\\Users\\me> sglang serve --x `\n>>   --y 1\n```\n",
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_lines_that_go_on_as_on_windows(block: str, newline: str) -> None:
+    block = block.replace("\n", newline)
+    assert argv(block, "a.md") == ["--x", "--y", "1"]
+    assert written(block, "a.md") == ["--x", "--y", "1"]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["<N>", "{tp}", "gemma-4-{size}-it", "[--tp-size", "N]", "[OPTIONS]", "..."],
+)
+def test_what_the_reader_is_to_fill_in_is_not_known(word: str) -> None:
+    assert uncertain(f"```sh\nsglang serve --x {word}\n```\n", "a.md") == [word]
+
+
+@pytest.mark.parametrize("word", ["'{\"a\": 1}'", "[1,2]", "a[0]", "{}"])
+def test_json_is_known(word: str) -> None:
+    assert uncertain(f"```sh\nsglang serve --x {word}\n```\n", "a.md") == []

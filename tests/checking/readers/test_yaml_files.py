@@ -609,3 +609,24 @@ def test_any_text_is_read_without_a_traceback(pieces: list[str]) -> None:
     for launch in read_yaml(None, text):
         for word in launch.words:
             assert word.start <= word.end <= len(text)
+
+
+PATCH = """apiVersion: apps/v1
+kind: Deployment
+metadata: {name: sglang}
+spec:
+  template:
+    spec:
+      containers:
+        - name: server
+          args: [--model-path, google/gemma-4-31B-it, FLAG]
+"""
+
+
+def test_a_patch_without_an_image_is_known_by_its_flags() -> None:
+    assert [one.argv[-1] for one in launches(PATCH.replace("FLAG", "--tp-size=2"))] == [
+        "--tp-size=2"
+    ]
+    assert launches(PATCH.replace("FLAG", "--max-model-len=8192")) == []
+    other = PATCH.replace("args:", "image: vllm/vllm-openai\n          args:")
+    assert launches(other.replace("FLAG", "--tp-size=2")) == []
