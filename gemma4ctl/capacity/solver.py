@@ -7,13 +7,16 @@ one budget, so the best split fills both at the same n, which has a closed form.
 
 from __future__ import annotations
 
-from math import ceil
+from collections.abc import Iterator
+from itertools import product
+from math import ceil, floor, inf
 from typing import Literal, NamedTuple
 
-from gemma4ctl.capacity.pools import Cost, Pools, pools
+from gemma4ctl.capacity.allocator import rounded
+from gemma4ctl.capacity.pools import Cost, Pools, pools, works
 from gemma4ctl.capacity.workload import CHUNKS_IN_FLIGHT, EVICTION_INTERVAL, Hold
 
-DECIMALS = 6  # of a ratio, at most
+DECIMALS = 7  # of a ratio, at most
 LARGEST_RATIO = 1.0  # SGLang refuses more
 
 Limit = Literal["full pool", "sliding pool", "running requests"]
@@ -40,43 +43,69 @@ def best_ratio(budget: float, cost: Cost, hold: Hold, *, window: int, page: int 
     """The ratio of sliding to full tokens that holds the most requests of the load.
 
     In (0, 1], with as few decimals as hold that many. Where not even one request fits, the ratio
-    at which the most of it does.
+    whose sliding pool would hold one.
     """
-    spare = budget - cost.sliding * hold.in_flight
-    requests = max(1, int(spare / (cost.full * hold.full + cost.sliding * hold.sliding)))
-    sliding = max(requests * hold.sliding + hold.in_flight, window + page + 1.0)
-    least = _buying(budget, cost, sliding + page)  # pools are whole pages
-    most = (budget / (requests * hold.full + page) - cost.full) / cost.sliding
-    return _between(min(least, LARGEST_RATIO), min(most, LARGEST_RATIO))
+    by_budget = (budget - cost.sliding * hold.in_flight) / (
+        cost.full * hold.full + cost.sliding * hold.sliding
+    )
+    by_ratio = (budget / (cost.full + cost.sliding) - hold.in_flight) / hold.sliding
+    for requests in range(int(min(by_budget, by_ratio)), 0, -1):  # ends early: whole pages cost few
+        for ratio in _ratios(budget, cost, hold, requests, window, page):
+            found = pools(budget, cost, ratio, page=page)
+            if works(found, window, page) and held(found, hold, requests).requests == requests:
+                return ratio
+    return max(_ratios(budget, cost, hold, 1, window, page), default=LARGEST_RATIO)
 
 
-def _buying(budget: float, cost: Cost, sliding: float) -> float:
-    """The ratio at which the sliding pool holds ``sliding`` tokens."""
+def _ratios(
+    budget: float, cost: Cost, hold: Hold, requests: int, window: int, page: int
+) -> Iterator[float]:
+    """Ratios that may hold so many requests, those of fewest decimals first.
+
+    Each pair is the least that buys the sliding tokens and the largest that leaves the full ones.
+    """
+    sliding = max(requests * hold.sliding + hold.in_flight, window + page) + page
     rest = budget - cost.sliding * sliding
-    return sliding * cost.full / rest if rest > 0 else LARGEST_RATIO
-
-
-def _between(least: float, most: float) -> float:
-    """The number of fewest decimals from ``least`` to ``most``; ``least`` rounded up if none."""
-    rounded = LARGEST_RATIO
+    least = sliding * cost.full / rest if rest > 0 else inf
+    full = rounded(ceil(requests * hold.full), page)
+    most = (budget / full - cost.full) / cost.sliding
     for scale in (10.0**decimals for decimals in range(2, DECIMALS + 1)):
-        rounded = ceil(least * scale - 1e-9) / scale
-        if rounded <= most:
-            break
-    return min(LARGEST_RATIO, rounded)
+        low = ceil(min(least, 2.0) * scale - 1e-9) / scale
+        high = floor(min(most, LARGEST_RATIO) * scale + 1e-9) / scale
+        yield from (ratio for ratio in (low, high) if 0 < ratio <= LARGEST_RATIO)
 
 
 def longest(
-    budget: float, cost: Cost, requests: int, window: int, *, chunk: int, page: int = 1
+    budget: float,
+    cost: Cost,
+    requests: int,
+    window: int,
+    *,
+    chunk: int,
+    draft_tokens: int = 1,
+    page: int = 1,
 ) -> int:
     """Tokens of the longest requests of which ``requests`` run at once; at least 0."""
-    kept = window + EVICTION_INTERVAL + page
-    in_flight = cost.sliding * CHUNKS_IN_FLIGHT * max(0, chunk)
-    windows = budget - in_flight - requests * kept * cost.sliding
-    tokens = int(windows / (requests * cost.full))
-    if tokens >= kept:
-        return tokens
-    return max(0, int((budget - in_flight) / (requests * (cost.full + cost.sliding))))
+    kept = requests * (window + EVICTION_INTERVAL * draft_tokens + page)
+    in_flight = CHUNKS_IN_FLIGHT * chunk if chunk >= 0 else inf
+    spare = budget - 2 * page * (cost.full + cost.sliding)  # pools are whole pages
+    # Sliding tokens are a sum of minima, of the length times n and of a constant. What they cost is
+    # the least over every choice of one side, so the length is the largest over the choices.
+    choices = list(product(((requests, 0), (0, kept)), ((1, 0), (0, in_flight))))
+    sums = [(a + b, fixed + more) for (a, fixed), (b, more) in choices]
+    by_budget = max(
+        (spare - cost.sliding * fixed) / (requests * cost.full + cost.sliding * each)
+        for each, fixed in sums
+    )
+    # Where the sliding pool needs more tokens than the full one, both get as many.
+    most = spare / (cost.full + cost.sliding)
+    by_ratio = max((most - fixed) / each if each else _all(most >= fixed) for each, fixed in sums)
+    return max(0, int(min(by_budget, by_ratio)) - (page - 1))
+
+
+def _all(fits: bool) -> float:
+    """Any length where the constant part ``fits``."""
+    return inf if fits else 0.0
 
 
 def solve(

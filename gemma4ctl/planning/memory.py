@@ -56,6 +56,7 @@ class Memory(NamedTuple):
     chunk: Lever  # tokens of a prefill chunk
     pools: Pools
     running: int  # SGLang's cap on running requests
+    capped: bool  # the cap is the user's, or that of a draft
     window: int
     page: int
     draft_tokens: int
@@ -73,9 +74,10 @@ class Memory(NamedTuple):
         return hold(load, self.window, chunk=chunk, draft_tokens=tokens, page=self.page)
 
     def default_split(self) -> Memory:
-        """The same memory with SGLang's default split and request cap."""
+        """The same memory with SGLang's default split, and its request cap where ours is ours."""
         bought = pools(self.budget, self.cost, DEFAULT_RATIO, page=self.page)
-        running = max(self.running, min(4096, max(1, bought.full // 2)))
+        usual = max(self.running, min(4096, max(1, bought.full // 2)))
+        running = self.running if self.capped else usual
         return self._replace(pools=bought, ratio=Lever(DEFAULT_RATIO, "sglang"), running=running)
 
     def best_split(self, load: Workload) -> Memory:
@@ -100,7 +102,7 @@ def load_of(s: Situation) -> Workload | None:
     if r.request_tokens is not None:
         return workload.parse_mix(r.request_tokens, r.concurrency or 0)
     if r.context_length is not None:
-        return uniform(min(r.context_length, s.variant.max_context), r.concurrency or 0)
+        return uniform(min(s.context, s.variant.max_context), r.concurrency or 0)
     if r.concurrency is None and r.optimize:
         return uniform(min(USUAL_REQUEST, s.variant.max_context))
     return None
@@ -156,6 +158,7 @@ def _with_share(s: Situation, tp: int, mtp: bool, share: Fraction) -> Memory:
         chunk=Lever(AUTO_CHUNK, "sglang"),
         pools=Pools(0, 0),
         running=0,
+        capped=drafting or s.given("max_running_requests") is not None,
         window=s.variant.sliding_window,
         page=LARGE_PAGE if s.value("attention_backend") == "trtllm_mha" else 1,
         draft_tokens=s.profiles.mtp.draft_tokens if drafting else 0,
@@ -186,16 +189,20 @@ def _raised(s: Situation, tp: int, found: Memory) -> Fraction:
 
 
 def _with_load(s: Situation, found: Memory) -> Memory:
-    """``found`` with the longest requests that the concurrency asked for allows, if only that is.
-
-    Not for drafts, whose concurrency has a cap of its own.
-    """
+    """``found`` with the longest requests that the concurrency asked for allows, if it is alone."""
     count = s.request.concurrency
     named = s.request.request_tokens or s.request.context_length
     if count is None or named is not None or s.request.safe or not found.budget:
         return found
-    chunk = _auto_chunk(s)
-    tokens = longest(found.budget, found.cost, count, found.window, chunk=chunk, page=found.page)
+    tokens = longest(
+        found.budget,
+        found.cost,
+        count,
+        found.window,
+        chunk=_auto_chunk(s),
+        draft_tokens=max(1, found.draft_tokens),
+        page=found.page,
+    )
     return found._replace(load=uniform(max(1, min(tokens, s.variant.max_context)), count))
 
 
@@ -307,8 +314,8 @@ def staged(s: Situation, tp: int, found: Memory) -> Stages:
     """``found`` as the memory of one GPU from bottom to top."""
     total = min(unit.memory_total_mib or 0 for unit in s.selection(tp).units) * MIB
     free = (least_free_mib(s, tp) or 0) * MIB
-    draft_layers = found.cost.full // (s.variant.layers.full or 1)
-    own = found.cost.full if not found.draft else draft_layers * s.variant.layers.full
+    own, drafts = s.variant.layers.full, s.variant.draft.layers
+    charged = own + (drafts.sliding + drafts.full if found.draft else 0)
     tokens = sum(found.pools)
     table = stages.request_table(found.running, s.context, found.draft_tokens)
     return Stages(
@@ -317,7 +324,7 @@ def staged(s: Situation, tp: int, found: Memory) -> Stages:
         runtime=max(0, min(free, stages.idle_free_mib(total // MIB) * MIB) - found.start),
         weights=found.weights,
         draft=found.draft,
-        full_kv=found.pools.full * own,
+        full_kv=found.pools.full * found.cost.full * own // charged,
         sliding_kv=found.pools.sliding * found.cost.sliding,
         tables=table + stages.pool_overhead(s.variant, tokens),
         graphs=stages.cuda_graphs(s.variant, graph_batch(s, tp, found)),

@@ -25,6 +25,7 @@ OPTIONS = {
     "modalities": "--modality",
     "context_length": "--context-length",
     "concurrency": "--concurrency",
+    "request_tokens": "--request-tokens",
     "objective": "--objective",
     "mem_fraction": "--mem-fraction",
     "sglang_version": "--sglang-version",
@@ -33,7 +34,7 @@ OPTIONS = {
     "host": "--host",
     "port": "--port",
 }
-SWITCHES = ("mtp", "reasoning", "tools")
+SWITCHES = ("mtp", "optimize", "safe", "reasoning", "tools")
 
 
 def alternatives(request: Request, profiles: Profiles) -> Iterator[Request]:
@@ -52,9 +53,12 @@ def _changes(request: Request, profiles: Profiles) -> Iterator[dict[str, Any]]:
         yield {"mtp": False}
     yield {"tp": None}
     yield {"mem_fraction": None}
+    yield {"safe": False}
     yield from (
         {"context_length": n} for n in SHORTER_CONTEXTS if n < (request.context_length or 0)
     )
+    yield {"concurrency": None}
+    yield {"request_tokens": None}
     yield {"modalities": None}
     yield {"sglang_version": newest, "image": None}
     if isinstance(request.gpus, int) and request.hardware is not None:
@@ -90,7 +94,7 @@ def command(request: Request) -> str:
     for name, option in OPTIONS.items():
         value = getattr(request, name)
         if value != getattr(usual, name):
-            words += [option, ",".join(value) if isinstance(value, tuple) else str(value)]
+            words += [option, _listed(value) if isinstance(value, tuple) else str(value)]
     for name in SWITCHES:
         value = getattr(request, name)
         if value != getattr(usual, name):
@@ -98,3 +102,8 @@ def command(request: Request) -> str:
     if request.extra_args:
         words += ["--", *request.extra_args]
     return shlex.join(words)
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    """``values`` as an option takes them; one index has a comma, without which it is a count."""
+    return ",".join(values) + ("," if len(values) == 1 and values[0].isdecimal() else "")

@@ -11,7 +11,7 @@ from gemma4ctl.planning.engine import plan
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles.load import load
-from gemma4ctl.profiles.table import Profiles
+from gemma4ctl.profiles.table import Cell, Profiles
 
 
 @lru_cache(maxsize=1)
@@ -62,11 +62,21 @@ def sick(status: str, reason: str = "XID 79") -> Health:
     return Health(status=status, reasons=(reason,))  # type: ignore[arg-type]
 
 
+def tuned(**fields: Any) -> Profiles:
+    """The built-in table with a cell such as `gemma4ctl tune` writes, in front of its own."""
+    cell = Cell(**({"tp": 1, "status": "verified", "source": "selector"} | fields))
+    return table().model_copy(update={"cells": (cell, *table().cells)})
+
+
 def planned(
-    inventory: Inventory | str = "H200", *, without: tuple[str, ...] = (), **request: Any
+    inventory: Inventory | str = "H200",
+    *,
+    without: tuple[str, ...] = (),
+    profiles: Profiles | None = None,
+    **request: Any,
 ) -> Plan:
     """The plan for ``request`` on a host, or on a node of the platform named."""
     if isinstance(inventory, str):
         request.setdefault("hardware", inventory)
         inventory = node(inventory)
-    return plan(Request(**request), inventory, table(), without=without)
+    return plan(Request(**request), inventory, profiles or table(), without=without)

@@ -13,13 +13,14 @@ from gemma4ctl.hardware.inventory import Device, Inventory
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.rendering.command import argv, environment
 
-from .hosts import gpu, host, node, planned, sick
+from .hosts import gpu, host, node, planned, sick, table, tuned
 
 
 @dataclass(frozen=True)
 class Scenario:
     """``values``: decisions; ``flags`` and ``env``: parts of the command; ``warnings``: codes
-    that are given; ``refused``: the code of the error instead of a plan."""
+    that are given; ``refused``: the code of the error instead of a plan; ``cell``: what the table
+    holds besides its own cells."""
 
     rule: str
     inventory: Inventory | str
@@ -29,11 +30,13 @@ class Scenario:
     env: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     refused: str | None = None
+    cell: dict[str, Any] = field(default_factory=dict)
 
     def holds(self, *, without: tuple[str, ...] = ()) -> bool:
         """Whether the planner does what is expected."""
         try:
-            plan = planned(self.inventory, without=without, **self.request)
+            profiles = tuned(**self.cell) if self.cell else table()
+            plan = planned(self.inventory, without=without, profiles=profiles, **self.request)
         except Gemma4ctlError as error:
             return self.refused is not None and error.code == self.refused
         return self.refused is None and self._fits(plan)
@@ -66,6 +69,20 @@ def _old_gpu() -> Device:
 
 
 TWO_H200 = host(gpu(0), gpu(1))
+# What `gemma4ctl tune` might write.
+TUNED = {
+    "variant": "E2B",
+    "platform": "H200",
+    "swa_full_tokens_ratio": 0.3,
+    "chunked_prefill_size": 2_048,
+    "cuda_graph_max_bs": 96,
+    "triton_attention_num_kv_splits": 16,
+    "speculative_num_steps": 3,
+    "speculative_eagle_topk": 1,
+    "speculative_num_draft_tokens": 4,
+    "load": "1024 in / 256 out, 64 at once, output-throughput",
+}
+KEPT = {"swa_full_tokens_ratio": 0.3}
 BUSY = host(gpu(0, memory_free_mib=30_000), gpu(1))
 
 SCENARIOS = [
@@ -334,7 +351,7 @@ SCENARIOS = [
     ),
     Scenario(
         "tensor-parallel",
-        host(gpu(0, memory_free_mib=58_000), gpu(1, memory_free_mib=58_000)),
+        host(gpu(0, memory_free_mib=54_000), gpu(1, memory_free_mib=54_000)),
         {"model": "26B-A4B"},
         values={"tensor_parallel_size": 2, "recommended_tensor_parallel_size": 1},
         warnings=("tp-above-recommended",),
@@ -473,33 +490,124 @@ SCENARIOS = [
         flags=("--context-length 65536",),
     ),
     Scenario(
-        "image-chunks",
+        "prefill-chunk",
         "H200",
         {"model": "31B", "context_length": 8_192},
         flags=("--chunked-prefill-size -1",),
     ),
     Scenario(
-        "image-chunks",
+        "prefill-chunk",
         "H200",
         {"model": "31B", "context_length": 65_536},
         values={"chunked_prefill_size": 12_288},
         warnings=("images-cut",),
     ),
-    Scenario("image-chunks", "H200", {"model": "31B"}, warnings=("images-cut",)),
+    Scenario("prefill-chunk", "H200", {"model": "31B"}, warnings=("images-cut",)),
     Scenario(
-        "image-chunks",
+        "prefill-chunk",
         "H200",
         _user("--chunked-prefill-size", "-1"),
         warnings=("image-mask-memory",),
     ),
     Scenario(
-        "image-chunks", "H200", _user("--chunked-prefill-size=4096"), warnings=("images-cut",)
+        "prefill-chunk", "H200", _user("--chunked-prefill-size=4096"), warnings=("images-cut",)
     ),
     Scenario(
         "concurrency",
         "H200",
+        {"model": "31B", "concurrency": 64, "context_length": 65_536, "safe": True},
+        warnings=("concurrency-exceeds-kv",),
+    ),
+    Scenario(
+        "concurrency",
+        node("H200", 1),
         {"model": "31B", "concurrency": 64, "context_length": 65_536},
         warnings=("concurrency-exceeds-kv",),
+    ),
+    # load
+    Scenario(
+        "context-limit",
+        "H200",
+        {"model": "31B", "request_tokens": "1k:9,64k:1", "context_length": 32_768},
+        refused="request-too-long",
+    ),
+    Scenario(
+        "tensor-parallel",
+        "H200",
+        {"model": "31B", "request_tokens": "64k", "concurrency": 64},
+        values={"tensor_parallel_size": 4, "recommended_tensor_parallel_size": 2},
+        warnings=("tp-above-recommended",),
+    ),
+    Scenario(
+        "prefill-chunk",
+        node("H200", 1),
+        {"model": "31B", "context_length": 32_768, "modalities": ("text",)},
+        flags=("--chunked-prefill-size 4096",),
+    ),
+    Scenario(
+        "prefill-chunk",
+        "H200",
+        {"model": "E2B"},
+        cell=TUNED,
+        flags=("--chunked-prefill-size 2048",),
+    ),
+    Scenario(
+        "kv-split",
+        node("H200", 1),
+        {"model": "31B", "optimize": True},
+        flags=("--swa-full-tokens-ratio 0.05",),
+    ),
+    Scenario("kv-split", "H200", {"model": "E2B"}, cell=TUNED, values=KEPT),
+    Scenario(
+        "kv-split",
+        "H200",
+        {"model": "E2B", "extra_args": ("--swa-full-tokens-ratio", "0.5")},
+        cell=TUNED,
+        values={"swa_full_tokens_ratio": 0.5},
+    ),
+    Scenario(
+        "tuned-settings",
+        "H200",
+        {"model": "E2B"},
+        cell=TUNED,
+        flags=("--cuda-graph-max-bs-decode 96", "--triton-attention-num-kv-splits 16"),
+    ),
+    Scenario(
+        "mtp-flags",
+        "H200",
+        {"model": "E2B", "mtp": True},
+        cell=TUNED,
+        flags=("--speculative-num-steps 3", "--speculative-num-draft-tokens 4"),
+    ),
+    Scenario(
+        "running-requests",
+        "H200",
+        {"model": "31B", "context_length": 65_536},
+        flags=("--max-running-requests 100", "--cuda-graph-max-bs-decode 100"),
+    ),
+    Scenario(
+        "running-requests",
+        "H200",
+        {"model": "31B", "request_tokens": "4k"},
+        values={"max_running_requests": 564, "cuda_graph_max_bs": None},
+    ),
+    Scenario(
+        "load-fits",
+        node("H200", 1),
+        {"model": "31B", "request_tokens": "32k", "concurrency": 100},
+        refused="load-does-not-fit",
+    ),
+    Scenario(
+        "load-fits",
+        node("H200", 1),
+        {"model": "31B", "context_length": 32_768, "concurrency": 4_000},
+        refused="load-does-not-fit",
+    ),
+    Scenario(
+        "load-trade",
+        "H200",
+        {"model": "31B", "context_length": 65_536},
+        warnings=("load-trade",),
     ),
     Scenario(
         "radix-cap-chunk",
@@ -559,8 +667,8 @@ QUIET: list[tuple[str, Inventory | str, dict[str, Any]]] = [
     ("moe-throughput-tp", "H200", {"model": "26B-A4B", "objective": "throughput", "tp": 2}),
     ("image-backend", "B200", {"model": "31B", "modalities": ("text",)}),
     ("small-variant-image-mask", "H200", {"model": "E2B"}),
-    ("image-chunks", "B200", {"model": "31B", "modalities": ("text",)}),
-    ("image-chunks", "H200", {"model": "31B", "context_length": 8_192}),
+    ("prefill-chunk", "B200", {"model": "31B", "modalities": ("text",)}),
+    ("prefill-chunk", "H200", {"model": "31B", "context_length": 8_192}),
     ("radix-cap-chunk", "H200", _user("--disable-radix-cache", context_length=8_192)),
     (
         "radix-cap-chunk",
@@ -577,5 +685,8 @@ QUIET: list[tuple[str, Inventory | str, dict[str, Any]]] = [
     ("exposure", "H200", {"model": "E2B", "host": "localhost"}),
     ("exposure", "H200", {"model": "E2B", "host": "0.0.0.0", "api_key_config": "/k.yaml"}),
     ("concurrency", "H200", {"model": "E2B", "concurrency": 8, "context_length": 8_192}),
+    ("load-trade", "H200", {"model": "31B", "context_length": 65_536, "safe": True}),
+    ("load-trade", "H200", {"model": "31B", "request_tokens": "1k:9,32k:1"}),
+    ("load-trade", "H200", {"model": "31B"}),
     ("pipeline-parallel", "H200", _user("--pp-size", "2", "--grammar-backend", "none")),
 ]

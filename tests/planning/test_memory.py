@@ -1,4 +1,4 @@
-"""The memory model against figures measured with SGLang 0.5.16 on H100 and H200."""
+"""The memory model for whole plans: measured figures, loads, the share, and what drafts change."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from gemma4ctl.capacity.workload import uniform
 from gemma4ctl.planning.memory import (
-    cell_bytes,
-    fraction,
-    pool_tokens,
-    pools,
-    sglang_fraction,
+    MIB,
+    Lever,
+    Memory,
+    checkpoint_bytes,
+    memory,
+    staged,
     weight_bytes,
 )
 from gemma4ctl.planning.request import Request
@@ -21,12 +23,12 @@ from .hosts import gpu, host, mig, node, planned, table
 
 GIB = 1 << 30
 
-# variant, platform, free before the weights, free after them (GiB), fraction, ratio, full, sliding
+# variant, platform, memory fraction, ratio, tokens of both pools, as SGLang 0.5.16 reported them
 MEASURED = [
-    ("31B", "H200", 139.13, 79.52, 0.825, 0.8, 80_349, 64_279),
-    ("31B", "H200", 139.13, 79.52, 0.825, 0.1, 361_570, 36_157),
-    ("E2B", "H200", None, None, 0.905, 0.8, 3_337_548, 2_670_038),
-    ("E2B", "H100", 78.50, 68.50, 0.45, 0.8, 728_328, 582_662),
+    ("31B", "H200", 0.825, 0.8, 80_349, 64_279),
+    ("31B", "H200", 0.825, 0.1, 361_570, 36_157),
+    ("E2B", "H200", 0.905, 0.8, 3_337_548, 2_670_038),
+    ("E2B", "H100", 0.45, 0.8, 728_328, 582_662),
 ]
 
 
@@ -34,107 +36,142 @@ def situation(platform: str, gpus: int | None = None, **request: Any) -> Situati
     return situate(Request(hardware=platform, **request), node(platform, gpus), table())
 
 
-@pytest.mark.parametrize("row", [row for row in MEASURED if row[2] is not None])
-def test_formula_with_measured_memory(row: tuple[Any, ...]) -> None:
-    variant, _, before, after, share, ratio, full, sliding = row
-    cell = cell_bytes(table().variants[variant], 1, mtp=False, ratio=ratio)
-    tokens = pool_tokens((after - before * (1 - share)) * GIB, cell)
-    assert tokens == pytest.approx(full, rel=0.005)
-    assert tokens * ratio == pytest.approx(sliding, rel=0.005)
+def found(platform: str, gpus: int = 1, /, **request: Any) -> Memory:
+    """The memory of a plan with TP ``gpus`` on as many."""
+    result = memory(situation(platform, gpus, **request), gpus, bool(request.get("mtp")))
+    assert result is not None
+    return result
 
 
 @pytest.mark.parametrize("row", MEASURED)
-def test_whole_model(row: tuple[Any, ...]) -> None:
-    variant, platform, _, _, share, ratio, full, sliding = row
+def test_pools_as_measured(row: tuple[Any, ...]) -> None:
+    variant, platform, share, ratio, full, sliding = row
     extra = ("--swa-full-tokens-ratio", str(ratio))
-    s = situation(platform, 1, model=variant, mem_fraction=share, extra_args=extra)
-    found = pools(s, 1, False)
-    assert found is not None
-    assert found.full_tokens == pytest.approx(full, rel=0.05)
-    assert found.swa_tokens == pytest.approx(sliding, rel=0.05)
+    result = found(platform, model=variant, mem_fraction=share, extra_args=extra)
+    assert result.pools == pytest.approx((full, sliding), rel=0.005)
+    assert result.ratio == (ratio, "user")
 
 
 def test_weights_of_31b_as_measured() -> None:
-    assert weight_bytes(situation("H200", model="31B"), 1) / GIB == pytest.approx(59.61, rel=0.005)
-
-
-@pytest.mark.parametrize(
-    ("platform", "variant", "tp", "expected"),
-    [
-        ("H100", "31B", 1, 0.7596),
-        ("H100", "31B", 2, 0.7587),
-        ("H100", "31B", 4, 0.7496),
-        ("H200", "E2B", 1, 0.905),
-        ("H200", "31B", 1, 0.825),
-        ("H200", "12B", 1, 0.95 * 0.907),
-        ("B200", "31B", 1, 0.7796),
-    ],
-)
-def test_sglang_fraction(platform: str, variant: str, tp: int, expected: float) -> None:
-    """The values that SGLang 0.5.16 resolves when the flag is unset; 12B's by its formula."""
-    found = sglang_fraction(situation(platform, model=variant), tp, multimodal=True)
-    assert found == pytest.approx(expected, abs=4e-4)
-
-
-def test_sglang_fraction_follows_the_users_chunk() -> None:
-    """An unchunked prefill is sized by --max-prefill-tokens, 16,384 when unset."""
-
-    def found(chunk: str) -> float | None:
-        s = situation("H200", model="31B", extra_args=("--chunked-prefill-size", chunk))
-        return sglang_fraction(s, 1, multimodal=False)
-
-    assert found("32768") == pytest.approx(1 - (512 + 1.5 * 32768 + 128 + 512) / 143_771, abs=1e-3)
-    assert found("-1") == found("16384")
-
-
-# variant -> bytes of a token at TP 1, 2, 4 and 8, and what MTP adds at TP 1
-CELLS = {
-    "E2B": ([37_273, 37_273, 37_273, 37_273], 8_192),
-    "E4B": ([86_016, 43_008, 43_008, 43_008], 16_384),
-    "12B": ([278_528, 147_456, 81_920, 49_152], 8_192),
-    "26B-A4B": ([184_320, 92_160, 51_200, 30_720], 16_384),
-    "31B": ([737_280, 368_640, 184_320, 102_400], 32_768),
-}
-
-
-@pytest.mark.parametrize("variant", CELLS)
-def test_bytes_of_a_token(variant: str) -> None:
-    row = table().variants[variant]
-    sizes, added = CELLS[variant]
-    assert [cell_bytes(row, tp, mtp=False, ratio=0.8) for tp in (1, 2, 4, 8)] == sizes
-    assert cell_bytes(row, 1, mtp=True, ratio=0.8) - sizes[0] == added
+    assert weight_bytes(situation("H200", model="31B"), 1) / GIB == pytest.approx(59.61, abs=0.03)
 
 
 def test_fp8_cache_halves_a_token() -> None:
-    s = situation(
-        "H200", 1, model="31B", mem_fraction=0.85, extra_args=("--kv-cache-dtype", "fp8_e4m3")
-    )
-    bf16 = situation("H200", 1, model="31B", mem_fraction=0.85)
-    small, large = pools(s, 1, False), pools(bf16, 1, False)
-    assert small and large and small.cell * 2 == large.cell
-    assert small.full_tokens == pytest.approx(2 * large.full_tokens, abs=2)
+    fp8 = ("--kv-cache-dtype", "fp8_e4m3")
+    small = found("H200", model="31B", mem_fraction=0.85, extra_args=fp8)
+    large = found("H200", model="31B", mem_fraction=0.85)
+    assert small.cost.full * 2 == large.cost.full
+    assert small.pools.full == pytest.approx(2 * large.pools.full, abs=2)
 
 
-def test_more_free_memory_never_lowers_capacity() -> None:
-    for variant in table().variants:
-        tokens = []
-        for free in range(4_000, 143_772, 1_500):
-            inventory = host(gpu(0, memory_free_mib=free))
-            s = situate(Request(model=variant), inventory, table())
-            found = pools(s, 1, False)
-            tokens.append(found.full_tokens if found else 0)
-        assert tokens == sorted(tokens)
-        assert tokens[-1] > 0
+def test_a_draft_takes_memory_and_is_charged_for_kv() -> None:
+    drafting, plain = (found("H200", model="31B", mtp=mtp) for mtp in (True, False))
+    assert drafting.draft / GIB == pytest.approx(0.77, abs=0.03)
+    assert drafting.cost.full > plain.cost.full and drafting.cost.sliding == plain.cost.sliding
+    assert drafting.budget == plain.budget - drafting.draft
+    assert drafting.running == 48 and drafting.draft_tokens == 6
 
 
-def test_busy_gpu_keeps_the_reserve() -> None:
-    busy = host(gpu(0, memory_free_mib=60_000))
-    plan = planned(busy, model="E2B")
-    decision = plan.decision("mem_fraction_static")
-    assert decision and (decision.value, decision.status) == (0.79, "estimated")
-    assert decision.reason == "lowered from 0.85: 83,771 MiB are not free"
-    reserve = 143_771 * (1 - 0.907)  # what SGLang's own heuristic keeps on an idle H200
-    assert 0.9 * reserve <= 60_000 * (1 - 0.79)
+def test_ngram_drafts_have_no_model() -> None:
+    rows = table().platforms | {
+        "H200": table().platforms["H200"].model_copy(update={"mtp_algorithm": "NGRAM"})
+    }
+    profiles = table().model_copy(update={"platforms": rows})
+    s = situate(Request(model="31B", hardware="H200"), node("H200"), profiles)
+    drafting = memory(s, 2, True)
+    assert drafting is not None and drafting.draft == 0
+    assert drafting.pools == memory(s, 2, False).pools  # type: ignore[union-attr]
+
+
+def test_total_tokens_are_capped_by_the_user() -> None:
+    capped = found("H200", model="31B", extra_args=("--max-total-tokens", "10000"))
+    assert capped.pools == (10_000, 8_000)
+
+
+def test_pages_of_trtllm_are_whole() -> None:
+    s = situation("B200", 1, model="31B", modalities=("text",))
+    plan = planned(node("B200", 1), model="31B", modalities=("text",))
+    assert plan.value("attention_backend") == "trtllm_mha"
+    assert plan.capacity is not None
+    assert plan.capacity.full_layer_tokens % 64 == plan.capacity.swa_layer_tokens % 64 == 0
+    assert memory(s, 1, False).page == 1  # type: ignore[union-attr] # no backend decided yet
+
+
+# --- loads
+
+
+def test_published_values_stand_without_a_load() -> None:
+    plain = found("H200", model="31B")
+    assert plain.load is None and plain.ratio == (0.8, "sglang") and plain.chunk.origin == "sglang"
+    safe = found("H200", model="31B", context_length=32_768, concurrency=8, safe=True)
+    assert safe.pools == plain.pools and safe.load is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "text"),
+    [
+        ({"context_length": 32_768}, "32,768 tokens"),
+        ({"context_length": 32_768, "concurrency": 4}, "32,768 tokens, 4 at once"),
+        ({"request_tokens": "1k:9,32k:1"}, "90% 1,024 + 10% 32,768 tokens"),
+        ({"request_tokens": "1k", "context_length": 32_768}, "1,024 tokens"),
+        ({"optimize": True}, "32,768 tokens"),
+        ({"context_length": 32_768, "extra_args": ("--context-length", "8192")}, "8,192 tokens"),
+    ],
+)
+def test_the_load_that_is_named(request_: dict[str, Any], text: str) -> None:
+    load = found("H200", model="31B", **request_).load
+    assert load is not None and load.text() == text
+
+
+@pytest.mark.parametrize("mtp", [False, True])
+@pytest.mark.parametrize("count", [1, 7, 40])
+def test_a_concurrency_alone_gets_the_longest_requests_that_fit(count: int, mtp: bool) -> None:
+    result = found("H200", model="31B", concurrency=count, mtp=mtp)
+    assert result.load is not None and result.load.concurrency == count
+    assert result.held(result.load).requests >= count
+    longer = uniform(int(result.load.longest * 1.02))
+    usual = result._replace(chunk=Lever(8_192, "sglang"))
+    assert result.load.longest == 262_144 or usual.best_split(longer).held(longer).requests < count
+
+
+def test_a_load_holds_more_than_the_default_split_does() -> None:
+    result = found("H200", model="31B", context_length=32_768, modalities=("text",))
+    load = result.load
+    assert load is not None
+    assert result.held(load) == (15, "full pool")
+    assert result.default_split().held(load) == (2, "full pool")
+    assert result.chunk == (4_096, "load")
+
+
+def test_the_default_split_keeps_the_cap_of_a_draft_and_of_the_user() -> None:
+    assert found("H200", 2, model="26B-A4B", mtp=True, optimize=True).default_split().running == 48
+    own = ("--max-running-requests", "9")
+    assert found("H200", model="31B", optimize=True, extra_args=own).default_split().running == 9
+    ours = found("H200", model="31B", optimize=True)
+    assert ours.running == 64 < ours.default_split().running
+
+
+def test_requests_longer_than_the_pool_are_not_held() -> None:
+    plain = found("H200", model="31B")
+    assert plain.held(uniform(plain.pools.full + 1)) == (0, "full pool")
+    assert plain.held(uniform(plain.pools.full)).requests == 1
+
+
+def test_too_little_for_a_load_raises_the_share_on_measured_hardware() -> None:
+    plain = found("H100", model="31B")
+    assert plain.share.value > 0.8 and plain.share.source == "measured"
+    assert "too little fits" in plain.share.reason
+    kept = found("H100", model="31B", mem_fraction=0.83)
+    assert kept.share.value == 0.83
+
+
+def test_the_published_share_is_kept_with_safe() -> None:
+    wanted = {"model": "31B", "request_tokens": "32k", "concurrency": 16}
+    raised, safe = found("H200", **wanted), found("H200", **wanted, safe=True)
+    assert raised.share.value > safe.share.value == 0.85
+
+
+# --- hosts
 
 
 def test_plan_is_for_the_freest_of_the_gpus() -> None:
@@ -165,43 +202,16 @@ def test_unpublished_size_is_estimated_by_format() -> None:
     fp8 = weight_bytes(situation("H200", model="31B", checkpoint="fp8"), 1) / GIB
     nvfp4 = weight_bytes(situation("B200", model="31B", checkpoint="nvfp4"), 1) / GIB
     assert 28 < nvfp4 < fp8 < 38
+    assert 28e9 < checkpoint_bytes(situation("H200", model="31B", checkpoint="fp8")) < 38e9
 
 
-def test_fraction_of_a_platform_like_another() -> None:
-    found = fraction(situation("MI325X", model="31B"), 1, False)
-    assert found and (found.value, found.status) == (0.8, "estimated")
-    assert "MI300X" in found.reason
-
-
-def test_fraction_of_a_larger_platform_keeps_sglangs_reserve() -> None:
-    found = fraction(situation("H100", model="12B"), 1, False)
-    assert found and (found.value, found.status) == (0.83, "estimated")
-    assert "0.85 is published for H200" in found.reason
-    assert (1 - found.value) * 81_559 >= 512 + 1.5 * 8192 + 128 + 2 * 256
-
-
-def test_a_slice_of_a_gpu_takes_no_fraction_that_is_published_for_the_whole() -> None:
-    inventory = host(mig(0, "H200", 20_096))
-    found = fraction(situate(Request(model="E2B"), inventory, table()), 1, False)
-    assert found and found.value < 0.85 and found.source == "wheels"
-
-
-def test_memory_shared_with_the_host_leaves_it_some() -> None:
-    found = fraction(situation("GB10", model="31B"), 1, False)
-    assert found and (found.value, found.source) == (0.7, "issue-34872")
-
-
-def test_derived_fraction_leaves_sglangs_reserve() -> None:
-    found = fraction(situation("L40S", model="E4B"), 1, False)
-    assert found and found.status == "estimated"
-    assert found.value == 0.85
-    assert (1 - found.value) * 46_068 >= 512 + 1.5 * 4096 + 128 + 2 * 32
-
-
-def test_nothing_is_derived_from_unknown_memory() -> None:
-    s = situate(Request(model="E2B"), host(gpu(0, "L40S", memory_total_mib=None)), table())
-    assert fraction(s, 1, False) is None
-    auto = Request(model="E2B", mem_fraction="auto")
-    s = situate(auto, host(gpu(0, "L40S", memory_total_mib=None)), table())
-    assert fraction(s, 1, False) is None
-    assert pools(s, 1, False) is None
+def test_stages_of_a_plan_add_up() -> None:
+    s = situation("H200", 2, model="31B", mtp=True)
+    result = memory(s, 2, True)
+    assert result is not None
+    stages = staged(s, 2, result)
+    assert sum(stages[1:]) + stages.free == stages.total == 143_771 * MIB
+    assert stages.free > 0 and stages.draft == result.draft
+    pools = stages.full_kv + stages.sliding_kv
+    assert pools < result.budget  # SGLang charges the draft's layers, which own no KV
+    assert result.pools.full * 10 * 4 * 512 * 2 == pytest.approx(stages.full_kv, rel=0.01)

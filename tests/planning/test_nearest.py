@@ -32,7 +32,10 @@ REFUSED: list[tuple[Inventory | str, dict[str, Any]]] = [
     ("H200", {"model": "31B", "mem_fraction": 0.05}),
     ("MI300X", {"model": "31B", "checkpoint": "nvfp4", "mtp": False}),
     (node("RTX-4090", 1), {"model": "31B", "hardware": "RTX-4090", "gpus": 1}),
-    (node("H200", 1), {"model": "31B", "hardware": "H200", "gpus": 1, "context_length": 262_144}),
+    (node("H100", 1), {"model": "31B", "hardware": "H100", "gpus": 1, "context_length": 262_144}),
+    ("H200", {"model": "31B", "concurrency": 10_000, "request_tokens": "32k"}),
+    ("H200", {"model": "31B", "request_tokens": "1k:9,300k:1"}),
+    ("H200", {"model": "31B", "request_tokens": "64k", "context_length": 32_768}),
     (host(gpu(0, memory_free_mib=3_000)), {"model": "26B-A4B"}),
     (host(gpu(0, memory_free_mib=20_000), gpu(1)), {"model": "31B", "gpus": ("0",)}),
     (host(mig(0, "H100", 9_728)), {"model": "12B"}),
@@ -55,7 +58,7 @@ def read(words: str) -> Request:
         else:
             name, value = FIELDS[word], next(rest)
             if name == "modalities" or (name == "gpus" and not value.isdecimal()):
-                fields[name] = tuple(value.split(","))
+                fields[name] = tuple(filter(None, value.split(",")))
             elif name in NUMBERS or name == "gpus":
                 fields[name] = int(value)
             else:
@@ -106,6 +109,15 @@ def test_command_quotes_what_a_shell_would_read() -> None:
     assert read(command(request)).model_path == request.model_path
     assert read(command(request)).extra_args == request.extra_args
     assert read(command(request)).gpus == ("0", "1")
+
+
+def test_one_index_is_not_read_as_a_count() -> None:
+    request = Request(model="E2B", gpus=("0",), optimize=True, request_tokens="1k:9,32k:1")
+    words = command(request)
+    assert words == (
+        "gemma4ctl suggest --model E2B --gpus 0, --request-tokens 1k:9,32k:1 --optimize"
+    )
+    assert read(words) == request
 
 
 def test_the_options_are_those_of_the_command_line() -> None:

@@ -1,8 +1,8 @@
 """The rules, in the order they run.
 
 The order is fixed and does not depend on data: a rule may read only what earlier rules decided.
-Rules that choose flags stand in the order of the command line: model, devices, parsers,
-speculative decoding, attention, memory, scheduling, address; warnings about what was chosen follow.
+Rules that choose flags stand in the order of the command line: model, attention backend, devices,
+parsers, speculative decoding, memory, scheduling, address; warnings about what was chosen follow.
 """
 
 from gemma4ctl.planning.rules import (
@@ -34,6 +34,7 @@ RULES: tuple[Rule, ...] = (
     model.model_type,
     model.host_ram,
     speculative.mtp,
+    attention.attention_backend,
     parallelism.device,
     parallelism.tensor_parallel,
     parallelism.devices,
@@ -46,7 +47,6 @@ RULES: tuple[Rule, ...] = (
     speculative.mtp_by_hand,
     speculative.mtp_swa_crash,
     attention.small_variant_aiter,
-    attention.attention_backend,
     attention.attention_backend_allowed,
     attention.image_backend,
     attention.small_variant_image_mask,

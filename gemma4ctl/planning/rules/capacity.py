@@ -6,6 +6,7 @@ from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.memory import Memory, graph_batch, memory
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
+from gemma4ctl.planning.rules.memory import breaks_with_cap
 from gemma4ctl.planning.situation import Situation
 
 SHORT, LONG = 1_024, 32_768  # tokens of the requests that warnings compare with
@@ -60,6 +61,8 @@ def running_requests(s: Situation) -> Outcomes:
     """No more running requests, and CUDA graphs for no more, than the load can have."""
     found = memory(s, s.tp, s.mtp)
     if found is None or found.load is None or found.draft or s.given("max_running_requests"):
+        return
+    if breaks_with_cap(s):
         return
     yield Choose(
         "max_running_requests",

@@ -8,6 +8,7 @@ from gemma4ctl.planning.memory import (
     CHUNK_STEP,
     MIB,
     checkpoint_bytes,
+    load_of,
     masks_images,
     memory,
     safe_chunk,
@@ -99,6 +100,16 @@ def context_limit(s: Situation) -> Outcomes:
             remedies=[f"--context-length {s.variant.max_context}"],
             code="context-too-long",
         )
+    load = load_of(s)
+    if load is not None and load.longest > s.context:
+        longer = load.longest <= s.variant.max_context
+        raise NoPlanError(
+            f"requests of {load.longest:,} tokens are longer than the context",
+            needed=f"requests of at most {s.context:,} tokens",
+            found=f"--request-tokens {s.request.request_tokens}",
+            remedies=[f"--context-length {load.longest}"] if longer else [],
+            code="request-too-long",
+        )
     yield from ()
 
 
@@ -175,17 +186,22 @@ def _images_cut(chunk: int, largest: int) -> Warn:
 @rule("radix-cap-chunk", source="wheels", severity="crash")
 def radix_cap_chunk(s: Situation) -> Outcomes:
     """Unchunked prefill makes a capped sliding pool negative in SGLang 0.5.14 to 0.5.21."""
-    chunk = s.value("chunked_prefill_size")
-    if chunk is None:
-        chunk = s.given("chunked_prefill_size")
     cap = s.made.get("max_running_requests")
     capped = s.given("max_running_requests") or (cap is not None and cap.flag is not None)
-    affected = not s.release.before(SWA_CAP_FIRST) and s.release.before(SWA_CAP_FIXED)
-    unchunked = chunk is not None and int(str(chunk)) < 0
-    if affected and s.given("disable_radix_cache") and capped and unchunked:
+    if capped and breaks_with_cap(s):
         yield Warn(
             "radix-cap-chunk",
             "--disable-radix-cache with a request cap and unchunked prefill makes the "
             f"sliding-window pool of SGLang {s.release.name} too small for any long prompt",
             "keep the radix cache, or pass a positive --chunked-prefill-size after --",
         )
+
+
+def breaks_with_cap(s: Situation) -> bool:
+    """Whether a cap on running requests would make the sliding pool too small for any prompt."""
+    chunk = s.value("chunked_prefill_size")
+    if chunk is None:
+        chunk = s.given("chunked_prefill_size")
+    affected = not s.release.before(SWA_CAP_FIRST) and s.release.before(SWA_CAP_FIXED)
+    unchunked = chunk is not None and int(str(chunk)) < 0
+    return affected and unchunked and bool(s.given("disable_radix_cache"))

@@ -109,10 +109,14 @@ def _compared(s: Situation, advised: int, *, named: bool) -> Outcomes:
             severity="perf",
         )
     elif s.tp > advised:
+        fitting = divides(s, advised) and fits(s, advised, LEAST_TOKENS)
+        why = "does not hold the load" if fitting else "does not fit in the free memory"
         yield Warn(
             "tp-above-recommended",
-            f"{subject}, but does not fit in the free memory; this plan uses TP {s.tp}",
-            "end other processes on the GPUs, or ask for a shorter --context-length",
+            f"{subject}, but {why}; this plan uses TP {s.tp}",
+            "lower --concurrency, or name the recommended --tp-size"
+            if fitting
+            else "end other processes on the GPUs, or ask for a shorter --context-length",
             severity="perf",
         )
 
