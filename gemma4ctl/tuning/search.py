@@ -23,6 +23,7 @@ from gemma4ctl.tuning.trial import OUT_OF_TIME, Outcome
 from gemma4ctl.tuning.verdict import Verdict, judge, noise_of
 
 SAFETY = 1.15  # of the longest trial so far: what the next one may take
+FEWEST_TRIALS = 5  # that a search should have time for
 REPEATS = 2  # starts of the best point and of the plan at the end
 TRIED = "tried before"
 CUT_SHORT = 2  # times, after which a point is not tried again: it may be what ends the search
@@ -48,6 +49,10 @@ class Reporter(Protocol):
 
     def ended(self, trial: Trial, best: Trial | None) -> None:
         """A trial is over; ``best`` is the best measured one."""
+        ...
+
+    def says(self, message: str) -> None:
+        """Something else worth knowing."""
         ...
 
 
@@ -124,6 +129,11 @@ class Search:
                 found=f"{trial.code}; the server's log is {self.study.folder / str(trial.log)}",
                 remedies=[trial.remedy] if trial.remedy else (),
                 code=trial.code,
+            )
+        if self._needed(1) > self.seconds / FEWEST_TRIALS:
+            self.reporter.says(
+                f"a trial takes {trial.seconds:.0f} s: a larger --budget or fewer --requests "
+                "would allow more of them"
             )
 
     def _explore(self) -> str:

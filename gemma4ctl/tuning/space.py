@@ -28,7 +28,9 @@ FRACTION_STEPS = (0.03, 0.05, -0.05)
 LARGEST_FRACTION = 0.95
 CHUNKS = (16_384, 4_096, 8_192, 2_048)
 INTERVALS = (8, 32, 2)
-SPLITS = (32, 16, 64, 4)
+MULTIPROCESSORS = 132  # of H100 and H200; other data-centre GPUs have about as many
+USUAL_SPLITS = 8  # --triton-attention-num-kv-splits when unset
+FEWEST_SPLITS, MOST_SPLITS = 4, 256
 LARGEST_GRAPH = 512
 GRAPH_STEP = 8
 ROOM_ENOUGH = 2.0  # times the load: with that much room the pools do not limit it
@@ -82,7 +84,7 @@ def space(s: Situation, load: Workload, metric: str, room: float | None) -> tupl
         "draft": ("/".join(DRAFT), _drafts(s)),
         "fraction": ("mem_fraction_static", _fractions(s, room)),
         "chunk": ("chunked_prefill_size", _chunks(s)),
-        "splits": ("triton_attention_num_kv_splits", _splits(s)),
+        "splits": ("triton_attention_num_kv_splits", _splits(s, load)),
         "interval": ("scheduler_recv_interval", _intervals(s, load)),
     }
     found = []
@@ -193,10 +195,19 @@ def _chunks(s: Situation) -> Iterator[str]:
     yield from (str(chunk) for chunk in CHUNKS if chunk != current)
 
 
-def _splits(s: Situation) -> Iterator[str]:
-    if backend_in_use(s) == "triton":
-        planned = str(s.value("triton_attention_num_kv_splits"))
-        yield from (str(count) for count in SPLITS if str(count) != planned)
+def _splits(s: Situation, load: Workload) -> Iterator[str]:
+    """About as many splits as give every multiprocessor a block of decode attention, and around.
+
+    Few requests with few KV heads leave most of the GPU idle with SGLang's own number.
+    """
+    if backend_in_use(s) != "triton":
+        return
+    blocks = load.concurrency * max(1, s.variant.kv_heads.full // s.tp)
+    wanted = 1 << max(0, (MULTIPROCESSORS // blocks).bit_length() - 1)
+    planned = int(str(s.value("triton_attention_num_kv_splits") or USUAL_SPLITS))
+    around = (wanted, wanted // 2, wanted * 2, 2 * USUAL_SPLITS)
+    within = (min(MOST_SPLITS, max(FEWEST_SPLITS, count)) for count in around)
+    yield from (str(count) for count in within if count != planned)
 
 
 def _intervals(s: Situation, load: Workload) -> Iterator[str]:

@@ -21,6 +21,7 @@ from gemma4ctl.rendering.planfile import write_plan
 from gemma4ctl.tuning.metrics import Metric
 from gemma4ctl.tuning.server import How, Server
 
+WARMUPS = 16  # requests at once, so that kernels for full prefill chunks are compiled
 LAST_WORDS_S = 5.0  # for a server that failed a request to end, and serve to say why
 SHOWN = (  # figures of a measurement that are kept
     "output_throughput",
@@ -118,7 +119,7 @@ class Bench:
                     self.load,
                     model=planned.variant.model_path,
                     api=api,
-                    warmup=self.load.concurrency if turn == 0 else 0,
+                    warmup=min(WARMUPS, self.load.concurrency) if turn == 0 else 0,
                     turn=turn,
                 )
             except ProblemsFoundError as error:

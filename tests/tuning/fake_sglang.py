@@ -3,7 +3,7 @@
 
 It logs like SGLang 0.5.16 (constructed from the texts of that release's sources) and answers
 ``/health`` and a streamed ``/generate``. A token takes ``FAKE_TOKEN_MS``: 0.6 times as long with
-32 KV splits, 1.3 times with 16. It dies for lack of memory at start with prefill chunks of 16,384,
+64 KV splits, 1.3 times with 32. It dies for lack of memory at start with prefill chunks of 16,384,
 and while serving with 4,096; with 2,048 it answers with an error. Every process id goes to
 ``FAKE_PIDS``, the words of ``FAKE_WORDS`` to the arguments.
 """
@@ -26,7 +26,7 @@ def option(name, default=None):
 
 
 CHUNK = option("--chunked-prefill-size")
-SPEED = {"32": 0.6, "16": 1.3}.get(option("--triton-attention-num-kv-splits"), 1.0)
+SPEED = {"64": 0.6, "32": 1.3}.get(option("--triton-attention-num-kv-splits"), 1.0)
 TOKEN_S = float(os.environ.get("FAKE_TOKEN_MS", "2")) / 1000 * SPEED
 
 

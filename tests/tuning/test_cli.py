@@ -21,15 +21,15 @@ def test_a_search_keeps_what_is_faster_and_survives_what_crashes(host: Host) -> 
     out, err = running.communicate(timeout=60)
     assert running.returncode == 0, err
     result = json.loads(out)
-    assert result["improved"] and result["settings"] == {"triton_attention_num_kv_splits": "32"}
+    assert result["improved"] and result["settings"] == {"triton_attention_num_kv_splits": "64"}
     assert result["verdict"]["gain"] > 0.15
     assert result["seconds"] <= 0.17 * 60
     assert [trial["state"] for trial in result["trials"][:3]] == ["measured", "measured", "failed"]
     assert result["trials"][2]["code"] == "out-of-memory-weights"
-    assert "trial 1: attention KV splits 32" in err and host.left(5) == []
+    assert "trial 1: attention KV splits 64" in err and host.left(5) == []
     table = host.home / ".config/gemma4ctl/profiles.yaml"
     assert result["profile"] == str(table)
-    assert "triton_attention_num_kv_splits: 32" in table.read_text()
+    assert "triton_attention_num_kv_splits: 64" in table.read_text()
     assert json.loads((host.folder / "result.json").read_text())["improved"]
 
 

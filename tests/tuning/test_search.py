@@ -64,10 +64,14 @@ class World:
     def ended(self, trial: Trial, best: Trial | None) -> None:
         self.told.append(f"ended {trial.number} {trial.state}")
 
+    def says(self, message: str) -> None:
+        self.told.append(message)
+
 
 def search(
     world: World, folder: Path, minutes: float, dimensions: tuple[Dimension, ...] = DIMENSIONS
 ) -> Found:
+    folder.mkdir(exist_ok=True)
     return Search(
         study=Study(folder, dimensions, higher=True),
         dimensions=dimensions,
@@ -123,6 +127,14 @@ def test_the_time_is_kept(tmp_path: Path, minutes: float) -> None:
     world = World({("32", PLAN): 120.0})
     search(world, tmp_path, minutes)
     assert world.now <= minutes * 60
+
+
+def test_a_budget_for_few_trials_is_remarked_on(tmp_path: Path) -> None:
+    short, long = World({}), World({})
+    search(short, tmp_path / "short", 4)
+    search(long, tmp_path / "long", 30)
+    assert "a trial takes 60 s" in " ".join(short.told)
+    assert "a trial takes" not in " ".join(long.told)
 
 
 def test_time_is_kept_back_for_repeats(tmp_path: Path) -> None:

@@ -72,6 +72,19 @@ def test_kv_splits_are_tritons() -> None:
     assert "splits" not in {d.name for d in space(judge.situation, load, "tpot", judge.room)}
 
 
+@pytest.mark.parametrize(
+    ("model", "concurrency", "splits"),
+    [
+        ("E2B", 1, ("128", "64", "256", "16")),  # one KV head
+        ("E2B", 64, ("4", "16")),
+        ("31B", 1, ("32", "16", "64")),  # four of them
+    ],
+)
+def test_splits_fill_the_gpu(model: str, concurrency: int, splits: tuple[str, ...]) -> None:
+    found = names(model=model, concurrency=concurrency, tp=1)
+    assert found["splits"].choices == (PLAN, *splits)
+
+
 def test_moves_go_through_first_choices_first() -> None:
     dimensions = [Dimension("a", ("x",), (PLAN, "1", "2")), Dimension("b", ("y",), (PLAN, "3"))]
     assert list(moves(dimensions)) == [("a", "1"), ("b", "3"), ("a", "2")]

@@ -8,17 +8,20 @@ import pytest
 import yaml
 
 from gemma4ctl.errors import UsageError
+from gemma4ctl.flags.parse import parse
 from gemma4ctl.hardware.simulate import simulate
 from gemma4ctl.planning.engine import plan
 from gemma4ctl.planning.request import Request
-from gemma4ctl.profiles.load import load
+from gemma4ctl.profiles.load import load as load_profiles
 from gemma4ctl.profiles.table import Cell, Profiles
+from gemma4ctl.rendering.command import argv
 from gemma4ctl.tuning import cell, userfile
 from gemma4ctl.tuning.metrics import METRICS
+from gemma4ctl.tuning.space import TITLES, settings, space
 from gemma4ctl.tuning.verdict import Verdict
 from tests.planning.hosts import gpu, host, mig, planned, table
 
-from .conftest import workload
+from .conftest import judged, workload
 
 ROW = {"variant": "E2B", "platform": "H200", "line": "standard", "mtp": False, "tp": 1}
 ROW |= {"status": "verified", "source": "tune-1", "triton_attention_num_kv_splits": 32}
@@ -41,7 +44,7 @@ platforms:
 
 
 def found(path: Path, variant: str = "E2B", platform: str = "H200") -> list[Cell]:
-    cells = load(path).cells
+    cells = load_profiles(path).cells
     return [c for c in cells if (c.variant, c.platform, c.mtp) == (variant, platform, False)]
 
 
@@ -51,7 +54,7 @@ def test_a_new_file(tmp_path: Path) -> None:
     assert path.read_text().startswith("# Your own rows")
     (mine,) = found(path)
     assert mine.triton_attention_num_kv_splits == 32
-    assert load(path).sources["tune-1"].title == "measured"
+    assert load_profiles(path).sources["tune-1"].title == "measured"
 
 
 def test_comments_and_other_rows_stay(tmp_path: Path) -> None:
@@ -75,7 +78,7 @@ def test_again_replaces_the_row(tmp_path: Path) -> None:
     userfile.add(path, {**ROW, "source": "tune-2", "tp": 2}, "tune-2", EVIDENCE)
     (mine,) = found(path)
     assert (mine.tp, mine.source) == (2, "tune-2")
-    assert {"tune-1", "tune-2"} <= set(load(path).sources)
+    assert {"tune-1", "tune-2"} <= set(load_profiles(path).sources)
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "cells:\nsources:\n", "cells: []\n"])
@@ -155,11 +158,28 @@ def test_rows_are_for_whole_gpus_of_the_table() -> None:
     assert "slice" in str(cell.unwritable(slice_, table()))
 
 
+def test_the_next_plan_has_every_setting_that_a_search_can_find(tmp_path: Path) -> None:
+    load = workload(input_tokens=30_000, concurrency=300)
+    asked = {"model": "E2B", "mtp": True, "concurrency": 300, "safe": True}
+    judge = judged(load, **asked)
+    dimensions = space(judge.situation, load, "output-throughput", room=0.5)
+    assert {dimension.name for dimension in dimensions} == set(TITLES)
+    point = {dimension.name: dimension.choices[1] for dimension in dimensions}
+    won = replace(winner(), plan=judge.baseline, settings=settings(point, dimensions))
+    path = tmp_path / "profiles.yaml"
+    userfile.add(path, cell.cell(won, table()), cell.source_name(won), cell.source(won))
+    tuned = load_profiles(path)
+    request = Request(**{**asked, "hardware": "H200"})
+    made = plan(request, simulate("H200", 1, tuned), tuned)
+    given = parse(argv(made)[2:], judge.situation.flags).values
+    assert {name: str(given.get(name)) for name in won.settings} == won.settings
+
+
 def test_the_next_plan_uses_the_row(tmp_path: Path) -> None:
     path = tmp_path / "profiles.yaml"
     won = winner()
     userfile.add(path, cell.cell(won, table()), cell.source_name(won), cell.source(won))
-    tuned: Profiles = load(path)
+    tuned: Profiles = load_profiles(path)
     request = Request(model="26B-A4B", mtp=False, hardware="H200")
     made = plan(request, simulate("H200", 1, tuned), tuned)
     share = made.decision("mem_fraction_static")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BUDGET_MIN = 10.0
 REQUESTS_PER_USER = 3
 FEWEST_REQUESTS = 8
+TOKENS = 600_000  # of a measurement, where that is not less than a request for each at once
 
 
 @request_options
@@ -42,7 +43,7 @@ def tune(
     requests: Annotated[
         int | None,
         typer.Option(
-            "--requests", min=1, help="Requests a measurement (default 3 for each at once, >= 8)."
+            "--requests", min=1, help="Requests a measurement (default 1 to 3 for each at once)."
         ),
     ] = None,
     metric: Annotated[
@@ -117,12 +118,13 @@ def _load(
         found = _scenario(scenario, users if flags["concurrency"] is not None else None)
         return found if requests is None else found.model_copy(update={"requests": requests})
     concurrency = int(users or 1)
+    usual = min(REQUESTS_PER_USER * concurrency, TOKENS // (input_tokens + output_tokens))
     return Workload(
         name="tune",
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         range_ratio=1.0,
-        requests=requests or max(FEWEST_REQUESTS, REQUESTS_PER_USER * concurrency),
+        requests=requests or max(FEWEST_REQUESTS, concurrency, usual),
         concurrency=concurrency,
     )
 
