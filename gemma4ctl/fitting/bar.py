@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from gemma4ctl.fitting.document import Usage
+from gemma4ctl.planning.plan import MemoryStages
 
 GIB = 1024  # MiB
 NARROWEST = 20  # columns
@@ -21,7 +21,7 @@ class Part(NamedTuple):
     style: str
 
 
-def parts(usage: Usage) -> list[Part]:
+def parts(usage: MemoryStages) -> list[Part]:
     """What takes memory, in the order it is taken; what takes none is left out."""
     named = [
         Part("others", usage.others, "-", "dim"),
@@ -36,7 +36,7 @@ def parts(usage: Usage) -> list[Part]:
     return [part for part in named if part.mib > 0]
 
 
-def bar(usage: Usage, width: int) -> Text:
+def bar(usage: MemoryStages, width: int) -> Text:
     """The bar in ``width`` columns, and the legend below it."""
     found = parts(usage)
     text = Text("[")

@@ -4,6 +4,7 @@ from typing import Literal
 
 from gemma4ctl.hardware.inventory import Source, Vendor
 from gemma4ctl.model import Model
+from gemma4ctl.planning.plan import MemoryStages
 
 Group = Literal["runs", "less", "cannot"]
 Limit = Literal["full pool", "sliding pool", "running requests", "memory", "context"]
@@ -28,21 +29,6 @@ class FitHardware(Model):
     memory_mib: int | None
     free_mib: int | None
     source: Source
-
-
-class Usage(Model):
-    """MiB of one GPU, in the order they are taken; ``free`` is left for activations."""
-
-    total: int
-    others: int
-    runtime: int
-    weights: int
-    draft: int
-    full_kv: int
-    sliding_kv: int
-    tables: int
-    graphs: int
-    free: int
 
 
 class Split(Model):
@@ -121,7 +107,7 @@ class VariantFit(Model):
     tp: int | None = None
     min_tp: int | None = None
     recommended_tp: int | None = None
-    usage: Usage | None = None
+    usage: MemoryStages | None = None  # of each GPU
     planned: Split | None = None
     published: Split | None = None
     max_context_tokens: int | None = None

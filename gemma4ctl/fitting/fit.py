@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from gemma4ctl import __version__
 from gemma4ctl.errors import NoPlanError, UsageError
-from gemma4ctl.fitting.document import FitDocument, FitHardware, Usage, VariantFit
+from gemma4ctl.fitting.document import FitDocument, FitHardware, VariantFit
 from gemma4ctl.fitting.judge import Judged, judge
 from gemma4ctl.fitting.levers import levers, load_of, plan_for_load
 from gemma4ctl.fitting.outcome import Outcome, Planner
@@ -15,6 +15,7 @@ from gemma4ctl.fitting.rows import at_concurrency, at_length, published
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.memory import MIB, staged
 from gemma4ctl.planning.nearest import command
+from gemma4ctl.planning.plan import MemoryStages
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import free_mib, situate
 from gemma4ctl.profiles.table import Profiles
@@ -133,13 +134,15 @@ def _figures(
     s, m = outcome.situation, outcome.memory
     if m is None:
         return {}
+    stages = staged(s, s.tp, m)
+    sizes = {**stages._asdict(), "free": stages.free}
     lengths = sorted({min(n or s.context, s.context) for n in points.lengths})
     rows = [at_length(planner, outcome, usual, tokens) for tokens in lengths]
     counts = [at_concurrency(planner, outcome, usual, n) for n in points.concurrencies]
     best = plan_for_load(planner, outcome)
     load = load_of(outcome, best) if best else None
     return {
-        "usage": _usage(outcome),
+        "usage": MemoryStages(**{name: size // MIB for name, size in sizes.items()}),
         "planned": outcome.split(),
         "published": usual.split() if usual else None,
         "max_context_tokens": min(m.full_tokens, s.variant.max_context),
@@ -149,13 +152,3 @@ def _figures(
         "load": load.text() if load else None,
         "levers": tuple(levers(planner, usual, best, load)) if best and load else (),
     }
-
-
-def _usage(outcome: Outcome) -> Usage | None:
-    s, m = outcome.situation, outcome.memory
-    if m is None:
-        return None
-    taken = staged(s, s.tp, m)
-    parts = {name: value // MIB for name, value in taken._asdict().items()}
-    total = parts.pop("total")
-    return Usage(total=total, **parts, free=total - sum(parts.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gemma4ctl.capacity.workload import uniform
 from gemma4ctl.errors import Gemma4ctlError, NoPlanError
 from gemma4ctl.fitting.document import Group
 from gemma4ctl.fitting.outcome import Outcome, Planner
@@ -11,6 +12,7 @@ from gemma4ctl.planning.engine import nearest
 from gemma4ctl.planning.fraction import fraction
 from gemma4ctl.planning.memory import LEAST_TOKENS, USUAL_REQUEST, Memory
 from gemma4ctl.planning.nearest import alternatives, command
+from gemma4ctl.planning.plan import PlanWarning
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import Situation
 
@@ -39,7 +41,10 @@ def judge(planner: Planner, request: Request) -> Judged:
         outcome = planner.outcome(request)
     except NoPlanError as error:
         return _refused(planner, request, error)
-    return _raised(outcome) or _short(outcome) or Judged("runs", outcome, _reason(outcome))
+    short, raised = _short(planner, outcome), _raised(outcome)
+    if short is not None and raised is not None:
+        return short._replace(reason=f"{short.reason}; {raised.reason}")
+    return short or raised or Judged("runs", outcome, _reason(outcome))
 
 
 def _refused(planner: Planner, request: Request, error: NoPlanError) -> Judged:
@@ -100,32 +105,43 @@ def _raised(outcome: Outcome) -> Judged | None:
     return Judged(
         "less",
         outcome,
-        f"only with {m.share.value:g} of the free memory for SGLang, more than the usual "
-        f"{usual.value:g}",
+        f"SGLang gets {m.share.value:g} of the free memory instead of the usual {usual.value:g}",
         needed=f"KV cache for {wanted}",
         found=f"too little at {usual.value:g}; {m.full_tokens:,} tokens at {m.share.value:g}",
         remedies=("more GPUs, or a smaller checkpoint, leave more room",),
     )
 
 
-def _short(outcome: Outcome) -> Judged | None:
+def _short(planner: Planner, outcome: Outcome) -> Judged | None:
     """Where the KV cache holds less than the load, the context, or a usual request."""
     warnings = {warning.code: warning for warning in outcome.warnings}
-    s, m = outcome.situation, outcome.memory
-    warning = warnings.get("concurrency-exceeds-kv")
-    if m is not None and warning is not None:
-        wanted = s.request.concurrency or 0
-        load = m.load.text() if m.load else f"{s.context:,} tokens"
-        need = load if m.load and m.load.concurrency else f"{wanted} requests of {load}"
-        longest, _ = outcome.longest(wanted, s.context)
-        found = f"{longest:,} tokens each with {wanted} at once" if longest else None
-        return Judged("less", outcome, warning.message, need, found, (warning.remedy,))
-    warning = warnings.get("context-beyond-pool")
+    if "concurrency-exceeds-kv" in warnings:
+        return _too_many(planner, outcome, warnings["concurrency-exceeds-kv"])
+    s, m, warning = outcome.situation, outcome.memory, warnings.get("context-beyond-pool")
     least = s.context if s.context_asked is not None else min(s.context, USUAL_REQUEST)
     if m is None or warning is None or m.full_tokens >= least:
         return None
     need, found = f"KV cache for {least:,} tokens", f"{m.full_tokens:,} tokens"
     return Judged("less", outcome, warning.message, need, found, (warning.remedy,))
+
+
+def _too_many(planner: Planner, outcome: Outcome, warning: PlanWarning) -> Judged:
+    """Where fewer requests than asked for run at once; how long as many could be."""
+    s, m = outcome.situation, outcome.memory
+    wanted = s.request.concurrency or 0
+    load = m.load if m and m.load else uniform(s.context)
+    other = planner.attempt(s.request, context_length=None, request_tokens=None, safe=False)
+    longest = other.longest(wanted, s.context)[0] if other else 0
+    return Judged(
+        "less",
+        outcome,
+        warning.message,
+        f"{wanted} requests of {load.lengths()} at once",
+        f"{longest:,} tokens are the longest of which {wanted} run at once" if longest else None,
+        (f"--concurrency {wanted} without lengths", warning.remedy)
+        if longest
+        else (warning.remedy,),
+    )
 
 
 def _reason(outcome: Outcome) -> str:

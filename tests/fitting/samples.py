@@ -14,9 +14,9 @@ from gemma4ctl.fitting.document import (
     FitHardware,
     Lever,
     Split,
-    Usage,
     VariantFit,
 )
+from gemma4ctl.planning.plan import MemoryStages
 
 USUAL = Split(
     ratio=0.8,
@@ -29,7 +29,7 @@ USUAL = Split(
 BEST = USUAL.model_copy(
     update={"ratio": 0.05, "full_layer_tokens": 512_439, "swa_layer_tokens": 25_621}
 )
-USAGE = Usage(
+USAGE = MemoryStages(
     total=143_771,
     others=617,
     runtime=691,

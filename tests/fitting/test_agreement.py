@@ -86,7 +86,7 @@ def test_the_figures_of_all_variants_are_those_of_their_plans(platform: str, gpu
         assert one.as_asked and one.planned and one.usage and made.capacity
         assert one.gpus == made.hardware.gpu_count
         assert one.max_context_tokens == made.capacity.max_context_tokens
-        assert one.usage.weights == made.capacity.weights_mib_per_gpu
+        assert one.usage == made.capacity.stages
         assert one.planned.full_layer_tokens == made.capacity.full_layer_tokens
         assert one.planned.swa_layer_tokens == made.capacity.swa_layer_tokens
 

@@ -3,9 +3,15 @@ from __future__ import annotations
 import pytest
 
 from gemma4ctl.errors import UsageError
-from gemma4ctl.fitting.fit import fit
+from gemma4ctl.fitting.document import VariantFit
+from gemma4ctl.fitting.fit import Points, fit
 from tests.fitting.hosts import asked, everything, fitted, fitted_on
 from tests.planning.hosts import gpu, host, mig, node, sick, table
+
+
+def at(requests: int) -> VariantFit:
+    points = Points(lengths=(1_024,), concurrencies=(requests,))
+    return fit([asked("H200", 1)], node("H200", 1), table(), points).variants[0]
 
 
 def test_what_runs_needs_no_remedy() -> None:
@@ -17,7 +23,7 @@ def test_what_runs_needs_no_remedy() -> None:
 def test_only_with_a_raised_share_is_less() -> None:
     one = fitted("H100", 1)
     assert (one.group, one.as_asked) == ("less", True)
-    assert "more than the usual 0.83" in one.reason
+    assert "instead of the usual 0.83" in one.reason
     assert one.needed and one.found and one.remedies
 
 
@@ -48,6 +54,18 @@ def test_a_load_that_is_too_large_is_less() -> None:
     assert one.group == "less"
     assert "64 requests" in one.reason
     assert one.remedies
+
+
+def test_a_plan_that_holds_less_than_the_load_is_less() -> None:
+    one = fitted("H200", 1, context_length=32_768, concurrency=32)
+    assert (one.group, one.as_asked) == ("less", True)
+    assert one.needed == "32 requests of 32,768 tokens at once"
+    longest = int(str(one.found).split()[0].replace(",", ""))
+    (row,) = [r for r in at(32).concurrencies if r.requests == 32]
+    assert row.best == longest < 32_768
+    assert "of the free memory instead of" in one.reason
+    safe = fitted("H200", 1, context_length=32_768, concurrency=32, safe=True)
+    assert safe.needed == one.needed
 
 
 def test_too_little_cache_for_a_usual_request_is_less() -> None:

@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from gemma4ctl.fitting.bar import bar, parts
-from gemma4ctl.fitting.document import FitDocument, Usage
+from gemma4ctl.fitting.document import FitDocument
 from gemma4ctl.fitting.table import report
+from gemma4ctl.planning.plan import MemoryStages
 from tests.fitting.samples import CANNOT, LESS, USAGE, document, variant
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -55,7 +56,7 @@ def test_the_bar_is_as_wide_as_told_and_in_proportion(width: int) -> None:
 
 
 def test_what_takes_no_memory_is_left_out() -> None:
-    crowded: Usage = USAGE.model_copy(update={"draft": 0, "free": -100})
+    crowded: MemoryStages = USAGE.model_copy(update={"draft": 0, "free": -100})
     text = bar(crowded, 80).plain
     assert "draft" not in text
     assert "free" not in text
