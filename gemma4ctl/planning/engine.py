@@ -16,6 +16,9 @@ from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.memory import MIB, USUAL_REQUEST, Memory, memory, staged
 from gemma4ctl.planning.nearest import alternatives, command, host_of
 from gemma4ctl.planning.plan import (
+    DEFAULT_SPLIT,
+    LOAD_SPLIT,
+    THIS_PLAN,
     Capacity,
     Decision,
     HardwareSummary,
@@ -306,7 +309,7 @@ def _capacity(s: Situation) -> Capacity | None:
     ratio = found.ratio.value
     load = found.load or uniform(min(USUAL_REQUEST, s.context))
     other = found.default_split() if found.load else found.best_split(load)
-    titles = ("this plan", "SGLang's default split" if found.load else "split for the load")
+    titles = (THIS_PLAN, DEFAULT_SPLIT if found.load else LOAD_SPLIT)
     return Capacity(
         weights_mib_per_gpu=found.weights // MIB,
         draft_mib_per_gpu=found.draft // MIB,

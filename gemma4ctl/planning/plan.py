@@ -11,6 +11,11 @@ Severity = Literal["crash", "oom", "silent", "perf", "security"]
 ImageStatus = Literal["verified", "guess", "user"]
 Value = str | int | float | bool | tuple[str, ...] | None
 
+# Titles of splits.
+THIS_PLAN = "this plan"
+DEFAULT_SPLIT = "SGLang's default split"
+LOAD_SPLIT = "split for the load"
+
 
 class Decision(Model):
     """One chosen value.

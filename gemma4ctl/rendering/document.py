@@ -15,14 +15,6 @@ from gemma4ctl.rendering.shell import shell
 
 HARDWARE = ("platform", "vendor", "gpu_count", "memory_mib", "source")
 VARIANT = ("name", "model_path", "checkpoint")
-CAPACITY = (
-    "weights_mib_per_gpu",
-    "kv_bytes_per_token",
-    "full_layer_tokens",
-    "swa_layer_tokens",
-    "max_concurrent_requests",
-    "max_context_tokens",
-)
 WARNING = ("code", "severity", "message", "remedy")
 
 
@@ -42,7 +34,7 @@ def plan_document(plan: Plan, host: HostContext | None = None) -> dict[str, Any]
         },
         "docker": _docker(plan, host),
         "decisions": content["decisions"],
-        "capacity": _part(content["capacity"], CAPACITY) if plan.capacity else None,
+        "capacity": content["capacity"],
         "warnings": [_part(warning, WARNING) for warning in content["warnings"]],
     }
 

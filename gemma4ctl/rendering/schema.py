@@ -13,7 +13,7 @@ from typing import Literal
 
 from gemma4ctl.hardware.inventory import Source, Vendor
 from gemma4ctl.model import Model
-from gemma4ctl.planning.plan import Decision, Severity
+from gemma4ctl.planning.plan import Capacity, Decision, Severity
 from gemma4ctl.planning.request import Request
 
 SCHEMA_FILE = Path(__file__).with_name("plan.schema.json")
@@ -52,17 +52,6 @@ class DockerDocument(Model):
     image: str
 
 
-class CapacityDocument(Model):
-    """What the memory of one GPU holds, in MiB, bytes and tokens."""
-
-    weights_mib_per_gpu: int
-    kv_bytes_per_token: int
-    full_layer_tokens: int
-    swa_layer_tokens: int
-    max_concurrent_requests: int
-    max_context_tokens: int
-
-
 class WarningDocument(Model):
     """Something the user should know, with what to do about it."""
 
@@ -83,7 +72,7 @@ class PlanDocument(Model):
     command: CommandDocument
     docker: DockerDocument | None
     decisions: tuple[Decision, ...]
-    capacity: CapacityDocument | None
+    capacity: Capacity | None
     warnings: tuple[WarningDocument, ...]
 
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gemma4ctl.hardware.inventory import Device, Host, Inventory, Link
-from gemma4ctl.planning.plan import Capacity, Decision, Plan, PlanWarning
+from gemma4ctl.planning.plan import LOAD_SPLIT, Capacity, Decision, Plan, PlanWarning
 from gemma4ctl.rendering import command
 from gemma4ctl.rendering.shell import shell
 
@@ -56,7 +56,7 @@ def plan_table(plan: Plan, width: int) -> Group:
         _gap(),
     ]
     if plan.capacity:
-        parts += [_facts(_capacity_facts(plan.capacity)), _gap()]
+        parts += [_facts(_capacity_facts(plan.capacity, plan.request.safe)), _gap()]
     if plan.warnings:
         parts.append(_warnings(plan.warnings))
     return Group(*parts)
@@ -158,7 +158,7 @@ def _explanation(decision: Decision) -> list[RenderableType]:
     return [_indented(Text(decision.reason)), _indented(Text(facts))]
 
 
-def _capacity_facts(capacity: Capacity) -> list[tuple[str, str | None]]:
+def _capacity_facts(capacity: Capacity, safe: bool) -> list[tuple[str, str | None]]:
     memory = f"{_gib(capacity.weights_mib_per_gpu)} weights"
     if capacity.draft_mib_per_gpu:
         memory += f", {_gib(capacity.draft_mib_per_gpu)} draft"
@@ -174,8 +174,21 @@ def _capacity_facts(capacity: Capacity) -> list[tuple[str, str | None]]:
             f"{capacity.max_concurrent_requests or 'no'} requests of the full context at once; "
             f"the longest {capacity.max_context_tokens:,} tokens",
         ),
+        ("Load", _load_fact(capacity, "without --safe" if safe else "with --optimize")),
         ("Computed", capacity.basis),
     ]
+
+
+def _load_fact(capacity: Capacity, better: str) -> str | None:
+    """What fits of the load, and what would with the other split, which ``better`` would take."""
+    if len(capacity.splits) != 2:
+        return None
+    own, other = capacity.splits
+    fact = f"{capacity.load}: {own.requests or 'no'} requests fit ({own.limit})"
+    if other.title == LOAD_SPLIT and other.requests <= own.requests:
+        return fact
+    how = better if other.title == LOAD_SPLIT else f"with {other.title}"
+    return f"{fact}, {other.requests or 'none'} {how}"
 
 
 def _warnings(warnings: Sequence[PlanWarning]) -> Table:

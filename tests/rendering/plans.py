@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from gemma4ctl.hardware.inventory import Health, Source, Unit, Vendor
 from gemma4ctl.planning.plan import (
+    DEFAULT_SPLIT,
+    LOAD_SPLIT,
+    THIS_PLAN,
     Capacity,
     Decision,
     HardwareSummary,
     ImageChoice,
+    MemoryStages,
     Plan,
     PlanWarning,
+    Split,
     Value,
     VariantSummary,
 )
@@ -59,6 +64,41 @@ def units(
     )
 
 
+STAGES = MemoryStages(
+    total=143771,
+    others=617,
+    runtime=1633,
+    weights=25610,
+    draft=800,
+    full_kv=17424,
+    sliding_kv=69694,
+    tables=2200,
+    graphs=1340,
+    free=24453,
+)
+
+
+def splits(tuned: bool) -> tuple[Split, Split]:
+    """The plan's split and the other one: SGLang's default for a plan that is tuned to a load."""
+    usual = Split(
+        title=DEFAULT_SPLIT if tuned else THIS_PLAN,
+        swa_full_tokens_ratio=0.8,
+        full_layer_tokens=991232,
+        swa_layer_tokens=792985,
+        requests=30,
+        limit="full pool",
+    )
+    best = Split(
+        title=THIS_PLAN if tuned else LOAD_SPLIT,
+        swa_full_tokens_ratio=0.05,
+        full_layer_tokens=4120000,
+        swa_layer_tokens=206000,
+        requests=120,
+        limit="sliding pool",
+    )
+    return (best, usual) if tuned else (usual, best)
+
+
 def make(
     *,
     variant: str = "26B-A4B",
@@ -84,6 +124,8 @@ def make(
     api_key_config: str | None = None,
     warnings: tuple[PlanWarning, ...] = (),
     capacity: bool = True,
+    tuned: bool = False,
+    safe: bool = False,
 ) -> Plan:
     path = model_path or f"google/gemma-4-{variant}-it"
     decisions = [decision("model_path", path, "--model-path", reason="the checkpoint asked for")]
@@ -122,7 +164,12 @@ def make(
         gemma4ctl_version="0.1.0",
         profiles_hash="ab" * 32,
         request=Request(
-            model=variant, host=host, port=port, api_key_config=api_key_config, extra_args=extra
+            model=variant,
+            host=host,
+            port=port,
+            api_key_config=api_key_config,
+            extra_args=extra,
+            safe=safe,
         ),
         hardware=HardwareSummary(
             platform=platform,
@@ -165,6 +212,9 @@ def make(
             max_concurrent_requests=48,
             max_context_tokens=262144,
             basis="143259 MiB free, fraction 0.85, weights 25610 MiB",
+            load="32,768 tokens, 20 at once" if tuned else "32,768 tokens",
+            splits=splits(tuned),
+            stages=STAGES,
         )
         if capacity
         else None,
@@ -208,6 +258,7 @@ PLANS: dict[str, Plan] = {
         source="amdsmi",
         image="lmsysorg/sglang:v0.5.16-rocm720-mi30x",
         image_status="guess",
+        tuned=True,
         flags=(decision("aiter", "0", env="SGLANG_USE_AITER"),),
         warnings=(GUESSED_IMAGE,),
     ),

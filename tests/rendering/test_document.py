@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from gemma4ctl.rendering import schema
 from gemma4ctl.rendering.document import plan_document
 
-from .plans import HOST, PLANS, make
+from .plans import HOST, PLANS, STAGES, make, splits
 
 SCHEMA = json.loads(schema.SCHEMA_FILE.read_text(encoding="utf-8"))
 
@@ -57,12 +57,25 @@ def test_keys_of_the_contract() -> None:
     assert {"rule", "reason", "source", "status", "origin", "env"} < tensor_parallel.keys()
     assert document["capacity"] == {
         "weights_mib_per_gpu": 25610,
+        "draft_mib_per_gpu": 800,
         "kv_bytes_per_token": 92160,
         "full_layer_tokens": 991232,
         "swa_layer_tokens": 792985,
         "max_concurrent_requests": 48,
         "max_context_tokens": 262144,
+        "basis": "143259 MiB free, fraction 0.85, weights 25610 MiB",
+        "load": "32,768 tokens",
+        "splits": [split.model_dump() for split in splits(tuned=False)],
+        "stages": STAGES.model_dump(),
     }
+    assert list(document["capacity"]["splits"][0]) == [
+        "title",
+        "swa_full_tokens_ratio",
+        "full_layer_tokens",
+        "swa_layer_tokens",
+        "requests",
+        "limit",
+    ]
     assert document["warnings"] == [
         {
             "code": "mtp-max-running",

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from gemma4ctl.planning.plan import LOAD_SPLIT, Plan
 from gemma4ctl.rendering import command
 from gemma4ctl.rendering.shell import shell
 from gemma4ctl.rendering.table import explain_table, inventory_table, plan_table
@@ -53,6 +54,44 @@ def test_plan_table_without_image_and_capacity() -> None:
     text = plain(plan_table(make(image=None, capacity=False), 80), 80)
     assert "Image" not in text
     assert "KV pools" not in text
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(
+    ("plan", "line"),
+    [
+        (make(), "32,768 tokens: 30 requests fit (full pool), 120 with --optimize"),
+        (make(safe=True), "32,768 tokens: 30 requests fit (full pool), 120 without --safe"),
+        (
+            make(tuned=True),
+            "32,768 tokens, 20 at once: 120 requests fit (sliding pool), "
+            "30 with SGLang's default split",
+        ),
+    ],
+)
+def test_plan_table_shows_both_splits(plan: Plan, line: str, width: int) -> None:
+    assert squeezed(f"Load {line} Computed") in squeezed(plain(plan_table(plan, width), width))
+
+
+def test_plan_table_names_no_split_that_is_no_better() -> None:
+    plan = make()
+    assert plan.capacity is not None
+    own = plan.capacity.splits[0]
+    other = own.model_copy(update={"title": LOAD_SPLIT})
+    for splits, expected in (((own, other), "30 requests fit (full pool)\nComputed"), ((), "")):
+        capacity = plan.capacity.model_copy(update={"splits": splits})
+        text = plain(plan_table(plan.model_copy(update={"capacity": capacity}), 80), 80)
+        assert squeezed(expected) in squeezed(text)
+        assert "--optimize" not in text
+
+
+def test_a_load_that_does_not_fit_in_words() -> None:
+    plan = make(tuned=True)
+    assert plan.capacity is not None
+    none = tuple(split.model_copy(update={"requests": 0}) for split in plan.capacity.splits)
+    capacity = plan.capacity.model_copy(update={"splits": none})
+    text = plain(plan_table(plan.model_copy(update={"capacity": capacity}), 120), 120)
+    assert "no requests fit (sliding pool), none with SGLang's default split" in text
 
 
 def test_markup_in_values_is_text() -> None:

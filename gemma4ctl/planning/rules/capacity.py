@@ -87,14 +87,15 @@ def load_fits(s: Situation) -> Outcomes:
     wanted = s.request.concurrency
     if found is None or found.load is None or wanted is None:
         return
-    least = found.load if s.request.request_tokens else uniform(LEAST_REQUEST)
-    count = found.held(least)
+    named = s.request.request_tokens is not None
+    least = found.load if named else uniform(LEAST_REQUEST)
+    count = (found.best_split(least) if found.ratio.origin == "load" else found).held(least)
     held = count.requests * s.groups // s.pp
     if held < wanted:
         gib = wanted * needed_bytes(found, least) / s.groups / 2**30
         raise NoPlanError(
-            f"{wanted} requests of {least.lengths()} cannot run at once on "
-            f"{s.tp * s.groups} x {s.platform_name}",
+            f"{wanted} requests of {'' if named else 'even '}{least.lengths()} cannot run at once "
+            f"on {s.tp * s.groups} x {s.platform_name}",
             needed=f"{gib:,.1f} GiB of KV cache a GPU",
             found=f"{found.budget / 2**30:,.1f} GiB, which hold {held} ({count.limit})",
             remedies=[f"--concurrency {held}"] if held else [],
