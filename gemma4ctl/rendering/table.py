@@ -187,7 +187,7 @@ def _load_fact(capacity: Capacity, better: str) -> str | None:
     fact = f"{capacity.load}: {own.requests or 'no'} requests fit ({own.limit})"
     if other.title == LOAD_SPLIT and other.requests <= own.requests:
         return fact
-    how = better if other.title == LOAD_SPLIT else f"with {other.title}"
+    how = better if other.title == LOAD_SPLIT else "with the default split"
     return f"{fact}, {other.requests or 'none'} {how}"
 
 

@@ -65,7 +65,7 @@ def test_plan_table_without_image_and_capacity() -> None:
         (
             make(tuned=True),
             "32,768 tokens, 20 at once: 120 requests fit (sliding pool), "
-            "30 with SGLang's default split",
+            "30 with the default split",
         ),
     ],
 )
@@ -91,7 +91,7 @@ def test_a_load_that_does_not_fit_in_words() -> None:
     none = tuple(split.model_copy(update={"requests": 0}) for split in plan.capacity.splits)
     capacity = plan.capacity.model_copy(update={"splits": none})
     text = plain(plan_table(plan.model_copy(update={"capacity": capacity}), 120), 120)
-    assert "no requests fit (sliding pool), none with SGLang's default split" in text
+    assert "no requests fit (sliding pool), none with the default split" in text
 
 
 def test_markup_in_values_is_text() -> None:
