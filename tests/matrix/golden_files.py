@@ -1,5 +1,7 @@
 """The reviewed plans: every variant on four platforms, with and without MTP.
 
+``golden/README.md`` says what was reviewed, when and how.
+
 ``python -m tests.matrix.golden_files`` writes them anew after a change that is meant.
 """
 
@@ -53,7 +55,7 @@ def block(head: str, made: Plan) -> str:
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    for old in FOLDER.iterdir():
+    for old in FOLDER.glob("*.txt"):
         old.unlink()
     for file_name, text in golden_files().items():
         (FOLDER / file_name).write_text(text, encoding="utf-8")
