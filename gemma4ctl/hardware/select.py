@@ -95,16 +95,14 @@ def _groups(usable: Sequence[Unit]) -> list[list[Unit]]:
     return list(groups.values())
 
 
-Links = dict[frozenset[int], int]
+Links = dict[tuple[int, int], int]
 
 
 def _link_counts(inventory: Inventory) -> Links:
-    """Pairs of device indices joined by NVLink or xGMI -> number of links (1 where unknown)."""
-    return {
-        frozenset((link.a, link.b)): link.count or 1
-        for link in inventory.links
-        if link.kind in ("nvlink", "xgmi")
-    }
+    """Pairs of device indices joined by NVLink or xGMI, in both orders -> links (1: unknown)."""
+    joined = [link for link in inventory.links if link.kind in ("nvlink", "xgmi")]
+    pairs = {(link.a, link.b): link.count or 1 for link in joined}
+    return pairs | {(b, a): count for (a, b), count in pairs.items()}
 
 
 def _ranking(links: Links) -> Callable[[Sequence[Unit]], tuple[float, ...]]:
@@ -138,10 +136,7 @@ def _used(unit: Unit) -> float:
 
 def _linkage(group: Sequence[Unit], links: Links) -> tuple[int, int]:
     """Pairs without a direct link, and the number of links of all pairs together."""
-    counts = [
-        links.get(frozenset((first.index, second.index)), 0)
-        for first, second in combinations(group, 2)
-    ]
+    counts = [links.get((first.index, second.index), 0) for first, second in combinations(group, 2)]
     return counts.count(0), sum(counts)
 
 
@@ -152,14 +147,31 @@ def _best_of(group: list[Unit], count: int, links: Links) -> Sequence[Unit]:
     return min((_grown(seed, group, count, links) for seed in group), key=key)
 
 
-def _grown(seed: Unit, group: Iterable[Unit], count: int, links: Links) -> list[Unit]:
-    """A set grown from ``seed``, each time by the unit that keeps it best."""
-    key = _ranking(links)
-    chosen, rest = [seed], [unit for unit in group if unit is not seed]
+def _grown(seed: Unit, group: Sequence[Unit], count: int, links: Links) -> list[Unit]:
+    """A set grown from ``seed``, each time by the unit that keeps it best.
+
+    The order is that of :func:`_ranking`, of the parts in which the candidates differ; what links
+    a candidate to the set is summed as the set grows.
+    """
+    chosen, rest = [seed], {unit.index: unit for unit in group if unit is not seed}
+    unlinked, bandwidth = dict.fromkeys(rest, 0), dict.fromkeys(rest, 0)
+    health = {unit.index: _HEALTH_ORDER.get(unit.health.status, 3) for unit in group}
+    used = {unit.index: _used(unit) for unit in group}
+
+    def key(n: int) -> tuple[float, ...]:
+        unit = rest[n]
+        known = unit.platform is None, max(worst, health[n]), health[n]
+        linkage = unlinked[n], -bandwidth[n]
+        return *known, max(fullest, used[n]), used[n], *linkage, -(unit.memory_total_mib or 0), n
+
     while len(chosen) < count:
-        best = min(rest, key=lambda unit: key([*chosen, unit]))
-        chosen.append(best)
-        rest.remove(best)
+        worst = max(health[unit.index] for unit in chosen)
+        fullest = max(used[unit.index] for unit in chosen)
+        for n in rest:
+            joined = links.get((chosen[-1].index, n), 0)
+            unlinked[n] += joined == 0
+            bandwidth[n] += joined
+        chosen.append(rest.pop(min(rest, key=key)))
     return sorted(chosen, key=lambda unit: unit.index)
 
 

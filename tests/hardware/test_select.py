@@ -277,6 +277,19 @@ def test_beyond_eight_a_linked_set_is_found_too() -> None:
     assert chosen(choose(host(*devices, links=quads), 4)) == [8, 9, 10, 11]
 
 
+def test_the_first_of_sixty_four_equals() -> None:
+    assert chosen(choose(simulate("H200", 64, PROFILES), 16)) == list(range(16))
+
+
+def test_beyond_eight_the_empty_and_better_linked_are_kept_together() -> None:
+    strong = [Link(a=a, b=b, kind="xgmi", count=4) for a, b in combinations(range(5, 9), 2)]
+    weak = [Link(a=a, b=b, kind="xgmi", count=1) for a, b in combinations(range(5), 2)]
+    inventory = host(*(gpu(n, 3_000 if n == 6 else 0) for n in range(12)), links=[])
+    linked = inventory.model_copy(update={"links": (*weak, *strong)})
+    assert chosen(choose(linked, 3)) == [5, 7, 8]
+    assert chosen(choose(linked, 4)) == [0, 1, 2, 3]
+
+
 def test_a_simulated_node() -> None:
     selection = choose(simulate("H200", 8, PROFILES), 2)
     assert [unit.id for unit in selection.units] == ["0", "1"]
