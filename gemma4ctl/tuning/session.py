@@ -22,7 +22,8 @@ from gemma4ctl.planning.plan import Plan
 from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles.load import default_user_file
 from gemma4ctl.profiles.table import Profiles
-from gemma4ctl.rendering.command import argv, environment
+from gemma4ctl.rendering.command import environment
+from gemma4ctl.rendering.command import words as flag_words
 from gemma4ctl.tuning import cell, report, userfile
 from gemma4ctl.tuning.judge import Judge
 from gemma4ctl.tuning.lock import held
@@ -35,6 +36,7 @@ from gemma4ctl.tuning.trial import Bench
 
 FOLDER = "tune"  # in the folder of our state
 RESULT = "result.json"
+OF_A_LAUNCH = "api_key_config"  # a decision that is another one in each invocation
 
 
 class Question(NamedTuple):
@@ -151,8 +153,10 @@ class Session:
     def _open(self, root: Path, *, resume: bool) -> Path:
         """The folder of the search."""
         plan, question = self._judge.baseline, self._question
+        made = (d for d in plan.decisions if d.name != OF_A_LAUNCH)
         key = {
-            "argv": argv(plan),
+            "argv": [*(word for decision in made for word in flag_words(decision))],
+            "own": list(plan.extra_args),
             "env": environment(plan),
             "release": plan.release,
             "hardware": [plan.hardware.platform, [unit.id for unit in plan.hardware.units]],

@@ -14,13 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from gemma4ctl.bench.workload import Workload
+from gemma4ctl.cli.app import app
+from gemma4ctl.hardware import detect as detection
+from gemma4ctl.hardware.files import read_inventory
 from gemma4ctl.profiles.load import load as load_profiles
+from gemma4ctl.tuning import server
 from gemma4ctl.tuning.judge import Judge
 from tests.planning.hosts import node, table
 
 HERE = Path(__file__).parent
+CAPTURED = HERE.parent / "hardware" / "fixtures" / "captured" / "h200-inventory.json"
 
 
 def workload(**fields: Any) -> Workload:
@@ -74,28 +80,43 @@ class Host:
             "FAKE_TOKEN_MS": "4",
         }
 
-    def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
-        """Start ``gemma4ctl`` with ``words``."""
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start ``gemma4ctl`` with ``words`` as a process."""
         return subprocess.Popen(
             [sys.executable, str(HERE / "on_h200.py"), *words],
-            env={**self.environment, **environment},
+            env=self.environment,
             cwd=self.work,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def tune(
-        self, *words: str, own: tuple[str, ...] = (), **environment: str
-    ) -> subprocess.Popen[str]:
-        """Start a search for a lower time per token: 8 tokens in, 12 out, two at a time."""
-        return self.start(
+    def search(self, *words: str) -> tuple[str, ...]:
+        """The words of a search for a lower time per token: 8 tokens in, 12 out, 2 at a time."""
+        return (
             *("tune", "--model-path", str(self.model), "--runtime", "local", "--metric", "tpot"),
             *("--input-tokens", "8", "--output-tokens", "12", "--concurrency", "2"),
             *("--requests", "2", "--repeats", "1", "--port", str(self.port), *words),
-            *("--", "--load-format", "dummy", *own),
-            **environment,
+            *("--", "--load-format", "dummy"),
         )
+
+    def tune(self, *words: str) -> subprocess.Popen[str]:
+        """Start :meth:`search` as a process."""
+        return self.start(*self.search(*words))
+
+    def run(self, *words: str) -> Any:
+        """Run ``gemma4ctl`` with ``words`` in this process, on the captured H200."""
+        inventory = read_inventory(CAPTURED)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(detection, "detect", lambda *_: inventory)
+            patch.setattr(server, "PROGRAM", (sys.executable, str(HERE / "on_h200.py")))
+            patch.chdir(self.work)
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            result = CliRunner().invoke(app, list(words))
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
 
     @property
     def servers(self) -> list[int]:

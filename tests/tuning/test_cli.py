@@ -4,33 +4,63 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import signal
 import time
 from collections.abc import Callable
 
 import pytest
 
+from gemma4ctl.tuning import search, session
+from gemma4ctl.tuning.space import PLAN, Dimension
+
 from .conftest import Host
 
 Wait = Callable[[Callable[[], bool]], None]
 
+SPLITS = Dimension("splits", ("triton_attention_num_kv_splits",), (PLAN, "64"))
+CHUNK = Dimension("chunk", ("chunked_prefill_size",), (PLAN, "16384"))  # dies at its start
 
-def test_a_search_keeps_what_is_faster_and_survives_what_crashes(host: Host) -> None:
-    running = host.tune("--budget", "0.17", "--json", own=("--scheduler-recv-interval", "1"))
-    out, err = running.communicate(timeout=60)
-    assert running.returncode == 0, err
-    result = json.loads(out)
+
+@pytest.fixture
+def small_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few things to try, and one repetition."""
+    monkeypatch.setattr(session, "space", lambda *_: (SPLITS, CHUNK))
+    monkeypatch.setattr(search, "REPEATS", 1)
+
+
+@pytest.mark.usefixtures("small_space")
+def test_what_is_faster_is_kept_and_a_crash_ends_nothing(host: Host) -> None:
+    found = host.run(*host.search("--budget", "2", "--json"))
+    assert found.exit_code == 0, found.stderr
+    result = json.loads(found.stdout)
     assert result["improved"] and result["settings"] == {"triton_attention_num_kv_splits": "64"}
-    assert result["verdict"]["gain"] > 0.15
-    assert result["seconds"] <= 0.17 * 60
+    assert result["verdict"]["gain"] > 0.15 and result["verdict"]["repeated"]
+    assert "--triton-attention-num-kv-splits" in result["command"]["argv"]
     assert [trial["state"] for trial in result["trials"][:3]] == ["measured", "measured", "failed"]
     assert result["trials"][2]["code"] == "out-of-memory-weights"
-    assert "trial 1: attention KV splits 64" in err and host.left(5) == []
+    assert "trial 1: attention KV splits 64" in found.stderr and host.left(5) == []
     table = host.home / ".config/gemma4ctl/profiles.yaml"
     assert result["profile"] == str(table)
     assert "triton_attention_num_kv_splits: 64" in table.read_text()
     assert json.loads((host.folder / "result.json").read_text())["improved"]
+    suggested = host.run("suggest", "--model-path", str(host.model), "--json")
+    argv = json.loads(suggested.stdout)["command"]["argv"]
+    assert argv[argv.index("--triton-attention-num-kv-splits") + 1] == "64"
+
+
+def test_nothing_to_keep_and_nothing_left_to_do(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "space", lambda *_: ())
+    host.environment["GEMMA4CTL_API_KEY"] = "sk-0123456789"
+    found = host.run(*host.search())
+    assert found.exit_code == 0, found.stderr
+    assert "nothing in the space searched beats the plan" in found.stdout
+    assert not (host.home / ".config").exists()
+    kept = "".join(path.read_text() for path in host.folder.iterdir())
+    assert "sk-0123456789" not in kept
+    assert host.run(*host.search("--resume")).exit_code == 0
+    assert len(host.servers) == 1  # the plan was measured before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
@@ -57,30 +87,33 @@ def test_killed_at_any_time_nothing_is_left(
 
 
 @pytest.mark.parametrize(
-    ("chunk", "code"), [("16384", "out-of-memory-weights"), ("4096", "out-of-memory-serving")]
+    ("chunk", "code"),
+    [
+        ("16384", "out-of-memory-weights"),  # at the start
+        ("4096", "out-of-memory-serving"),  # at the first request
+        ("2048", "requests-failed"),  # which answers with an error
+    ],
 )
 def test_the_plan_itself_fails(host: Host, chunk: str, code: str) -> None:
-    running = host.tune("--budget", "1", FAKE_WORDS=f"--chunked-prefill-size {chunk}")
-    out, err = running.communicate(timeout=30)
-    assert (running.returncode, out) == (6, "")
-    assert "the plan itself could not be measured" in err and code in err
+    host.environment["FAKE_WORDS"] = f"--chunked-prefill-size {chunk}"
+    found = host.run(*host.search())
+    assert (found.exit_code, found.stdout) == (6, "")
+    assert "the plan itself could not be measured" in found.stderr and code in found.stderr
+    assert host.left(5) == []
 
 
 def test_the_host_is_not_ready(host: Host) -> None:
-    (host.model / "config.json").rename(host.model / "config.json.old")
-    assert host.tune().wait(20) == 2
-    (host.model / "config.json.old").rename(host.model / "config.json")
-    running = host.start("tune", "--model-path", str(host.model), "--runtime", "local")
-    out, err = running.communicate(timeout=30)  # weights are to be loaded, and there are none
-    assert (running.returncode, out) == (5, ""), err
-    assert "not ready to launch" in err and not host.started
+    words = ("tune", "--model-path", str(host.model), "--runtime", "local")
+    found = host.run(*words)  # weights are to be loaded, and there are none
+    assert (found.exit_code, found.stdout) == (5, "")
+    assert "not ready to launch" in found.stderr and not host.started
 
 
 def test_the_budget_ends_a_measurement(host: Host) -> None:
+    host.environment["FAKE_TOKEN_MS"] = "2000"
     began = time.monotonic()
-    running = host.tune("--budget", "0.06", FAKE_TOKEN_MS="2000")
-    err = running.communicate(timeout=30)[1]
-    assert running.returncode == 6 and "out-of-time" in err
+    found = host.run(*host.search("--budget", "0.06"))
+    assert found.exit_code == 6 and "out-of-time" in found.stderr
     assert time.monotonic() - began < 12 and host.left(5) == []
 
 
@@ -95,7 +128,12 @@ def test_the_budget_ends_a_measurement(host: Host) -> None:
     ],
 )
 def test_usage(host: Host, words: tuple[str, ...], message: str) -> None:
-    running = host.tune(*words)
-    out, err = running.communicate(timeout=30)
-    assert (running.returncode, out) == (2, "") and re.search(message, err), err
+    found = host.run(*host.search(*words))
+    assert (found.exit_code, found.stdout) == (2, "") and message in found.stderr
     assert not host.started
+
+
+def test_a_published_scenario_is_a_load(host: Host) -> None:
+    words = ("tune", "--model-path", str(host.model), "--resume", "--scenario", "text-c1")
+    found = host.run(*words, "--requests", "3")
+    assert found.exit_code == 2 and "no search to resume" in found.stderr
