@@ -45,7 +45,10 @@ def _composed(value: Excerpt, depth: int) -> Excerpt:
 
 
 def kubernetes(value: Excerpt, variables: Mapping[str, str | None]) -> Excerpt:
-    """``value`` as Kubernetes expands ``$(NAME)``; other names stay as they are."""
+    """``value`` as Kubernetes expands ``$(NAME)``.
+
+    Names that the manifest does not set stay as they are, but controllers set more of them.
+    """
     if "$(" not in value.text:
         return value
 
@@ -55,7 +58,7 @@ def kubernetes(value: Excerpt, variables: Mapping[str, str | None]) -> Excerpt:
         written = value.cut(match.start(), match.end())
         known = variables.get(match["name"], "")
         if match["name"] not in variables:
-            return written, match.end()
+            return Excerpt.unknown(written.text, written.offset(0)), match.end()
         if known is None or len(known) > MAX_VALUE:
             return unknown(written), match.end()
         return Excerpt.of(known, -1), match.end()

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from gemma4ctl.checking.readers import lexing, limits
 from gemma4ctl.checking.readers.containers import Vendor, serves_sglang
 from gemma4ctl.checking.readers.excerpt import Excerpt, Field
+from gemma4ctl.checking.readers.tokens import Token
 from gemma4ctl.checking.readers.variables import Variables
 from gemma4ctl.checking.readers.yaml_scalars import excerpt
 from gemma4ctl.checking.readers.yaml_tree import MASK, Mapping, Node, Scalar, Sequence
@@ -67,11 +68,20 @@ def words(node: Node | None, text: str, resolve: Resolve) -> list[Field]:
     if isinstance(node, Scalar):
         limits.text(node.value)
         value = resolve(excerpt(node, text))
-        commands = lexing.read(value.text).commands
-        tokens = commands[0].tokens if commands else []
         variables = Variables()
+        tokens = _first_command(value.text)
         return [found for token in tokens for found in variables.fields(token, value)]
     return []
+
+
+def _first_command(text: str) -> list[Token]:
+    """The words of ``text`` up to an operator: a container's command goes on over line ends."""
+    tokens: list[Token] = []
+    for command in lexing.read(text).commands:
+        if tokens and text[tokens[-1].end : command.start].strip():
+            break
+        tokens += command.tokens
+    return tokens
 
 
 def item(scalar: Scalar, text: str, resolve: Resolve) -> Field:

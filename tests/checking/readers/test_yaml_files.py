@@ -630,3 +630,37 @@ def test_a_patch_without_an_image_is_known_by_its_flags() -> None:
     assert launches(PATCH.replace("FLAG", "--max-model-len=8192")) == []
     other = PATCH.replace("args:", "image: vllm/vllm-openai\n          args:")
     assert launches(other.replace("FLAG", "--tp-size=2")) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ">\n      sglang serve\n        --model-path m\n        --tp-size 2\n",
+        "|\n      sglang serve\n      --model-path m\n      --tp-size 2\n",
+        "|\n      sglang serve \\\n        --model-path m \\\n        --tp-size 2\n",
+        "sglang serve\n      --model-path m\n\n      --tp-size 2\n",
+        "sglang serve --model-path m --tp-size 2 && echo --done\n",
+    ],
+    ids=["deeper", "literal", "continued", "plain", "operator"],
+)
+def test_the_command_of_a_service_goes_on_over_lines(command: str) -> None:
+    (found,) = launches(f"services:\n  a:\n    image: lmsysorg/sglang\n    command: {command}")
+    assert found.argv == ("--model-path", "m", "--tp-size", "2")
+
+
+INJECTED = """apiVersion: v1
+kind: Pod
+spec:
+  containers:
+  - image: lmsysorg/sglang
+    args: {}
+    env: [{{name: PORT, value: "30000"}}]
+"""
+
+
+def test_variables_that_a_controller_sets_are_not_known() -> None:
+    (found,) = launches(
+        INJECTED.format("[sglang, serve, --nnodes, $(LWS_GROUP_SIZE), --port, $(PORT)]")
+    )
+    assert [word.certain for word in found.words] == [True, False, True, True]
+    assert found.argv[1] == "$(LWS_GROUP_SIZE)"
