@@ -14,7 +14,6 @@ from gemma4ctl.fitting.outcome import Outcome, Planner
 from gemma4ctl.fitting.rows import at_concurrency, at_length, published
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.memory import MIB, staged
-from gemma4ctl.planning.nearest import command
 from gemma4ctl.planning.plan import MemoryStages
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import free_mib, situate
@@ -36,13 +35,21 @@ def fit(
     inventory: Inventory,
     profiles: Profiles,
     points: Points = Points(),  # noqa: B008 - immutable
+    given: tuple[str, ...] = (),
 ) -> FitDocument:
     """What runs of ``requests``, one for each variant.
+
+    Args:
+        requests: what is wanted of each variant.
+        inventory: the host.
+        profiles: the fact table.
+        points: where capacity is asked for.
+        given: options that name the host or the table, for the commands shown.
 
     Raises:
         UsageError: every request makes no sense.
     """
-    planner = Planner(inventory, profiles)
+    planner = Planner(inventory, profiles, given)
     found: list[VariantFit] = []
     error: UsageError | None = None
     hardware, failures = None, 0
@@ -80,7 +87,7 @@ def _unusable(request: Request, error: UsageError) -> VariantFit:
 
 def _hardware(planner: Planner, request: Request) -> FitHardware | None:
     try:
-        s = situate(request, *planner)
+        s = situate(request, planner.inventory, planner.profiles)
     except NoPlanError:
         return None
     frees = [free_mib(unit) for unit in s.group]
@@ -103,7 +110,7 @@ def _variant(planner: Planner, request: Request, points: Points) -> VariantFit:
     usual = published(planner, outcome)
     return _judged(outcome.request, judged).model_copy(
         update={
-            "command": command(outcome.request),
+            "command": planner.command(outcome.request),
             "release": s.release.name,
             "gpus": s.tp * s.groups,
             "tp": s.tp,

@@ -11,7 +11,7 @@ from gemma4ctl.fitting.outcome import Outcome, Planner
 from gemma4ctl.planning.engine import nearest
 from gemma4ctl.planning.fraction import fraction
 from gemma4ctl.planning.memory import LEAST_TOKENS, USUAL_REQUEST, Memory
-from gemma4ctl.planning.nearest import alternatives, command
+from gemma4ctl.planning.nearest import alternatives
 from gemma4ctl.planning.plan import PlanWarning
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import Situation
@@ -51,7 +51,7 @@ def _refused(planner: Planner, request: Request, error: NoPlanError) -> Judged:
     """The nearest request that runs on the same hardware, else why nothing does."""
     near = _nearest_here(planner, request)
     if near is not None:
-        remedies = tuple(dict.fromkeys((*error.remedies, command(near.request))))
+        remedies = tuple(dict.fromkeys((*error.remedies, planner.command(near.request))))
         group: Group = "less"
     else:
         remedies = (*error.remedies, *nearest(request, planner.inventory, planner.profiles))

@@ -11,7 +11,6 @@ from gemma4ctl.fitting.document import Lever, LeverName
 from gemma4ctl.fitting.outcome import Outcome, Planner, same_tp
 from gemma4ctl.planning.fraction import rounded_down
 from gemma4ctl.planning.memory import LEAST_CHUNK, USUAL_REQUEST, Memory, graph_batch
-from gemma4ctl.planning.nearest import command
 from gemma4ctl.planning.rules.parallelism import divides
 from gemma4ctl.planning.situation import LARGEST_TP
 from gemma4ctl.settings import LARGEST_NUMBER
@@ -63,28 +62,37 @@ def levers(
     before = usual and usual.held(load)
     base = before.requests if before else 0
     note = "page and SGLang defaults" if usual else "does not start"
-    yield _lever("published", usual, load, base, note)
-    yield _lever("load", best, load, base, _note_of_split(m))
+    compare = _Comparison(planner, load, base)
+    yield compare.lever("published", usual, note)
+    yield compare.lever("load", best, _note_of_split(m))
     for name, change in _changes(best, m, load):
         found = None
         if change.fields is not None:
             found = planner.attempt(best.request, **change.fields)
             change = change if found else Change(None, "has no plan here")
-        yield _lever(name, found, load, base, change.note)
+        yield compare.lever(name, found, change.note)
 
 
-def _lever(name: LeverName, found: Outcome | None, load: Workload, base: int, note: str) -> Lever:
-    held = found and found.held(load)
-    return Lever(
-        name=name,
-        title=TITLES[name],
-        gpus=found.situation.tp * found.situation.groups if found else None,
-        requests=held.requests if held else None,
-        full_layer_tokens=found.memory.pools.full if found and found.memory else None,
-        gain=round(held.requests / base, 3) if held and base else None,
-        note=note,
-        command=command(found.request) if found else None,
-    )
+class _Comparison(NamedTuple):
+    """What levers are measured with: a load, of which published values run ``base`` at once."""
+
+    planner: Planner
+    load: Workload
+    base: int
+
+    def lever(self, name: LeverName, found: Outcome | None, note: str) -> Lever:
+        """What ``found`` brings; None: the lever is not to be had."""
+        held = found and found.held(self.load)
+        return Lever(
+            name=name,
+            title=TITLES[name],
+            gpus=found.situation.tp * found.situation.groups if found else None,
+            requests=held.requests if held else None,
+            full_layer_tokens=found.memory.pools.full if found and found.memory else None,
+            gain=round(held.requests / self.base, 3) if held and self.base else None,
+            note=note,
+            command=self.planner.command(found.request) if found else None,
+        )
 
 
 def _note_of_split(m: Memory) -> str:

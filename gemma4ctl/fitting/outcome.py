@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any, NamedTuple
 
 from gemma4ctl.capacity.solver import LARGEST_RATIO, Held
@@ -11,6 +12,7 @@ from gemma4ctl.fitting.document import Limit, Split
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.engine import consider
 from gemma4ctl.planning.memory import Memory, memory
+from gemma4ctl.planning.nearest import command
 from gemma4ctl.planning.plan import PlanWarning
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import Situation
@@ -76,10 +78,18 @@ class Outcome(NamedTuple):
 
 
 class Planner(NamedTuple):
-    """Plans requests for one host."""
+    """Plans requests for one host; ``given`` are options that name the host or the table."""
 
     inventory: Inventory
     profiles: Profiles
+    given: tuple[str, ...] = ()
+
+    def command(self, request: Request) -> str:
+        """The ``suggest`` command that plans ``request`` on this host."""
+        words = [command(request.model_copy(update={"extra_args": ()})), *map(quote, self.given)]
+        if request.extra_args:
+            words += ["--", *map(quote, request.extra_args)]
+        return " ".join(words)
 
     def outcome(self, request: Request, **changes: Any) -> Outcome:
         """The outcome of ``request`` with ``changes`` to its fields.

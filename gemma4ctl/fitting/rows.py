@@ -7,7 +7,6 @@ from typing import Any
 from gemma4ctl.capacity.workload import uniform
 from gemma4ctl.fitting.document import AtConcurrency, AtLength
 from gemma4ctl.fitting.outcome import NO_LOAD, Outcome, Planner, same_tp
-from gemma4ctl.planning.nearest import command
 
 
 def published(planner: Planner, asked: Outcome) -> Outcome | None:
@@ -39,7 +38,7 @@ def at_length(planner: Planner, asked: Outcome, usual: Outcome | None, tokens: i
         best=after.requests if after else None,
         best_limit=best.limit(after) if best and after else None,
         best_split=best.split() if best else None,
-        command=command(best.request) if best else None,
+        command=planner.command(best.request) if best else None,
     )
 
 
@@ -59,5 +58,5 @@ def at_concurrency(
         best=after[0] if after else None,
         best_limit=after[1] if after else None,
         best_split=best.split() if best else None,
-        command=command(best.request) if best else None,
+        command=planner.command(best.request) if best else None,
     )

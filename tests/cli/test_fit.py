@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,10 @@ def test_a_host_of_a_file(cli: Cli, tmp_path: Path) -> None:
     groups = {one["variant"]: one["group"] for one in result.json["variants"]}
     assert groups["E2B"] == "runs"
     assert groups["31B"] != "runs"
+    words = shlex.split(result.json["variants"][0]["lengths"][0]["command"])
+    split = result.json["variants"][0]["lengths"][0]["best_split"]
+    capacity = cli(*words[1:], "--json").json["capacity"]
+    assert capacity["full_layer_tokens"] == split["full_layer_tokens"]
 
 
 def test_the_variant_may_come_from_the_environment(
