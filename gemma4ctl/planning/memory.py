@@ -88,10 +88,15 @@ class Memory(NamedTuple):
         return self._replace(pools=bought, ratio=Lever(best, "load"))
 
     def held(self, load: Workload) -> Held:
-        """Requests of ``load`` that run at once."""
+        """Requests of ``load`` that run at once.
+
+        One always does that fits in the full pool: SGLang shrinks its prefill chunks to the
+        sliding pool when nothing else runs.
+        """
         if load.longest > self.full_tokens:
             return Held(0, "full pool")
-        return held(self.pools, self.hold(load), self.running)
+        found = held(self.pools, self.hold(load), self.running)
+        return found._replace(requests=max(1, found.requests))
 
 
 def load_of(s: Situation) -> Workload | None:
@@ -122,18 +127,25 @@ def _memory(s: Situation, tp: int, mtp: bool) -> Memory | None:
         return None
     found = _with_share(s, tp, mtp, share)
     if _may_rise(s, share) and not _suffices(found):
-        raised = _with_share(s, tp, mtp, _raised(s, tp, found))
-        found = raised if raised.share.value > share.value else found
+        larger = _with_share(s, tp, mtp, raised(s, tp, found))
+        if larger.chunk.value > found.chunk.value > 0:
+            larger = _with_share(s, tp, mtp, raised(s, tp, larger))
+        found = larger if larger.share.value > share.value else found
     return found if _starts(found) else None
 
 
 def _suffices(found: Memory) -> bool:
-    """Whether the pools hold the load, or a request that is worth serving."""
-    if not _starts(found):
+    """Whether there is no reason to give the pools more than the usual share.
+
+    A published share stands while the load fits in it. A derived one, which leaves as much as
+    SGLang's heuristic, stands where no load is named, and where more would cut images.
+    """
+    if not _starts(found) or found.pools.full < LEAST_TOKENS:
         return False
     if found.load is None:
-        return found.pools.full >= LEAST_TOKENS
-    return _requests(found, found.load) >= max(1, found.load.concurrency)
+        return True
+    holds = _requests(found, found.load) >= max(1, found.load.concurrency)
+    return holds and (found.share.status == "verified" or found.chunk.origin == "images")
 
 
 def _starts(found: Memory) -> bool:
@@ -174,17 +186,15 @@ def _may_rise(s: Situation, share: Fraction) -> bool:
     return share.origin == "rule" and s.platform.architecture == MEASURED_ON and not kept
 
 
-def _raised(s: Situation, tp: int, found: Memory) -> Fraction:
+def raised(s: Situation, tp: int, found: Memory) -> Fraction:
     """The largest share that leaves what graphs, tables, activations and images take."""
     chunk = int(found.chunk.value) if found.chunk.value > 0 else s.context
-    working = stages.activations(s.variant, min(chunk, LEAST_CHUNK), tp) + stages.SPARE
-    table = stages.request_table(LEAST_RUNNING, s.context, found.draft_tokens)
-    graphs = stages.cuda_graphs(s.variant, LEAST_RUNNING)
+    working = stages.activations(s.variant, chunk, tp) + stages.SPARE
+    running = max(LEAST_RUNNING, found.running)
+    table = stages.request_table(running, s.context, found.draft_tokens)
+    graphs = stages.cuda_graphs(s.variant, graph_batch(s, tp, found._replace(running=running)))
     value = rounded_down(1 - (working + table + graphs) / max(1, found.start))
-    reason = (
-        f"more than the usual {found.share.value:g}, at which too little fits; it leaves what CUDA "
-        "graphs, tables and activations take"
-    )
+    reason = "leaves what CUDA graphs, tables and activations take"
     return Fraction(max(0.01, value), True, "estimated", reason, "measured")
 
 
