@@ -205,7 +205,7 @@ def test_a_container_runs_its_command_and_args_with_its_variables() -> None:
         "$(ABSENT)",
         "$(MODEL)",
     )
-    assert [word.certain for word in launch.words] == [True, True, False, True, True]
+    assert [word.certain for word in launch.words] == [True, True, False, False, True]
     assert launch.words[1].start == -1
     assert launch.environment == {"MODEL": "google/gemma-4-E2B-it", "PORT": None}
     assert launch.published is False
