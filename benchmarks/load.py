@@ -8,14 +8,15 @@ For each of 12B, 26B-A4B and 31B on one GPU, four servers: the published flags (
 plans for long, short and mixed requests, all with the published memory fraction and the radix
 cache on. GPUs of one host work side by side, a server on each. Loads, in tokens:
 
-  long   conversations about a document of 32,768 tokens, 512 answered; three turns each, twice as
+  long   conversations about a document of 32,768 tokens, 512 answered; two turns each, twice as
          many conversations as the page's flags hold at once. The first turn is all prefill; the
-         later ones find the document in the cache where the cache holds it.
+         second finds the document in the cache where the cache holds it.
   short  1,024 in, 256 out; as many at once as the page's flags hold
-  mixed  nine short requests to a long one, twice as many at once as the page's flags hold
+  mixed  nine short requests to a long one, as many at once as the page's flags hold
 
 The page's server gets all loads, a plan its own, the plan for long requests the short load too (to
-show what it is bad for). Weights are random and outputs have a fixed length.
+show what it is bad for). Weights are random and outputs have a fixed length. A record is written
+after every load; a later call goes on where an earlier one stopped, with the same MODELS and OUT.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ from gemma4ctl.bench.workload import BOS, TEXT_TOKENS, Prompt
 from gemma4ctl.endpoint import http
 from gemma4ctl.endpoint.address import Endpoint
 
-DOCUMENT, QUESTION, ANSWER, TURNS = 32_768, 64, 512, 3
+DOCUMENT, QUESTION, ANSWER, TURNS = 32_768, 64, 512, 2
 SHORT_IN, SHORT_OUT = 1_024, 256
 LONG_TOKENS = DOCUMENT + TURNS * QUESTION + ANSWER
 SHORT_TOKENS = SHORT_IN + SHORT_OUT
@@ -60,14 +62,25 @@ LOADS = {
     "short": ("short",),
     "mixed": ("mixed",),
 }
-# Longest first. Seconds are what a job took on H200, with its start.
+# Longest first. Seconds that loads take on H200, and a start.
 JOBS = (
-    ("12B", "page", 290), ("31B", "page", 270), ("26B-A4B", "page", 230),
-    ("31B", "long", 170), ("12B", "long", 170), ("26B-A4B", "long", 150),
-    ("31B", "mixed", 140), ("12B", "mixed", 100), ("26B-A4B", "mixed", 100),
-    ("12B", "short", 105), ("26B-A4B", "short", 100), ("31B", "short", 100),
+    ("12B", "page"), ("31B", "page"), ("26B-A4B", "page"),
+    ("12B", "long"), ("31B", "long"), ("26B-A4B", "long"),
+    ("31B", "mixed"), ("12B", "mixed"), ("26B-A4B", "mixed"),
+    ("31B", "short"), ("12B", "short"), ("26B-A4B", "short"),
 )  # fmt: skip
-FLAGS = ("--load-format", "dummy", "--grammar-backend", "none", "--enable-metrics")
+START_S = 75
+TURN_S = {"12B": 115, "31B": 60, "26B-A4B": 90}
+SHORT_S, MIXED_S = 60, 95
+FLAGS = (
+    "--load-format",
+    "dummy",
+    "--grammar-backend",
+    "none",
+    "--mm-attention-backend",
+    "triton_attn",
+    "--enable-metrics",
+)
 READY_TIMEOUT_S = 240
 
 
@@ -77,11 +90,15 @@ class Job:
 
     model: str
     plan: str
-    seconds: int
 
     @property
     def name(self) -> str:
         return f"{self.model}-{self.plan}"
+
+    def seconds(self, load: str) -> int:
+        """How long ``load`` will take, about: later turns are quick where the cache holds them."""
+        turns = TURNS if self.plan == "page" else 1.2
+        return {"short": SHORT_S, "mixed": MIXED_S, "long": int(turns * TURN_S[self.model])}[load]
 
 
 @dataclass(frozen=True)
@@ -106,11 +123,11 @@ def suggest(model: str, plan: str, *options: str) -> dict[str, Any]:
 
 
 def concurrency(load: str, model: str, platform: str) -> int:
-    """Requests at once: what the page's flags hold of the load, twice that for long and mixed."""
+    """Requests at once: what the page's flags hold of the load, twice that for the long one."""
     plan = suggest(model, load, "--hardware", platform, "--gpus", "1")
     _, default = plan["capacity"]["splits"]
     held = max(1, default["requests"])
-    return held if load == "short" else 2 * held
+    return 2 * held if load == "long" else held
 
 
 def document_prompts(load: str, count: int) -> list[list[Prompt]]:
@@ -162,6 +179,8 @@ def run_job(job: Job, gpu: int, session: Session) -> None:
     plan = suggest(job.model, job.plan, *here)
     platform = plan["hardware"]["platform"]
     log = session.out / f"{job.name}.log"
+    server = Endpoint(url=f"http://127.0.0.1:{port}")
+    watch = Watch(gpu)
     began = time.monotonic()
     environment = os.environ | plan["command"]["env"]
     with log.open("w") as file:
@@ -169,25 +188,38 @@ def run_job(job: Job, gpu: int, session: Session) -> None:
             plan["command"]["argv"], stdout=file, stderr=file, env=environment,
             start_new_session=True,
         )  # fmt: skip
-    server = Endpoint(url=f"http://127.0.0.1:{port}")
-    watch = Watch(gpu)
-    record: dict[str, Any] = {"job": asdict(job), **session.host, "plan": summary_of(plan)}
+    path = session.out / f"{job.name}.json"
+    record = recorded(path) or {"job": asdict(job), **session.host, "plan": summary_of(plan)}
+    record.setdefault("loads", {})
     try:
-        if wait_ready(process, server, session.end):
-            record["seconds_to_ready"] = round(time.monotonic() - began, 1)
-            watch.start()
-            loads = {}
-            for load in LOADS[job.plan]:
-                count = concurrency(load, job.model, platform)
-                loads[load] = put_under(load, server, count, log)
-            record |= {"loads": loads, "least_free_mib": watch.least_free()}
+        if not wait_ready(process, server, session.end):
+            print(job.name, "not ready:", log.read_text(errors="replace")[-300:])
+            return
+        record["seconds_to_ready"] = round(time.monotonic() - began, 1)
+        watch.start()
+        for load in open_loads(job, record, session.end):
+            count = concurrency(load, job.model, platform)
+            record["loads"][load] = put_under(load, server, count, log)
+            record |= {"least_free_mib": watch.least_free(), "log": lines(log)}
+            write(path, record)
+            speed = record["loads"][load]["output_tok_s"]
+            print(job.name, load, round(speed), "tok/s", round(time.monotonic() - began), "s")
     finally:
         watch.stop()
         stop(process)
-    record["log"] = lines(log)
-    write(session.out / f"{job.name}.json", record)
-    shown = {name: round(each["output_tok_s"]) for name, each in record.get("loads", {}).items()}
-    print(job.name, record.get("seconds_to_ready"), shown, round(time.monotonic() - began))
+
+
+def recorded(path: Path) -> dict[str, Any] | None:
+    """What an earlier call recorded of a job."""
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def open_loads(job: Job, record: dict[str, Any] | None, end: float) -> Iterator[str]:
+    """The loads of ``job`` that are not recorded and that there is time for."""
+    for load in LOADS[job.plan]:
+        done = record is not None and load in record.get("loads", {})
+        if not done and job.seconds(load) < end - time.monotonic():
+            yield load
 
 
 def summary_of(plan: dict[str, Any]) -> dict[str, Any]:
@@ -260,17 +292,18 @@ def run(models: Path, out: Path, deadline: float, only: list[str]) -> None:
     session = Session(models, out, time.monotonic() + deadline, host)
     todo = [Job(*job) for job in JOBS]
     todo = [job for job in todo if not only or job.name in only]
-    todo = [job for job in todo if not (out / f"{job.name}.json").exists()]
     lock = threading.Lock()
+
+    def has_work(job: Job) -> bool:
+        done = recorded(out / f"{job.name}.json")
+        return any(open_loads(job, done, session.end - START_S))
 
     def work(gpu: int) -> None:
         while True:
             with lock:
-                left = session.end - time.monotonic()
-                fitting = [job for job in todo if job.seconds < left]
-                if not fitting:
+                job = next(filter(has_work, todo), None)
+                if job is None:
                     return
-                job = fitting[0]
                 todo.remove(job)
             try:
                 run_job(job, gpu, session)
@@ -282,8 +315,6 @@ def run(models: Path, out: Path, deadline: float, only: list[str]) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    for job in todo:
-        print(job.name, "not run: the deadline is near")
 
 
 def compare(out: Path) -> None:
