@@ -124,7 +124,7 @@ def _present(
 ) -> Request:
     """The request whose plan is what is running now: published values, and the known arguments."""
     flags = consider(request, inventory, profiles).situation.flags
-    words = [*_words(seen.arguments, (*LEVERS, *KEPT), flags)]
+    words = _words(seen.arguments, (*LEVERS, *KEPT), flags)
     return _alike(request, seen).model_copy(
         update={
             "safe": True,
@@ -140,7 +140,7 @@ def _wanted(
 ) -> Request:
     """The request for the plan that fits the load; the levers are the solver's to choose."""
     situation = consider(request, inventory, profiles).situation
-    own = [word for words in situation.user_words if words.dest not in LEVERS for word in words[2]]
+    own = [w for given in situation.user_words if given.dest not in LEVERS for w in given.words]
     kept = _words(seen.arguments, KEPT, situation.flags)
     mix = ",".join(f"{share.tokens}:{share.share:.4f}" for share in load.mix)
     asked = {"safe": False, "request_tokens": mix, "extra_args": (*own, *kept)}

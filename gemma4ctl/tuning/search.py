@@ -19,7 +19,7 @@ from gemma4ctl.tuning.judge import InfeasibleError
 from gemma4ctl.tuning.metrics import Metric
 from gemma4ctl.tuning.space import TITLES, Dimension, moves, plan_point
 from gemma4ctl.tuning.study import Asked, Study, Trial
-from gemma4ctl.tuning.trial import OUT_OF_TIME, Outcome
+from gemma4ctl.tuning.trial import OUT_OF_TIME, REFUSED, Outcome
 from gemma4ctl.tuning.verdict import Verdict, judge, noise_of
 
 SAFETY = 1.15  # of the longest trial so far: what the next one may take
@@ -27,7 +27,6 @@ FEWEST_TRIALS = 5  # that a search should have time for
 REPEATS = 2  # starts of the best point and of the plan at the end
 TRIED = "tried before"
 CUT_SHORT = 2  # times, after which a point is not tried again: it may be what ends the search
-REFUSED = f"serve-exit-{PreflightError.exit_code}"
 USELESS_PROPOSALS = 32  # in a row, after which nothing new is expected
 LEARNED_PROPOSALS = 6  # of these, before chance proposes: what was learned points to known points
 
@@ -89,6 +88,7 @@ class Search:
     seconds: float
     clock: Callable[[], float] = time.monotonic
     _trials: list[Trial] = field(default_factory=list)
+    _deadline: float = 0.0
     _useless: int = 0  # proposals in a row that needed no server
 
     def run(self) -> Found:

@@ -15,13 +15,14 @@ from gemma4ctl.bench.payload import Api
 from gemma4ctl.bench.summary import Summary
 from gemma4ctl.bench.workload import Workload
 from gemma4ctl.endpoint.address import Endpoint
-from gemma4ctl.errors import Gemma4ctlError, ProblemsFoundError
+from gemma4ctl.errors import Gemma4ctlError, PreflightError, ProblemsFoundError
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.rendering.planfile import write_plan
 from gemma4ctl.tuning.metrics import Metric
 from gemma4ctl.tuning.server import How, Server
 
 WARMUPS = 16  # requests at once, so that kernels for full prefill chunks are compiled
+PAUSE_S = 2.0
 LAST_WORDS_S = 5.0  # for a server that failed a request to end, and serve to say why
 SHOWN = (  # figures of a measurement that are kept
     "output_throughput",
@@ -47,6 +48,7 @@ class Failure(NamedTuple):
     remedy: str | None = None
 
 
+REFUSED = f"serve-exit-{PreflightError.exit_code}"
 OUT_OF_TIME = Failure("out-of-time", "the time was up before the trial was over")
 
 
@@ -87,7 +89,20 @@ class Bench:
         return self.folder / f"trial-{number:03}.log"
 
     def run(self, planned: Plan, number: int, seconds: float) -> Outcome:
-        """Start ``planned``, measure it, end it, within ``seconds``."""
+        """Start ``planned``, measure it, end it, within ``seconds``.
+
+        Where ``serve`` refuses, once more after a pause: a driver may take a moment to free the
+        memory of the server before.
+        """
+        outcome = self._once(planned, number, seconds)
+        left = seconds - outcome.seconds - PAUSE_S
+        if outcome.failure is None or outcome.failure.code != REFUSED or left <= 0:
+            return outcome
+        time.sleep(PAUSE_S)
+        return self._once(planned, number, left)
+
+    def _once(self, planned: Plan, number: int, seconds: float) -> Outcome:
+        """The same, without another try."""
         plan_file = self.folder / f"trial-{number:03}.plan.json"
         write_plan(planned, plan_file, force=True)
         began = time.monotonic()
