@@ -101,7 +101,10 @@ def _raised(outcome: Outcome) -> Judged | None:
     usual = fraction(s, s.tp, s.mtp) if m else None
     if m is None or usual is None or m.share.value <= usual.value:
         return None
+    r = s.request
     wanted = m.load.text() if m.load else f"{LEAST_TOKENS:,} tokens"
+    if r.concurrency and not (r.request_tokens or r.context_length):
+        wanted = f"{r.concurrency} requests at once"
     return Judged(
         "less",
         outcome,
