@@ -174,8 +174,8 @@ def put_under(load: str, server: Endpoint, count: int, log: Path) -> dict[str, A
 def run_job(job: Job, gpu: int, session: Session) -> None:
     """Start a server, put it under its loads, and record what it did."""
     port = 30000 + 100 * gpu
-    path = str(session.models / f"{job.model}-it")
-    here = ["--gpus", f"{gpu},", "--port", str(port), "--model-path", path, "--", *FLAGS]
+    weights = str(session.models / f"{job.model}-it")
+    here = ["--gpus", f"{gpu},", "--port", str(port), "--model-path", weights, "--", *FLAGS]
     plan = suggest(job.model, job.plan, *here)
     platform = plan["hardware"]["platform"]
     log = session.out / f"{job.name}.log"
