@@ -96,13 +96,14 @@ def _mapped(value: Mapping, text: str) -> list[Field]:
     for key, given in value.items():
         if not isinstance(given, Scalar) or not _FLAG_KEY.fullmatch(key.value):
             continue
-        if given.value in ("false", "") or given.value == "null":
-            continue
         dashed = key.value.startswith("--")
+        switch = given.value == "true" or (dashed and given.value == "" and given.style)
+        if given.value in ("false", "", "null") and not switch:
+            continue
         name = key.value if dashed else "--" + key.value.replace("_", "-")
         span = (key.start, key.end) if dashed else (-1, -1)
         found.append(Field(Excerpt.of(name, key.start), span, key.start, "yaml"))
-        if given.value != "true":
+        if not switch:
             found.append(item(given, text, lambda written: written))
     return found
 

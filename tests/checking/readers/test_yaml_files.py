@@ -664,3 +664,11 @@ def test_variables_that_a_controller_sets_are_not_known() -> None:
     )
     assert [word.certain for word in found.words] == [True, False, True, True]
     assert found.argv[1] == "$(LWS_GROUP_SIZE)"
+
+
+def test_switches_in_a_map_of_values() -> None:
+    values = """image: lmsysorg/sglang
+args: {--model-path: m, --enable-metrics: "", log-level: "", trust-remote-code: false, tp-size: ~}
+"""
+    (found,) = launches(values.replace("~", "null"))
+    assert found.argv == ("--model-path", "m", "--enable-metrics")
