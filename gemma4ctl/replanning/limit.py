@@ -37,14 +37,21 @@ def find(seen: Observation, held: Held | None) -> Limit:
             "running requests",
             f"running requests: {seen.running:,.0f} of at most {seen.most_running:,} ({usage})",
         )
-    fullest = max(seen.full_usage or 0.0, seen.sliding_usage or 0.0)
-    if fullest >= FULL:
-        sliding = (seen.sliding_usage or 0.0) >= (seen.full_usage or 0.0)
-        return Limit("sliding pool" if sliding else "full pool", usage)
-    if seen.full_usage is None and seen.sliding_usage is None and held is not None:
-        text = f"{held.limit}: the present settings hold {held.requests:,} requests of this load"
+    waits_for = f"requests wait though the pools have room: prefill ({usage})"
+    return _pool(seen, held, usage) or Limit("prefill", waits_for)
+
+
+def _pool(seen: Observation, held: Held | None, usage: str) -> Limit | None:
+    """The KV pool that is full: as seen, else as predicted."""
+    sliding, full = seen.sliding_usage or 0.0, seen.full_usage or 0.0
+    if max(sliding, full) >= FULL:
+        return Limit("sliding pool" if sliding >= full else "full pool", usage)
+    unseen = seen.full_usage is None and seen.sliding_usage is None
+    if unseen and held is not None and (seen.in_flight or 0.0) > held.requests:
+        count = f"{held.requests:,} requests of this load"
+        text = f"{held.limit}: the present settings hold {count}"
         return Limit(held.limit, text, predicted=True)
-    return Limit("prefill", f"requests wait while the pools have room: prefill ({usage})")
+    return None
 
 
 def _waits(seen: Observation, held: Held | None) -> bool:

@@ -11,15 +11,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from gemma4ctl.capacity.workload import Share
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.endpoint.metrics import Histogram, Metrics, read_metrics
 from gemma4ctl.errors import UsageError
+from gemma4ctl.replanning.limit import WAITING
 from gemma4ctl.replanning.observation import Observation, mean, weighted_mix
 
 INTERVAL_S = 1.0
+TOP = 0.9  # the quantile of running requests that counts while others wait
 FEWEST_REQUESTS = 5  # finished while watching; with fewer, those since the start are taken
 
 
@@ -77,6 +80,7 @@ def observe(samples: Sequence[Sample], source: str) -> Observation:
     inputs = counted.total("sglang:prompt_tokens_total") / requests
     outputs = counted.total("sglang:generation_tokens_total") / requests
     seconds = samples[-1].at - samples[0].at if len(samples) > 1 else None
+    running, waiting = _at_once(samples)
     step = counted.histogram("sglang:inter_token_latency_seconds")
     return Observation(
         source=source,
@@ -84,8 +88,8 @@ def observe(samples: Sequence[Sample], source: str) -> Observation:
         input_tokens=inputs,
         output_tokens=outputs,
         requests=int(requests),
-        running=_mean(samples, "sglang:num_running_reqs"),
-        waiting=_mean(samples, "sglang:num_queue_reqs"),
+        running=running,
+        waiting=waiting,
         full_usage=_mean(samples, "sglang:full_token_usage"),
         sliding_usage=_mean(samples, "sglang:swa_token_usage"),
         full_tokens=_whole(last.largest("sglang:max_total_num_tokens")),
@@ -122,6 +126,20 @@ def _first(samples: Sequence[Sample]) -> tuple[Sample | None, tuple[str, ...]]:
         return samples[0], ()
     note = "lengths and counts are those since the server started: few requests ended meanwhile"
     return None, (note,)
+
+
+def _at_once(samples: Sequence[Sample]) -> tuple[float, float]:
+    """Requests that decode together, and those that wait, while as many are in flight as seen.
+
+    While requests wait, fewer run only when a prefill is under way; so what runs while decoding is
+    near the top of the samples.
+    """
+    running = [sample.metrics.largest("sglang:num_running_reqs") or 0.0 for sample in samples]
+    queued = _mean(samples, "sglang:num_queue_reqs") or 0.0
+    if queued < WAITING:
+        return fmean(running), queued
+    together = sorted(running)[int(TOP * (len(running) - 1))]
+    return together, max(0.0, fmean(running) + queued - together)
 
 
 def _rate(samples: Sequence[Sample], outputs: float) -> float | None:

@@ -18,7 +18,8 @@ class Observation:
     """An endpoint under load. None: not seen.
 
     ``mix`` are lengths of prompt and answer together, ``input_tokens`` and ``output_tokens`` means.
-    ``running`` and ``waiting`` are mean numbers of requests, ``most_running`` is the server's cap.
+    ``running`` is how many requests decode together, ``waiting`` how many more are in flight, on
+    average; ``most_running`` is the server's cap.
     ``full_usage`` and ``sliding_usage`` are mean shares of the KV pools in use, ``full_tokens`` and
     ``sliding_tokens`` their sizes. ``step_s`` is the time between two tokens of a request while no
     prefill interrupts, ``requests_s`` completed requests a second. ``arguments`` are SGLang's.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -86,15 +87,30 @@ def observe(requests: list[Logged], source: str, in_flight: int | None = None) -
 
 
 def _at_once(timed: list[Logged], seconds: float | None) -> tuple[float | None, float | None]:
-    """Mean numbers of running and waiting requests: those whose first token has come, or not."""
+    """Mean numbers of running and waiting requests.
+
+    Those run whose first token has come. They are counted whenever a request ends: at such moments
+    the server decodes, while at others a prefill may hold up those that run.
+    """
     if not seconds:
         return None, None
     flight = sum(request.latency_s or 0.0 for request in timed) / seconds
-    first = [request.ttft_s for request in timed if request.ttft_s is not None]
-    if len(first) < len(timed):
+    spans = [_decoding(request) for request in timed]
+    known = [span for span in spans if span is not None]
+    if len(known) < len(spans):
         return flight, None
-    waiting = sum(first) / seconds
-    return flight - waiting, waiting
+    begins, ends = sorted(begin for begin, _ in known), sorted(end for _, end in known)
+    running = fmean(bisect_right(begins, end) - bisect_left(ends, end) for end in ends)
+    running = min(running, flight)
+    return running, flight - running
+
+
+def _decoding(request: Logged) -> tuple[float, float] | None:
+    """When a request got its first and its last token."""
+    arrival, latency, ttft = request.arrival_s, request.latency_s, request.ttft_s
+    if arrival is None or latency is None or ttft is None:
+        return None
+    return arrival + ttft, arrival + latency
 
 
 def _lines(lines: Iterable[str]) -> Iterator[Logged]:

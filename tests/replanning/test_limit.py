@@ -30,7 +30,7 @@ from .seen import observation
             "running requests",
             "48 of at most 48",
         ),
-        ({"sliding_usage": 0.4, "full_usage": 0.3}, "prefill", "while the pools have room"),
+        ({"sliding_usage": 0.4, "full_usage": 0.3}, "prefill", "though the pools have room"),
     ],
 )
 def test_limits(fields: dict[str, Any], name: str, text: str) -> None:
@@ -38,12 +38,19 @@ def test_limits(fields: dict[str, Any], name: str, text: str) -> None:
     assert found.name == name and text in found.text and not found.predicted
 
 
-@pytest.mark.parametrize(("held", "name"), [(4, "full pool"), (40, "none")])
-def test_without_usage_the_prediction_speaks(held: int, name: str) -> None:
-    seen = observation(running=12.0, waiting=None)
-    found = find(seen, Held(held, "full pool"))
+@pytest.mark.parametrize(
+    ("held", "waiting", "name"),
+    [
+        (4, None, "full pool"),
+        (4, 9.0, "full pool"),
+        (40, None, "none"),
+        (40, 9.0, "prefill"),  # they wait for their turn, not for room
+    ],
+)
+def test_without_usage_the_prediction_speaks(held: int, waiting: float | None, name: str) -> None:
+    found = find(observation(running=12.0, waiting=waiting), Held(held, "full pool"))
     assert found.name == name
-    assert found.predicted == (name != "none")
+    assert found.predicted == (name == "full pool")
 
 
 def test_nothing_known() -> None:

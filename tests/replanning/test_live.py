@@ -32,7 +32,7 @@ def samples(*texts: str, apart: float = 30.0) -> list[Sample]:
 
 def test_two_samples() -> None:
     seen = observe(samples(EARLY, LATE), "here")
-    assert (seen.running, seen.waiting) == (3.0, 9.0)
+    assert (seen.running, seen.waiting) == (2.0, 10.0)
     assert (seen.full_usage, seen.sliding_usage) == pytest.approx((0.32, 0.98))
     assert (seen.full_tokens, seen.sliding_tokens) == (100_000, 80_000)
     assert (seen.requests, seen.retracted, seen.seconds) == (10, 2, 30.0)
@@ -41,6 +41,23 @@ def test_two_samples() -> None:
     assert seen.step_s == pytest.approx(0.0225)  # half of the way through its bucket
     assert [share.tokens for share in seen.mix] == [32_500]  # all that came meanwhile are long
     assert seen.notes == ()
+
+
+def test_while_requests_wait_the_samples_during_prefill_do_not_count() -> None:
+    texts = [
+        exposition(
+            requests=20 + place,
+            prompts=(0, 0, 0, 20, 20),
+            steps=(0, 0, 1, 1),
+            decoded=1,
+            running=running,
+            waiting=10,
+        )
+        for place, running in enumerate((8, 8, 3, 8, 8, 2, 8, 8, 1, 8))
+    ]
+    seen = observe(samples(*texts), "here")
+    assert seen.running == 8
+    assert seen.in_flight == pytest.approx(10 + 6.2)
 
 
 def test_one_sample_tells_of_the_time_since_the_start() -> None:
