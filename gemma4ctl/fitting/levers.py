@@ -9,13 +9,13 @@ from gemma4ctl.capacity import stages
 from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.fitting.document import Lever, LeverName
 from gemma4ctl.fitting.outcome import Outcome, Planner, same_tp
-from gemma4ctl.planning.fraction import rounded_down
 from gemma4ctl.planning.memory import LEAST_CHUNK, USUAL_REQUEST, Memory, graph_batch
 from gemma4ctl.planning.rules.parallelism import divides
 from gemma4ctl.planning.situation import LARGEST_TP
 from gemma4ctl.settings import LARGEST_NUMBER
 
 FP8 = ("--kv-cache-dtype", "fp8_e4m3")
+SHARE_STEPS = 1_000  # of the memory: how finely a share is set
 GRAPH_STEP = 8  # a largest batch for CUDA graphs is a multiple of this
 
 # SGLang 0.5.15 to 0.5.22 give the sliding layers of the unified pool the heads of the full ones,
@@ -43,7 +43,9 @@ class Change(NamedTuple):
 
 def plan_for_load(planner: Planner, asked: Outcome) -> Outcome | None:
     """The plan for the load of ``asked``, or for usual requests where it names none."""
-    return planner.attempt(asked.request, **same_tp(asked), safe=False, optimize=True)
+    r = asked.request
+    named = r.request_tokens or r.context_length or r.concurrency
+    return planner.attempt(r, **same_tp(asked), safe=False, optimize=not named)
 
 
 def load_of(asked: Outcome, best: Outcome) -> Workload:
@@ -152,12 +154,12 @@ def _graphs(best: Outcome, m: Memory, load: Workload) -> Change:
     now = graph_batch(s, s.tp, m)
     batch = -(-max(1, m.held(load).requests) // GRAPH_STEP) * GRAPH_STEP
     freed = stages.cuda_graphs(s.variant, now) - stages.cuda_graphs(s.variant, batch)
-    share = rounded_down(m.share.value + max(0, freed) / m.start)
+    share = int(SHARE_STEPS * (m.share.value + max(0, freed) / m.start)) / SHARE_STEPS
     if batch >= now:
         return Change(None, f"batches of up to {now} are what runs")
     note = f"batches of up to {batch} instead of {now} free {freed / (1 << 30):.1f} GiB"
     if share <= m.share.value:
-        return Change(None, f"{note}, less than 0.01 of the memory")
+        return Change(None, f"{note}, too little to count")
     fields = {**_with_flags(best, flag, str(batch)), "mem_fraction": share}
     return Change(fields, f"{note} for KV cache")
 

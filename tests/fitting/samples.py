@@ -139,6 +139,8 @@ LESS = variant(
     remedies=("gemma4ctl suggest --model 12B --checkpoint qat-w4a16", "use 2 GPUs"),
     command="gemma4ctl suggest --model 12B --checkpoint qat-w4a16",
     planned=BEST,
+    published=None,
+    longest=None,
     lengths=(at_length(1_024, 25, 25), at_length(131_072, 1, 8)),
 )
 CANNOT = VariantFit(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,16 +12,19 @@ from typer.testing import CliRunner
 
 from gemma4ctl.capacity.workload import uniform
 from gemma4ctl.cli.app import app
-from gemma4ctl.errors import NoPlanError
+from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.fitting.document import FitDocument, Split, VariantFit
 from gemma4ctl.fitting.fit import Points, fit
 from gemma4ctl.planning.engine import consider, plan
 from gemma4ctl.planning.memory import memory
+from gemma4ctl.planning.plan import Plan
 from gemma4ctl.planning.request import Request
 from tests.fitting.hosts import asked, everything
-from tests.planning.hosts import node, table
+from tests.planning.hosts import node, table, tuned
+from tests.planning.scenarios import SCENARIOS, Scenario
 
 HOSTS = [("H200", 1), ("H100", 8), ("L40S", 2), ("RTX-4090", 1), ("MI300X", 8), ("B200", 8)]
+NO_ROWS = Points(lengths=(), concurrencies=())
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +117,26 @@ def test_what_fit_refuses_suggest_refuses_too() -> None:
     assert (one.reason, one.needed) == (raised.value.message, raised.value.needed)
     assert one.found == raised.value.found
     assert one.remedies == raised.value.remedies
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.rule)
+def test_fit_and_suggest_judge_every_scenario_of_the_rules_alike(scenario: Scenario) -> None:
+    profiles = tuned(**scenario.cell) if scenario.cell else table()
+    place = scenario.inventory
+    inventory = node(place) if isinstance(place, str) else place
+    usual = {"hardware": place} if isinstance(place, str) else {}
+    request = Request(**{**usual, **scenario.request})
+    assert judged(lambda: plan(request, inventory, profiles, name_nearest=False)) == judged(
+        lambda: fit([request], inventory, profiles, NO_ROWS).variants[0]
+    )
+
+
+def judged(made: Callable[[], Plan | VariantFit]) -> str:
+    """Whether there is a plan for exactly what was asked."""
+    try:
+        found = made()
+    except NoPlanError:
+        return "refused"
+    except UsageError:
+        return "usage"
+    return "refused" if isinstance(found, VariantFit) and not found.as_asked else "planned"

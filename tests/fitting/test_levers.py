@@ -41,11 +41,19 @@ def test_more_gpus_take_the_next_tp_that_divides() -> None:
 
 
 def test_fewer_graphs_give_their_memory_to_the_cache() -> None:
-    found = of("L40S", 1, model="E4B", safe=False, request_tokens="128k", context_length=None)
-    lever = found["fewer-graphs"]
-    assert "batches of up to" in lever.note
-    large = of("H200", 8, model="31B", tp=4, request_tokens="200k")["fewer-graphs"]
-    assert "GiB" in large.note or "what runs" in large.note
+    found = of("H100", 1, model="E2B", request_tokens="128k")
+    load, graphs = found["load"], found["fewer-graphs"]
+    assert graphs.note.startswith("batches of up to")
+    assert graphs.note.endswith("GiB for KV cache")
+    assert (graphs.full_layer_tokens or 0) > (load.full_layer_tokens or 0)
+    assert "--mem-fraction" in str(graphs.command)
+    assert "--cuda-graph-max-bs-decode" in str(graphs.command)
+
+
+def test_graphs_of_batches_that_run_are_kept() -> None:
+    found = of("RTX-4090", 1, model="E2B", request_tokens="32k")["fewer-graphs"]
+    assert (found.command, found.gain) == (None, None)
+    assert found.note == "batches of up to 24 are what runs"
 
 
 @pytest.mark.parametrize(
