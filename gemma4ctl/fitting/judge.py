@@ -121,8 +121,11 @@ def _short(planner: Planner, outcome: Outcome) -> Judged | None:
     if "concurrency-exceeds-kv" in warnings:
         return _too_many(planner, outcome, warnings["concurrency-exceeds-kv"])
     s, m, warning = outcome.situation, outcome.memory, warnings.get("context-beyond-pool")
-    least = s.context if s.context_asked is not None else min(s.context, USUAL_REQUEST)
-    if m is None or warning is None or m.full_tokens >= least:
+    if m is None or warning is None:
+        return None
+    usual = m.load.longest if m.load else USUAL_REQUEST
+    least = s.context if s.context_asked is not None else min(s.context, usual)
+    if m.full_tokens >= least:
         return None
     need, found = f"KV cache for {least:,} tokens", f"{m.full_tokens:,} tokens"
     return Judged("less", outcome, warning.message, need, found, (warning.remedy,))

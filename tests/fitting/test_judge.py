@@ -68,6 +68,12 @@ def test_a_plan_that_holds_less_than_the_load_is_less() -> None:
     assert safe.needed == one.needed
 
 
+def test_a_number_at_once_alone_asks_for_no_length() -> None:
+    one = fitted("H100", 1, concurrency=4)
+    assert one.needed == "KV cache for 4 requests at once"
+    assert one.planned is not None and one.planned.full_layer_tokens < 262_144
+
+
 def test_too_little_cache_for_a_usual_request_is_less() -> None:
     small = [row for row in everything("RTX-4090", 1).variants if row.group == "less"]
     assert small
