@@ -16,6 +16,7 @@ from gemma4ctl import folders
 from gemma4ctl.bench.workload import Workload
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import UsageError
+from gemma4ctl.extras import require
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.launch.spec import LaunchSpec
 from gemma4ctl.planning.plan import Plan
@@ -36,6 +37,7 @@ from gemma4ctl.tuning.trial import Bench
 
 FOLDER = "tune"  # in the folder of our state
 RESULT = "result.json"
+NEEDED = ("optuna", "aiohttp", "ruamel.yaml")  # to search, to measure, to keep the winner
 OF_A_LAUNCH = "api_key_config"  # a decision that is another one in each invocation
 
 
@@ -81,8 +83,10 @@ class Session:
         Raises:
             ServerFailedError: the plan itself cannot be measured.
             PreflightError: another search runs on the port.
-            UsageError: there is nothing to resume, or optuna is not installed.
+            UsageError: there is nothing to resume, or a package is not installed.
         """
+        for module in NEEDED:
+            require(module, "tune", "a measured search")
         began = time.monotonic()
         plan = self._judge.baseline
         root = folders.state(os.environ) / FOLDER

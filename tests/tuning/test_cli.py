@@ -133,6 +133,15 @@ def test_usage(host: Host, words: tuple[str, ...], message: str) -> None:
     assert not host.started
 
 
+def test_what_is_missing_is_said_before_a_server_starts(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "NEEDED", ("no_such_package",))
+    found = host.run(*host.search())
+    assert found.exit_code == 2 and "pip install 'gemma4ctl[tune]'" in found.stderr
+    assert not host.started
+
+
 def test_a_published_scenario_is_a_load(host: Host) -> None:
     words = ("tune", "--model-path", str(host.model), "--resume", "--scenario", "text-c1")
     found = host.run(*words, "--requests", "3")
