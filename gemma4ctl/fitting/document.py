@@ -12,6 +12,7 @@ LeverName = Literal[
     "published",
     "load",
     "more-running",
+    "larger-share",
     "kv-fp8",
     "smaller-chunk",
     "fewer-graphs",

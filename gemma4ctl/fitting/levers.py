@@ -9,7 +9,14 @@ from gemma4ctl.capacity import stages
 from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.fitting.document import Lever, LeverName
 from gemma4ctl.fitting.outcome import Outcome, Planner, same_tp
-from gemma4ctl.planning.memory import LEAST_CHUNK, USUAL_REQUEST, Memory, graph_batch
+from gemma4ctl.planning.memory import (
+    LEAST_CHUNK,
+    MEASURED_ON,
+    USUAL_REQUEST,
+    Memory,
+    graph_batch,
+    raised,
+)
 from gemma4ctl.planning.rules.parallelism import divides
 from gemma4ctl.planning.situation import LARGEST_TP
 from gemma4ctl.settings import LARGEST_NUMBER
@@ -26,6 +33,7 @@ TITLES: dict[LeverName, str] = {
     "published": "published values",
     "load": "split for the load",
     "more-running": "and more running requests",
+    "larger-share": "and a larger memory share",
     "kv-fp8": "and FP8 KV cache",
     "smaller-chunk": "and a smaller prefill chunk",
     "fewer-graphs": "and fewer CUDA graphs",
@@ -105,6 +113,7 @@ def _note_of_split(m: Memory) -> str:
 def _changes(best: Outcome, m: Memory, load: Workload) -> Iterator[tuple[LeverName, Change]]:
     if best.limit(m.held(load)) == "running requests":
         yield "more-running", _running(best, m, load)
+    yield "larger-share", _share(best, m)
     yield "kv-fp8", _fp8(best)
     yield "smaller-chunk", _chunk(best, m)
     yield "fewer-graphs", _graphs(best, m, load)
@@ -122,6 +131,20 @@ def _running(best: Outcome, m: Memory, load: Workload) -> Change:
         return Change(None, "you chose their number")
     count = m._replace(running=LARGEST_NUMBER).held(load).requests
     return Change({"concurrency": count}, f"{count} instead of {m.running}; each takes a table row")
+
+
+def _share(best: Outcome, m: Memory) -> Change:
+    """As much of the memory as the memory model says can be spared."""
+    s = best.situation
+    if s.request.mem_fraction or s.given("mem_fraction_static"):
+        return Change(None, "you chose the memory fraction")
+    if s.platform.architecture != MEASURED_ON:
+        return Change(None, f"what SGLang needs beside the pools is measured on {MEASURED_ON} only")
+    share = raised(s, s.tp, m).value
+    if share <= m.share.value:
+        return Change(None, f"{m.share.value:g} leaves no more than is needed")
+    note = f"{share:g} instead of {m.share.value:g}; computed, try it with your longest prompts"
+    return Change({"mem_fraction": share}, note)
 
 
 def _fp8(best: Outcome) -> Change:

@@ -5,8 +5,8 @@ import pytest
 from gemma4ctl.fitting.document import Lever
 from tests.fitting.hosts import fitted, levers
 
-ORDER = ["published", "load", "kv-fp8", "smaller-chunk", "fewer-graphs", "more-gpus",
-         "unified-memory"]  # fmt: skip
+ORDER = ["published", "load", "larger-share", "kv-fp8", "smaller-chunk", "fewer-graphs",
+         "more-gpus", "unified-memory"]  # fmt: skip
 
 
 def of(platform: str = "H200", gpus: int | None = 1, /, **request: object) -> dict[str, Lever]:
@@ -30,6 +30,20 @@ def test_fp8_holds_nearly_twice_as_much() -> None:
     assert before is not None and after is not None
     assert 1.9 < after / before < 2.1
     assert "--kv-cache-dtype fp8_e4m3" in str(found["kv-fp8"].command)
+
+
+def test_a_larger_share_where_memory_is_to_spare() -> None:
+    found = of()
+    share = found["larger-share"]
+    assert (share.full_layer_tokens or 0) > (found["load"].full_layer_tokens or 0)
+    assert share.note.endswith("instead of 0.85; computed, try it with your longest prompts")
+    assert of("L40S", 1, model="E4B")["larger-share"].command is None
+
+
+def test_no_larger_share_where_none_is_left() -> None:
+    found = of("H100", 1, model="31B")["larger-share"]
+    assert found.command is None
+    assert found.note.endswith("leaves no more than is needed")
 
 
 def test_more_gpus_take_the_next_tp_that_divides() -> None:
@@ -63,6 +77,7 @@ def test_graphs_of_batches_that_run_are_kept() -> None:
         (("--chunked-prefill-size", "4096"), "smaller-chunk"),
         (("--cuda-graph-max-bs-decode", "16"), "fewer-graphs"),
         (("--mem-fraction-static", "0.8"), "fewer-graphs"),
+        (("--mem-fraction-static", "0.8"), "larger-share"),
         (("--tp-size", "1"), "more-gpus"),
     ],
 )
