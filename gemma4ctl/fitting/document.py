@@ -25,6 +25,7 @@ class FitHardware(Model):
     """The devices that there are. MiB of one of them; ``free_mib`` is that of the fullest."""
 
     platform: str
+    kind: Literal["gpu", "mig", "partition"]
     vendor: Vendor
     gpu_count: int
     memory_mib: int | None

@@ -93,6 +93,7 @@ def _hardware(planner: Planner, request: Request) -> FitHardware | None:
     frees = [free_mib(unit) for unit in s.group]
     return FitHardware(
         platform=s.platform_name,
+        kind=s.group[0].kind,
         vendor=s.platform.vendor,
         gpu_count=len(s.group),
         memory_mib=s.unit_mib,

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from gemma4ctl.capacity.workload import uniform
 from gemma4ctl.errors import Gemma4ctlError, NoPlanError
 from gemma4ctl.fitting.document import Group
-from gemma4ctl.fitting.outcome import Outcome, Planner
+from gemma4ctl.fitting.outcome import Outcome, Planner, same_tp
 from gemma4ctl.planning.engine import nearest
 from gemma4ctl.planning.fraction import fraction
-from gemma4ctl.planning.memory import LEAST_TOKENS, USUAL_REQUEST, Memory
+from gemma4ctl.planning.memory import USUAL_REQUEST, Memory
 from gemma4ctl.planning.nearest import alternatives
 from gemma4ctl.planning.plan import PlanWarning
 from gemma4ctl.planning.request import Request
@@ -41,7 +41,7 @@ def judge(planner: Planner, request: Request) -> Judged:
         outcome = planner.outcome(request)
     except NoPlanError as error:
         return _refused(planner, request, error)
-    short, raised = _short(planner, outcome), _raised(outcome)
+    short, raised = _short(planner, outcome), _raised(planner, outcome)
     if short is not None and raised is not None:
         return short._replace(reason=f"{short.reason}; {raised.reason}")
     return short or raised or Judged("runs", outcome, _reason(outcome))
@@ -95,14 +95,17 @@ def _largest(
     return found
 
 
-def _raised(outcome: Outcome) -> Judged | None:
+def _raised(planner: Planner, outcome: Outcome) -> Judged | None:
     """Where only a larger share of the memory than usual holds enough."""
-    s, m = outcome.situation, outcome.memory
+    s, m, r = outcome.situation, outcome.memory, outcome.request
     usual = fraction(s, s.tp, s.mtp) if m else None
     if m is None or usual is None or m.share.value <= usual.value:
         return None
-    r = s.request
-    wanted = m.load.text() if m.load else f"{LEAST_TOKENS:,} tokens"
+    other = planner.attempt(r, **same_tp(outcome), mem_fraction=usual.value)
+    if other and other.memory and not _short(planner, other):
+        return None
+    held = f"{other.memory.full_tokens:,} tokens" if other and other.memory else "too little"
+    wanted = m.load.text() if m.load else f"{_least(outcome):,} tokens"
     if r.concurrency and not (r.request_tokens or r.context_length):
         wanted = f"{r.concurrency} requests at once"
     return Judged(
@@ -110,9 +113,16 @@ def _raised(outcome: Outcome) -> Judged | None:
         outcome,
         f"SGLang gets {m.share.value:g} of the free memory instead of the usual {usual.value:g}",
         needed=f"KV cache for {wanted}",
-        found=f"too little at {usual.value:g}; {m.full_tokens:,} tokens at {m.share.value:g}",
+        found=f"{held} at {usual.value:g}, {m.full_tokens:,} tokens at {m.share.value:g}",
         remedies=("more GPUs, or a smaller checkpoint, leave more room",),
     )
+
+
+def _least(outcome: Outcome) -> int:
+    """Tokens that the full pool should hold: of the context, the load, or a usual request."""
+    s, m = outcome.situation, outcome.memory
+    usual = m.load.longest if m and m.load else USUAL_REQUEST
+    return s.context if s.context_asked is not None else min(s.context, usual)
 
 
 def _short(planner: Planner, outcome: Outcome) -> Judged | None:
@@ -120,12 +130,8 @@ def _short(planner: Planner, outcome: Outcome) -> Judged | None:
     warnings = {warning.code: warning for warning in outcome.warnings}
     if "concurrency-exceeds-kv" in warnings:
         return _too_many(planner, outcome, warnings["concurrency-exceeds-kv"])
-    s, m, warning = outcome.situation, outcome.memory, warnings.get("context-beyond-pool")
-    if m is None or warning is None:
-        return None
-    usual = m.load.longest if m.load else USUAL_REQUEST
-    least = s.context if s.context_asked is not None else min(s.context, usual)
-    if m.full_tokens >= least:
+    m, warning, least = outcome.memory, warnings.get("context-beyond-pool"), _least(outcome)
+    if m is None or warning is None or m.full_tokens >= least:
         return None
     need, found = f"KV cache for {least:,} tokens", f"{m.full_tokens:,} tokens"
     return Judged("less", outcome, warning.message, need, found, (warning.remedy,))

@@ -28,6 +28,7 @@ TITLES: dict[Group, str] = {
     "less": "Runs with less than asked, or other settings",
     "cannot": "Cannot run",
 }
+KINDS = {"gpu": "", "mig": " (MIG slice)", "partition": " (partition)"}
 BASIS = (
     "Computed from SGLang's own formulas; published: the values of the model's page and SGLang's "
     "defaults; best: the split of the KV cache for that length or number."
@@ -44,7 +45,7 @@ def report(document: FitDocument, width: int) -> Parts:
 def _heading(hardware: FitHardware | None) -> Text:
     if hardware is None:
         return Text("No GPU that can be used", style="bold")
-    text = f"{hardware.gpu_count} x {hardware.platform}"
+    text = f"{hardware.gpu_count} x {hardware.platform}{KINDS[hardware.kind]}"
     if hardware.memory_mib is not None:
         text += f", {_gib(hardware.memory_mib)} each"
     if hardware.memory_mib is not None and hardware.free_mib not in (None, hardware.memory_mib):

@@ -155,6 +155,7 @@ CANNOT = VariantFit(
 )
 HARDWARE = FitHardware(
     platform="H200",
+    kind="gpu",
     vendor="nvidia",
     gpu_count=1,
     memory_mib=143_771,

@@ -119,6 +119,17 @@ def test_a_checkpoint_that_one_variant_has_not_leaves_the_others() -> None:
         fit(requests[:1], node("H200", 1), table())
 
 
+def test_a_larger_share_that_nobody_needs_is_not_less() -> None:
+    one = fitted_on(host(gpu(0, "H200", memory_free_mib=70_000)), model="E2B")
+    assert (one.group, one.needed) == ("runs", None)
+
+
+def test_a_slice_is_called_one() -> None:
+    found = fit([asked("H100", None)], host(mig(0, "H100", 40_000)), table())
+    assert found.hardware is not None
+    assert found.hardware.kind == "mig"
+
+
 def test_a_host_without_gpus_has_no_hardware() -> None:
     found = fit([asked("H200", 1)], host(), table())
     assert found.hardware is None
