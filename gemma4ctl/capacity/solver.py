@@ -13,7 +13,7 @@ from math import ceil, floor, inf
 from typing import Literal, NamedTuple
 
 from gemma4ctl.capacity.allocator import rounded
-from gemma4ctl.capacity.pools import Cost, Pools, pools, works
+from gemma4ctl.capacity.pools import DEFAULT_RATIO, Cost, Pools, pools, works
 from gemma4ctl.capacity.workload import CHUNKS_IN_FLIGHT, EVICTION_INTERVAL, Hold
 
 DECIMALS = 7  # of a ratio, at most
@@ -42,8 +42,7 @@ def held(found: Pools, hold: Hold, most: int) -> Held:
 def best_ratio(budget: float, cost: Cost, hold: Hold, *, window: int, page: int = 1) -> float:
     """The ratio of sliding to full tokens that holds the most requests of the load.
 
-    In (0, 1], with as few decimals as hold that many. Where not even one request fits, the ratio
-    whose sliding pool would hold one.
+    In (0, 1], with as few decimals as hold that many.
     """
     by_budget = (budget - cost.sliding * hold.in_flight) / (
         cost.full * hold.full + cost.sliding * hold.sliding
@@ -54,7 +53,20 @@ def best_ratio(budget: float, cost: Cost, hold: Hold, *, window: int, page: int 
             found = pools(budget, cost, ratio, page=page)
             if works(found, window, page) and held(found, hold, requests).requests == requests:
                 return ratio
-    return max(_ratios(budget, cost, hold, 1, window, page), default=LARGEST_RATIO)
+    return _for_one(budget, cost, hold, window, page)
+
+
+def _for_one(budget: float, cost: Cost, hold: Hold, window: int, page: int) -> float:
+    """The ratio where not even one request fits with its prefill in flight.
+
+    The largest that leaves a full pool for one, which then runs in smaller chunks; else the one
+    whose sliding pool would hold one; else the default.
+    """
+    ratios = list(_ratios(budget, cost, hold, 1, window, page))
+    bought = {ratio: pools(budget, cost, ratio, page=page) for ratio in (*ratios, DEFAULT_RATIO)}
+    alone = [r for r in ratios if works(bought[r], window, page) and bought[r].full >= hold.full]
+    usual = DEFAULT_RATIO if works(bought[DEFAULT_RATIO], window, page) else LARGEST_RATIO
+    return max(alone or ratios, default=usual)
 
 
 def _ratios(

@@ -126,26 +126,54 @@ def _memory(s: Situation, tp: int, mtp: bool) -> Memory | None:
     if not s.modelled or share is None or free is None:
         return None
     found = _with_share(s, tp, mtp, share)
-    if _may_rise(s, share) and not _suffices(found):
-        larger = _with_share(s, tp, mtp, raised(s, tp, found))
-        if larger.chunk.value > found.chunk.value > 0:
-            larger = _with_share(s, tp, mtp, raised(s, tp, larger))
-        found = larger if larger.share.value > share.value else found
+    if _may_rise(s, share):
+        found = _risen(s, tp, mtp, found)
     return found if _starts(found) else None
 
 
-def _suffices(found: Memory) -> bool:
-    """Whether there is no reason to give the pools more than the usual share.
+def _risen(s: Situation, tp: int, mtp: bool, found: Memory) -> Memory:
+    """``found``, with a larger share where too little fits in the usual one.
 
-    A published share stands while the load fits in it. A derived one, which leaves as much as
-    SGLang's heuristic, stands where no load is named, and where more would cut images.
+    A published share stands while the load fits in it, and so does what SGLang's heuristic leaves
+    where no load is named or where more would cut images. Else the share rises as far as needed.
     """
+    largest = _with_share(s, tp, mtp, raised(s, tp, found))
+    if largest.chunk.value > found.chunk.value > 0:
+        largest = _with_share(s, tp, mtp, raised(s, tp, largest))
+    cell = s.cell(mtp)
+    published = cell.mem_fraction if cell and found.share.source != "wheels" else None
+    if largest.share.value <= found.share.value:
+        return found
+    if found.load is not None and published is None and found.chunk.origin != "images":
+        return largest
+    if found.load is not None and published is not None and found.share.value < published:
+        share = largest.share._replace(value=min(published, largest.share.value))
+        found = _with_share(s, tp, mtp, share)  # others hold memory
+    return found if _suffices(found) else _least(s, tp, mtp, found, largest)
+
+
+def _least(s: Situation, tp: int, mtp: bool, found: Memory, largest: Memory) -> Memory:
+    """What suffices with the smallest share above that of ``found``, else ``largest``."""
+    reason = f"more than the usual {found.share.value:g}, at which too little fits; it "
+    share = largest.share._replace(reason=reason + largest.share.reason)
+    low, high = int(found.share.value * 1000 + 1e-9), int(largest.share.value * 1000 + 1e-9)
+    best = _with_share(s, tp, mtp, share)
+    while high - low > 1:
+        middle = _with_share(s, tp, mtp, share._replace(value=(low + high) // 2 / 1000))
+        if _suffices(middle):
+            best, high = middle, (low + high) // 2
+        else:
+            low = (low + high) // 2
+    return best
+
+
+def _suffices(found: Memory) -> bool:
+    """Whether the pools hold the load, or enough for useful requests where none is named."""
     if not _starts(found) or found.pools.full < LEAST_TOKENS:
         return False
     if found.load is None:
-        return True
-    holds = _requests(found, found.load) >= max(1, found.load.concurrency)
-    return holds and (found.share.status == "verified" or found.chunk.origin == "images")
+        return found.pools.full >= USUAL_REQUEST
+    return _requests(found, found.load) >= max(1, found.load.concurrency)
 
 
 def _starts(found: Memory) -> bool:

@@ -165,6 +165,36 @@ def test_too_little_for_a_load_raises_the_share_on_measured_hardware() -> None:
     assert kept.share.value == 0.83
 
 
+def test_a_share_rises_only_as_far_as_the_load_needs() -> None:
+    wanted = {"model": "31B", "request_tokens": "32k"}
+    few, many = found("H200", **wanted, concurrency=16), found("H200", **wanted, concurrency=18)
+    assert 0.85 < few.share.value < many.share.value < 0.95
+    for result in (few, many):
+        assert result.load is not None
+        assert result.held(result.load).requests == result.load.concurrency
+
+
+def test_a_derived_share_gives_way_to_the_measured_model_for_a_load() -> None:
+    assert found("H100", model="12B").share.value == 0.83
+    named = found("H100", model="12B", request_tokens="32k")
+    assert named.share.value > 0.9 and named.share.source == "measured"
+    elsewhere = found("B200", model="12B", request_tokens="32k")
+    assert elsewhere.share.source != "measured"
+
+
+def test_a_busy_gpu_gets_no_more_than_the_published_share_unless_needed() -> None:
+    def share(free: int, **request: Any) -> float:
+        s = situate(Request(model="E2B", **request), host(gpu(0, memory_free_mib=free)), table())
+        result = memory(s, 1, False)
+        assert result is not None
+        return result.share.value
+
+    shares = [share(free, request_tokens="8k") for free in (40_000, 80_000, 120_000, 143_000)]
+    assert shares == [0.85] * 4
+    assert share(60_000) == 0.79  # without a load: what SGLang's heuristic leaves
+    assert share(22_000) == 0.535  # at 0.45 too little fits
+
+
 def test_the_published_share_is_kept_with_safe() -> None:
     wanted = {"model": "31B", "request_tokens": "32k", "concurrency": 16}
     raised, safe = found("H200", **wanted), found("H200", **wanted, safe=True)

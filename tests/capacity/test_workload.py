@@ -1,0 +1,94 @@
+"""Loads: how they are written, and what a request of them holds."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gemma4ctl.capacity.workload import (
+    LARGEST_NUMBER,
+    Hold,
+    Share,
+    Workload,
+    hold,
+    parse_mix,
+    uniform,
+)
+from gemma4ctl.errors import UsageError
+
+TOKENS = st.integers(1, LARGEST_NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("text", "mix"),
+    [
+        ("32k", [(32_768, 1)]),
+        ("32768", [(32_768, 1)]),
+        ("1k:9,32k:1", [(1_024, 0.9), (32_768, 0.1)]),
+        (" 1K : 3 , 2k ", [(1_024, 0.75), (2_048, 0.25)]),
+        ("512:0.5", [(512, 1)]),
+    ],
+)
+def test_parse(text: str, mix: list[tuple[int, float]]) -> None:
+    found = parse_mix(text, concurrency=4)
+    assert found.concurrency == 4
+    assert [share.tokens for share in found.mix] == [tokens for tokens, _ in mix]
+    assert [share.share for share in found.mix] == pytest.approx([share for _, share in mix])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", ",", "k", "0", "-1", "1k:0", "1k:-1", "1k:1:1", "1k:nan", "1k:inf", "nan", "1.5k",
+        "1k,,2k", "1k:x", "9" * 5_000, "2000000000", "1k:2e9", "1k;2k",
+    ],
+)  # fmt: skip
+def test_refused(text: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse_mix(text)
+    assert raised.value.needed and raised.value.found == text
+    assert raised.value.code == "bad-value"
+
+
+@given(st.text(max_size=40) | st.text("0123456789k:,. eE+-naif", max_size=40))
+def test_any_text_is_a_load_or_refused(text: str) -> None:
+    try:
+        found = parse_mix(text)
+    except UsageError:
+        return
+    assert found.mix and math.isclose(sum(part.share for part in found.mix), 1)
+    assert all(1 <= part.tokens <= LARGEST_NUMBER and 0 <= part.share <= 1 for part in found.mix)
+    assert found.longest >= 1 and found.text().endswith("tokens")
+    needs = hold(found, 1024, chunk=8192)
+    assert math.isfinite(needs.full) and 0 < needs.sliding <= needs.full
+
+
+def test_in_words() -> None:
+    assert uniform(32_768).text() == "32,768 tokens"
+    assert uniform(32_768, 16).text() == "32,768 tokens, 16 at once"
+    mix = parse_mix("1k:9,32k:1", 20)
+    assert mix.lengths() == "90% 1,024 + 10% 32,768 tokens"
+    assert mix.text() == "90% 1,024 + 10% 32,768 tokens, 20 at once"
+    assert mix.longest == 32_768
+
+
+def test_what_requests_hold() -> None:
+    assert hold(uniform(32_768), 1_024, chunk=4_096) == Hold(32_768, 1_024 + 128 + 1, 8_192)
+    assert hold(uniform(600), 1_024, chunk=4_096) == Hold(600, 600, 600)
+    assert hold(uniform(32_768), 1_024, chunk=-1).in_flight == 32_768
+    drafting = hold(uniform(32_768), 1_024, chunk=4_096, draft_tokens=6)
+    assert drafting.sliding == 1_024 + 6 * 128 + 1
+    paged = hold(uniform(32_768), 1_024, chunk=4_096, page=64)
+    assert paged == Hold(32_768 + 63, 1_024 + 128 + 64, 8_192)
+    mixed = hold(Workload((Share(1_000, 0.9), Share(32_000, 0.1))), 1_024, chunk=4_096)
+    assert mixed.full == pytest.approx(0.9 * 1_000 + 0.1 * 32_000)
+    assert mixed.sliding == pytest.approx(0.9 * 1_000 + 0.1 * 1_153)
+
+
+@given(TOKENS, TOKENS, st.sampled_from([512, 1_024]), st.sampled_from([-1, 2_048, 8_192]))
+def test_a_longer_request_holds_no_less(a: int, b: int, window: int, chunk: int) -> None:
+    short, long = (hold(uniform(tokens), window, chunk=chunk) for tokens in sorted((a, b)))
+    assert all(less <= more for less, more in zip(short, long, strict=True))

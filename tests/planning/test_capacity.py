@@ -1,0 +1,252 @@
+"""What must hold for the capacity of every variant on every GPU platform, drafting or not."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import pairwise, product
+from typing import Any
+
+import pytest
+
+from gemma4ctl.capacity.pools import DEFAULT_RATIO, pools
+from gemma4ctl.capacity.solver import held
+from gemma4ctl.capacity.workload import uniform
+from gemma4ctl.errors import NoPlanError
+from gemma4ctl.hardware.inventory import Inventory
+from gemma4ctl.planning.engine import consider
+from gemma4ctl.planning.memory import Memory, memory, staged
+from gemma4ctl.planning.request import Request
+from gemma4ctl.planning.situation import Situation
+
+from .hosts import gpu, host, node, planned, table
+
+FP8 = ("--kv-cache-dtype", "fp8_e4m3")
+MODELLED = tuple(name for name, row in table().platforms.items() if row.memory_mib)
+KINDS: dict[str, dict[str, Any]] = {
+    "bf16": {}, "mtp": {"mtp": True}, "fp8": {"extra_args": FP8},
+    "mtp-fp8": {"mtp": True, "extra_args": FP8},
+}  # fmt: skip
+CASES = list(product(table().variants, MODELLED, KINDS))
+CONTEXTS = (1_024, 4_096, 8_192, 16_384, 32_768, 65_536, 131_072, 262_144)
+LOADS: tuple[dict[str, Any], ...] = (
+    {}, {"request_tokens": "8k"}, {"request_tokens": "8k", "concurrency": 40},
+)  # fmt: skip
+GRID = [n / 50 for n in range(1, 51)] + [n / 1_000 for n in range(1, 20)]
+
+
+@lru_cache(maxsize=4_096)
+def planned_memory(
+    variant: str, platform: str, kind: str, **request: Any
+) -> tuple[Situation, Memory] | None:
+    """The situation and memory of a plan on a simulated node; None where there is no plan."""
+    try:
+        s = consider(
+            Request(model=variant, hardware=platform, **KINDS[kind], **request),
+            node(platform),
+            table(),
+        ).situation
+    except NoPlanError:
+        return None
+    found = memory(s, s.tp, s.mtp)
+    assert found is not None
+    return s, found
+
+
+def test_every_case_but_few_has_a_plan() -> None:
+    missing = [case for case in CASES if planned_memory(*case) is None]
+    assert len(missing) < len(CASES) / 20, missing
+
+
+@pytest.mark.parametrize("load", [{}, {"optimize": True}], ids=["published", "optimized"])
+def test_pools_and_weights_never_exceed_the_memory(load: dict[str, Any]) -> None:
+    for case in CASES:
+        result = planned_memory(*case, **load)
+        if result is None:
+            continue
+        s, m = result
+        bought = m.pools.full * m.cost.full + m.pools.sliding * m.cost.sliding
+        assert m.weights + m.draft + bought <= m.start * m.share.value + 1, case
+        assert m.start < min(unit.memory_total_mib or 0 for unit in s.selection(s.tp).units) << 20
+        stages = staged(s, s.tp, m)
+        assert min(stages) >= 0, case
+        assert stages.total == sum(stages[1:]) + stages.free
+        assert stages.full_kv + stages.sliding_kv <= bought
+
+
+@pytest.mark.parametrize("load", [{}, {"optimize": True}], ids=["published", "optimized"])
+def test_the_sliding_pool_holds_a_window(load: dict[str, Any]) -> None:
+    for case in CASES:
+        result = planned_memory(*case, **load)
+        if result is not None:
+            _, m = result
+            assert m.pools.sliding >= m.window + m.page, case
+            assert m.held(uniform(m.window)).requests >= 1, case
+
+
+def test_a_longer_context_never_raises_concurrency() -> None:
+    """At the same TP and memory: by the pools of one plan, and by the best split for each."""
+    for case in CASES:
+        result = planned_memory(*case)
+        if result is None:
+            continue
+        _, m = result
+        lengths = [n for n in CONTEXTS if n <= table().variants[case[0]].max_context]
+        fixed = [m.held(uniform(n)).requests for n in lengths]
+        best = [m.best_split(uniform(n)).held(uniform(n)).requests for n in lengths]
+        assert fixed == sorted(fixed, reverse=True), case
+        assert best == sorted(best, reverse=True), case
+
+
+def test_a_longer_context_never_raises_what_a_plan_holds() -> None:
+    """Whole plans: the rules choose chunk, share, cap and split anew for each context."""
+    for variant, platform in product(table().variants, ("H200", "H100", "B200", "RTX-4090")):
+        counts = []
+        for tokens in CONTEXTS:
+            result = (
+                planned_memory(variant, platform, "bf16", context_length=tokens, tp=4)
+                if (variant not in ("E2B", "E4B"))
+                else planned_memory(variant, platform, "bf16", context_length=tokens)
+            )
+            counts.append(result[1].held(uniform(tokens)).requests if result else 0)
+        assert counts == sorted(counts, reverse=True), (variant, platform, counts)
+
+
+def test_no_split_of_a_plan_holds_more() -> None:
+    for case in CASES:
+        result = planned_memory(*case, optimize=True)
+        if result is None:
+            continue
+        _, m = result
+        assert m.load is not None and m.ratio.origin == "load"
+        needs, count = m.hold(m.load), m.held(m.load).requests
+        for ratio in (*GRID, DEFAULT_RATIO):
+            other = pools(m.budget, m.cost, ratio, page=m.page)
+            assert held(other, needs, m.running).requests <= count, (case, ratio)
+
+
+def test_an_optimized_plan_holds_no_less_than_the_published_one() -> None:
+    for case in CASES:
+        usual, best = planned_memory(*case), planned_memory(*case, optimize=True)
+        if usual is None or best is None:
+            assert usual is None, case
+            continue
+        load = best[1].load
+        assert load is not None
+        if usual[0].tp == best[0].tp:
+            assert best[1].held(load).requests >= usual[1].held(load).requests, case
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("platform", ["H200", "H100", "RTX-4090", "MI300X"])
+def test_more_free_memory_never_lowers_capacity(platform: str, kind: str) -> None:
+    """Pools of whole plans; shares have two or three decimals, which may cost their rounding."""
+    total = table().platforms[platform].memory_mib or 0
+    for variant, load in product(table().variants, LOADS):
+        found = [
+            on(host(gpu(0, platform, memory_free_mib=free)), variant, kind, load)
+            for free in range(4_000, total, total // 40)
+        ]
+        working = [m for m in found if m is not None]
+        assert found[len(found) - len(working) :] == working, (variant, load)  # no gap
+        for less, more in pairwise(working):
+            rounding = 0.001 * more.start if more.share.value % 0.01 > 1e-6 else 0.0
+            assert more.budget >= less.budget - rounding, (variant, load, less, more)
+            if load and less.chunk == more.chunk:
+                slack = rounding / (more.cost.full * 8_192) + 1
+                named = uniform(8_192)
+                assert more.held(named).requests >= less.held(named).requests - slack
+
+
+def on(inventory: Inventory, variant: str, kind: str, load: dict[str, Any]) -> Memory | None:
+    """The memory of a plan on one GPU; None where there is no plan."""
+    try:
+        s = consider(Request(model=variant, **KINDS[kind], **load), inventory, table()).situation
+    except NoPlanError:
+        return None
+    return memory(s, s.tp, s.mtp)
+
+
+# --- what the plan says of it
+
+
+def test_capacity_names_both_splits() -> None:
+    plain = planned(node("H200", 1), model="31B").capacity
+    assert plain and plain.load == "32,768 tokens"
+    assert [split.title for split in plain.splits] == ["this plan", "split for the load"]
+    assert [split.requests for split in plain.splits] == [2, 13]
+    tuned = planned(node("H200", 1), model="31B", context_length=32_768, modalities=("text",))
+    assert tuned.capacity and [split.title for split in tuned.capacity.splits] == [
+        "this plan",
+        "SGLang's default split",
+    ]
+    assert [split.requests for split in tuned.capacity.splits] == [15, 2]
+    assert tuned.capacity.splits[0].full_layer_tokens == tuned.capacity.full_layer_tokens
+    assert tuned.capacity.max_concurrent_requests == 15
+
+
+def test_capacity_has_the_stages_in_mib() -> None:
+    capacity = planned(node("H200", 1), model="31B").capacity
+    assert capacity and capacity.stages
+    stages = capacity.stages.model_dump()
+    assert stages["total"] == 143_771 and stages["weights"] == capacity.weights_mib_per_gpu
+    assert sum(stages.values()) - 2 * 143_771 == pytest.approx(0, abs=len(stages))
+
+
+# --- what never fits
+
+
+def refusal(inventory: Inventory, **request: Any) -> NoPlanError:
+    with pytest.raises(NoPlanError) as raised:
+        planned(inventory, **request)
+    error = raised.value
+    assert error.exit_code == 3 and error.needed and error.found and error.remedies
+    return error
+
+
+def test_a_context_beyond_the_model() -> None:
+    error = refusal(node("H200", 1), model="31B", context_length=300_000)
+    assert error.code == "context-too-long"
+    assert (error.needed, error.found) == ("at most 262,144 tokens", "300,000")
+    assert error.remedies[0] == "--context-length 262144"
+    error = refusal(node("H200", 1), model="31B", request_tokens="1k:9,300k:1")
+    assert (error.code, error.found) == ("request-too-long", "--request-tokens 1k:9,300k:1")
+
+
+def test_a_concurrency_that_can_never_fit() -> None:
+    error = refusal(node("H200", 1), model="31B", concurrency=4_000, context_length=32_768)
+    assert error.code == "load-does-not-fit"
+    assert "even 256 tokens" in error.message and "GiB of KV cache a GPU" in str(error.needed)
+    count = int(error.remedies[0].removeprefix("--concurrency "))
+    assert f"which hold {count} (" in str(error.found)
+    kept = planned(node("H200", 1), model="31B", concurrency=count, context_length=32_768)
+    assert kept.capacity
+
+
+def test_a_load_for_which_a_lower_concurrency_is_named() -> None:
+    wanted = {"model": "31B", "request_tokens": "32k"}
+    error = refusal(node("H200", 1), concurrency=100, **wanted)
+    count = int(error.remedies[0].removeprefix("--concurrency "))
+    plan = planned(node("H200", 1), concurrency=count, **wanted)
+    assert plan.capacity and plan.capacity.splits[0].requests >= count
+    refusal(node("H200", 1), concurrency=count + 1, **wanted)
+
+
+def test_more_short_requests_than_a_split_for_long_ones_holds() -> None:
+    """A split for 256k requests holds few short ones; one for short ones holds them all."""
+    plan = planned(node("H100", 1), model="12B", context_length=262_144, concurrency=64)
+    assert "concurrency-exceeds-kv" in {warning.code for warning in plan.warnings}
+
+
+def test_a_full_gpu() -> None:
+    error = refusal(host(gpu(0, "H100", memory_free_mib=1_500)), model="E2B")
+    assert error.code == "does-not-fit"
+    assert "1,500 of 81,559 MiB free" in str(error.found)
+    assert error.remedies == ("gemma4ctl suggest --model E2B --hardware H200",)
+
+
+def test_a_slice_that_is_too_small() -> None:
+    from .hosts import mig
+
+    error = refusal(host(mig(0, "H100", 9_728)), model="12B")
+    assert error.code == "does-not-fit"
+    assert "9,678 of 9,728 MiB free" in str(error.found) and "23,808 MiB" in str(error.needed)
