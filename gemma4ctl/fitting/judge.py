@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from gemma4ctl.capacity.workload import uniform
@@ -134,7 +135,17 @@ def _short(planner: Planner, outcome: Outcome) -> Judged | None:
     if m is None or warning is None or m.full_tokens >= least:
         return None
     need, found = f"KV cache for {least:,} tokens", f"{m.full_tokens:,} tokens"
-    return Judged("less", outcome, warning.message, need, found, (warning.remedy,))
+    remedies = (*_other_split(planner, outcome, least), warning.remedy)
+    return Judged("less", outcome, warning.message, need, found, remedies)
+
+
+def _other_split(planner: Planner, outcome: Outcome, least: int) -> Iterator[str]:
+    """The plan for requests of ``least`` tokens, where its split holds one."""
+    if outcome.request.safe or (outcome.memory and outcome.memory.load):
+        return
+    other = planner.attempt(outcome.request, request_tokens=str(least))
+    if other and other.memory and other.memory.full_tokens >= least:
+        yield f"--request-tokens {least}: its split holds {other.memory.full_tokens:,} tokens"
 
 
 def _too_many(planner: Planner, outcome: Outcome, warning: PlanWarning) -> Judged:

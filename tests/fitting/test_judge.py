@@ -124,6 +124,14 @@ def test_a_larger_share_that_nobody_needs_is_not_less() -> None:
     assert (one.group, one.needed) == ("runs", None)
 
 
+def test_a_split_that_holds_a_usual_request_is_a_remedy() -> None:
+    one = fitted("H100", 1)
+    assert one.remedies[0].startswith("--request-tokens 32768: its split holds ")
+    assert fitted("H100", 1, request_tokens="32k").planned is not None
+    safe = fitted("H100", 1, safe=True)
+    assert not any("--request-tokens" in way for way in safe.remedies)
+
+
 def test_a_slice_is_called_one() -> None:
     found = fit([asked("H100", None)], host(mig(0, "H100", 40_000)), table())
     assert found.hardware is not None
