@@ -65,6 +65,10 @@ def _published(s: Situation, tp: int, mtp: bool) -> Fraction | None:
     if cell and cell.mem_fraction is not None:
         reason = f"published for {s.variant_name} on {s.platform_name}"
         return Fraction(cell.mem_fraction, True, cell.status, reason, cell.source)
+    plain = s.cell(False) if mtp else None
+    if plain and plain.mem_fraction is not None:
+        reason = f"published for {s.variant_name} on {s.platform_name}, without MTP"
+        return Fraction(plain.mem_fraction, True, "estimated", reason, plain.source)
     if similar is None or similar.mem_fraction is None:
         return None
     derived = _derived(s, tp)

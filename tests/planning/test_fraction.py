@@ -95,3 +95,12 @@ def test_nothing_is_derived_from_unknown_memory() -> None:
     s = situate(auto, host(gpu(0, "L40S", memory_total_mib=None)), table())
     assert fraction(s, 1, False) is None
     assert memory(s, 1, False) is None
+
+
+def test_the_share_published_without_mtp_counts_with_it() -> None:
+    """Nothing is published for MTP on MI300X; the heuristic would give more than without drafts."""
+    s = situation("MI300X", model="31B", mtp=True)
+    found = fraction(s, 1, True)
+    assert found is not None
+    assert (found.value, found.status) == (0.8, "estimated")
+    assert "without MTP" in found.reason
