@@ -62,11 +62,15 @@ def _for_one(budget: float, cost: Cost, hold: Hold, window: int, page: int) -> f
     The largest that leaves a full pool for one, which then runs in smaller chunks; else the one
     whose sliding pool would hold one; else the default.
     """
-    ratios = list(_ratios(budget, cost, hold, 1, window, page))
-    bought = {ratio: pools(budget, cost, ratio, page=page) for ratio in (*ratios, DEFAULT_RATIO)}
-    alone = [r for r in ratios if works(bought[r], window, page) and bought[r].full >= hold.full]
-    usual = DEFAULT_RATIO if works(bought[DEFAULT_RATIO], window, page) else LARGEST_RATIO
-    return max(alone or ratios, default=usual)
+
+    def starts(ratio: float, full: float = 0) -> bool:
+        found = pools(budget, cost, ratio, page=page)
+        return works(found, window, page) and found.full >= full
+
+    working = [ratio for ratio in _ratios(budget, cost, hold, 1, window, page) if starts(ratio)]
+    alone = [ratio for ratio in working if starts(ratio, hold.full)]
+    usual = DEFAULT_RATIO if starts(DEFAULT_RATIO) else LARGEST_RATIO
+    return max(alone or working, default=usual)
 
 
 def _ratios(
