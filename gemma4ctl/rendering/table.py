@@ -174,7 +174,7 @@ def _capacity_facts(capacity: Capacity, safe: bool) -> list[tuple[str, str | Non
             f"{capacity.max_concurrent_requests or 'no'} requests of the full context at once; "
             f"the longest {capacity.max_context_tokens:,} tokens",
         ),
-        ("Load", _load_fact(capacity, "without --safe" if safe else "with --optimize")),
+        ("Load", _load_fact(capacity, "with --optimize" + " instead of --safe" * safe)),
         ("Computed", capacity.basis),
     ]
 

@@ -61,11 +61,13 @@ def test_plan_table_without_image_and_capacity() -> None:
     ("plan", "line"),
     [
         (make(), "32,768 tokens: 30 requests fit (full pool), 120 with --optimize"),
-        (make(safe=True), "32,768 tokens: 30 requests fit (full pool), 120 without --safe"),
+        (
+            make(safe=True),
+            "32,768 tokens: 30 requests fit (full pool), 120 with --optimize instead of --safe",
+        ),
         (
             make(tuned=True),
-            "32,768 tokens, 20 at once: 120 requests fit (sliding pool), "
-            "30 with the default split",
+            "32,768 tokens, 20 at once: 120 requests fit (sliding pool), 30 with the default split",
         ),
     ],
 )
