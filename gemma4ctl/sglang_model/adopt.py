@@ -1,0 +1,148 @@
+"""Switch a Gemma 4 model that SGLang built to the fused layers, or leave it as it is.
+
+Modules change class in place, so nothing is built or loaded twice. Nothing is changed before every
+check has passed, and whatever goes wrong leaves SGLang's own layers and a line in the log.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from gemma4ctl.sglang_model import announce, support, switches
+
+if TYPE_CHECKING:
+    import torch
+    from sglang.srt.models.gemma4_causal import Gemma4TextModel
+
+PART_TITLES = {
+    "norms": "norms with residuals and per-layer embeddings",
+    "attention": "QKV norm with RoPE and KV store",
+    "linear": "linears of small batches",
+}
+
+
+def adopt(model: Any, text_model: Gemma4TextModel) -> None:
+    """Switch ``text_model`` of ``model``, and announce what was done."""
+    name = type(model).__name__
+    parts = switches.parts(os.environ)
+    try:
+        reason = _problem(text_model, parts)
+        if reason is None:
+            _switch(text_model, parts)
+    except Exception as error:  # SGLang's own layers always work
+        reason = f"{type(error).__name__}: {error}"
+    if reason is not None:
+        announce.stock_kernels(name, reason)
+    else:
+        titles = [PART_TITLES[part] for part in parts]
+        announce.fused(name, len(text_model.layers), titles)
+
+
+def _problem(text_model: Gemma4TextModel, parts: tuple[str, ...]) -> str | None:
+    """Why ``text_model`` stays as it is; the cheap questions come first."""
+    from sglang.srt.runtime_context import get_server_args
+
+    weight = text_model.layers[0].input_layernorm.weight
+    return (
+        support.kernels_problem(get_server_args())
+        or _compiled_prefill()
+        or _gpu_problem(weight)
+        or _weights_problem(text_model)
+        or _kernel_problem(text_model, weight, parts)
+    )
+
+
+def _compiled_prefill() -> str | None:
+    from sglang.srt.model_executor.cuda_graph_config import (
+        Backend,
+        Phase,
+        check_cuda_graph_backend,
+    )
+
+    compiled = any(check_cuda_graph_backend(phase, Backend.TC_PIECEWISE) for phase in Phase.ALL)
+    return "piecewise CUDA graphs (torch.compile)" if compiled else None
+
+
+def _gpu_problem(weight: torch.Tensor) -> str | None:
+    """Why the device of ``weight`` runs no kernels."""
+    import torch
+
+    from gemma4ctl.sglang_model.kernels import runtime
+
+    if weight.device.type != "cuda":
+        return f"the model is on {weight.device.type}"
+    if torch.version.hip:
+        gpu = torch.cuda.get_device_properties(weight.device).gcnArchName.split(":")[0]
+    else:
+        gpu = "sm_{}{}".format(*torch.cuda.get_device_capability(weight.device))
+    return support.gpu_problem(gpu) or runtime.missing()
+
+
+def _weights_problem(text_model: Gemma4TextModel) -> str | None:
+    """Why these weights need SGLang's own layers."""
+    import torch
+
+    if text_model.layers[0].input_layernorm.weight.dtype not in (torch.bfloat16, torch.float16):
+        return "activations are neither bfloat16 nor float16"
+    gates = (
+        linear
+        for layer in text_model.layers
+        if layer.has_ple
+        for linear in (layer.per_layer_input_gate, layer.per_layer_projection)
+    )
+    return None if all(map(is_plain, gates)) else "quantized per-layer embeddings"
+
+
+def _kernel_problem(
+    text_model: Gemma4TextModel, weight: torch.Tensor, parts: tuple[str, ...]
+) -> str | None:
+    from gemma4ctl.sglang_model import selfcheck
+
+    shapes = sorted(set(_shapes(text_model)))
+    return selfcheck.problem(shapes, weight.dtype, weight.device, parts)
+
+
+def _shapes(text_model: Gemma4TextModel) -> Iterator[Any]:
+    """The shapes that kernels are launched with."""
+    from gemma4ctl.sglang_model.selfcheck import Shape
+
+    for layer in text_model.layers:
+        attention = layer.self_attn
+        yield Shape(
+            hidden=layer.hidden_size,
+            per_layer=layer.hidden_size_per_layer_input,
+            heads=attention.num_heads,
+            kv_heads=attention.num_kv_heads,
+            head=attention.head_dim,
+            experts=layer.enable_moe_block,
+        )
+
+
+def is_plain(linear: Any) -> bool:
+    """Whether a linear layer's weight is what its name says: not quantized, not packed."""
+    from sglang.srt.layers.quantization.unquant import UnquantizedLinearMethod
+
+    return type(linear.quant_method) is UnquantizedLinearMethod
+
+
+def _switch(text_model: Gemma4TextModel, parts: tuple[str, ...]) -> None:
+    """Change the classes; the text model's last, so that it never calls a layer too early."""
+    from gemma4ctl.sglang_model import layers
+
+    if text_model.per_layer_model_projection is not None:
+        # read once: they are tensors, on the GPU
+        text_model.projection_scale = float(text_model.per_layer_projection_scale)
+        text_model.input_scale = float(text_model.per_layer_input_scale)
+    for layer in text_model.layers:
+        if "attention" in parts:
+            attention = layer.self_attn
+            projection = attention.qkv_proj
+            attention.plain_projection = is_plain(projection) and projection.bias is None
+            attention.small_linears = "linear" in parts and attention.plain_projection
+            attention.__class__ = layers.FusedAttention
+        if "linear" in parts and is_plain(layer.mlp.gate_up_proj):
+            layer.mlp.__class__ = layers.FusedMLP
+        layer.__class__ = layers.FusedDecoderLayer
+    text_model.__class__ = layers.FusedTextModel

@@ -1,0 +1,45 @@
+"""The lines in the server's log that say what the module does; gemma4ctl reads them back.
+
+``gemma4ctl 0.1.0 kernels: fused, Gemma4ForConditionalGeneration, 35 layers: norms, ...``
+``gemma4ctl 0.1.0 kernels: stock, Gemma4ForCausalLM: pipeline parallelism``
+``gemma4ctl 0.1.0 KV: shared, 15 of 35 layers own KV``
+``gemma4ctl 0.1.0 KV: stock: prefill/decode disaggregation``
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from gemma4ctl import __version__
+
+logger = logging.getLogger("gemma4ctl")
+
+
+def fused(model: str, layers: int, parts: Iterable[str]) -> None:
+    """``parts`` of the ``layers`` of ``model`` run fused."""
+    _say(f"kernels: fused, {model}, {layers} layers: {', '.join(parts)}")
+
+
+def stock_kernels(model: str, reason: str) -> None:
+    """``model`` keeps SGLang's own layers."""
+    _say(f"kernels: stock, {model}: {reason}", logging.WARNING)
+
+
+def shared_kv(own: int, layers: int) -> None:
+    """Only ``own`` of ``layers`` get KV pools."""
+    _say(f"KV: shared, {own} of {layers} layers own KV")
+
+
+def uncharged_draft(layers: int) -> None:
+    """The MTP draft's ``layers`` are not charged, as they own no KV."""
+    _say(f"KV: shared, {layers} draft layers not charged")
+
+
+def stock_kv(reason: str) -> None:
+    """SGLang's own KV pools are kept."""
+    _say(f"KV: stock: {reason}", logging.WARNING)
+
+
+def _say(text: str, level: int = logging.INFO) -> None:
+    logger.log(level, "gemma4ctl %s %s", __version__, text)

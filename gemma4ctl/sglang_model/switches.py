@@ -1,0 +1,40 @@
+"""The variables by which gemma4ctl switches the model module on in a server's processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+PACKAGE_VARIABLE = "SGLANG_EXTERNAL_MODEL_PACKAGE"  # SGLang's own
+PACKAGE = "gemma4ctl.sglang_model.models"
+KERNELS_VARIABLE = "GEMMA4CTL_SGLANG_KERNELS"
+KERNELS_ON = "fused"
+PARTS_VARIABLE = "GEMMA4CTL_SGLANG_PARTS"  # to find the part that a difference comes from
+PARTS = ("norms", "attention", "linear")
+KV_VARIABLE = "GEMMA4CTL_SGLANG_KV"
+KV_ON = "shared"
+
+
+def fused_asked(environment: Mapping[str, str]) -> bool:
+    """Whether the fused kernels are asked for."""
+    return environment.get(KERNELS_VARIABLE) == KERNELS_ON
+
+
+def shared_kv_asked(environment: Mapping[str, str]) -> bool:
+    """Whether layers that share KV are to get none of their own."""
+    return environment.get(KV_VARIABLE) == KV_ON
+
+
+def fused_environment() -> dict[str, str]:
+    """The variables that switch the fused kernels on."""
+    return {PACKAGE_VARIABLE: PACKAGE, KERNELS_VARIABLE: KERNELS_ON}
+
+
+def shared_kv_environment() -> dict[str, str]:
+    """The variables that switch the smaller KV pools on."""
+    return {KV_VARIABLE: KV_ON}
+
+
+def parts(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The parts to replace: all of them, or those of a comma-separated list; norms always."""
+    named = environment.get(PARTS_VARIABLE, ",".join(PARTS)).split(",")
+    return tuple(part for part in PARTS if part in {"norms", *map(str.strip, named)})
