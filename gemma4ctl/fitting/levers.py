@@ -9,8 +9,8 @@ from gemma4ctl.capacity import stages
 from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.fitting.document import Lever, LeverName
 from gemma4ctl.fitting.outcome import Outcome, Planner, same_tp
+from gemma4ctl.planning.chunks import LEAST_CHUNK
 from gemma4ctl.planning.memory import (
-    LEAST_CHUNK,
     MEASURED_ON,
     USUAL_REQUEST,
     Memory,
@@ -175,7 +175,8 @@ def _graphs(best: Outcome, m: Memory, load: Workload) -> Change:
     if declared is None or s.given(declared.dest) is not None or s.given("disable_cuda_graph"):
         return Change(None, "you chose the CUDA graphs")
     now = graph_batch(s, s.tp, m)
-    batch = -(-max(1, m.held(load).requests) // GRAPH_STEP) * GRAPH_STEP
+    each = -(-m.held(load).requests // m.servers)
+    batch = -(-max(1, each) // GRAPH_STEP) * GRAPH_STEP
     freed = stages.cuda_graphs(s.variant, now) - stages.cuda_graphs(s.variant, batch)
     share = int(SHARE_STEPS * (m.share.value + max(0, freed) / m.start)) / SHARE_STEPS
     if batch >= now:

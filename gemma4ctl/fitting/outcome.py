@@ -30,17 +30,9 @@ class Outcome(NamedTuple):
     memory: Memory | None
     warnings: tuple[PlanWarning, ...] = ()
 
-    @property
-    def replicas(self) -> int:
-        """Servers that share the requests: data-parallel ones of the user's own flags."""
-        return max(1, self.situation.groups // self.situation.pp)
-
     def held(self, load: Workload) -> Held | None:
-        """Requests of ``load`` that run at once on all replicas."""
-        if self.memory is None:
-            return None
-        found = self.memory.held(load)
-        return found._replace(requests=found.requests * self.replicas)
+        """Requests of ``load`` that run at once."""
+        return self.memory and self.memory.held(load)
 
     def limit(self, found: Held) -> Limit:
         """What stops more than ``found``; "memory" where a split for the load fills both pools."""

@@ -317,7 +317,7 @@ def _capacity(s: Situation) -> Capacity | None:
         full_layer_tokens=found.pools.full,
         swa_layer_tokens=found.pools.sliding,
         max_concurrent_requests=found.held(uniform(s.context)).requests,
-        max_context_tokens=min(found.full_tokens, s.variant.max_context),
+        max_context_tokens=min(found.full_tokens, s.context, s.variant.max_context),
         basis=f"estimate from SGLang's pool formula at a sliding/full ratio of {ratio:g}",
         load=load.text(),
         splits=tuple(map(_split, titles, (found, other), (load, load))),

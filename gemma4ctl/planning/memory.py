@@ -5,7 +5,7 @@ Bytes and tokens of the fullest GPU, unless a name says MiB.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from gemma4ctl.capacity import stages, workload
 from gemma4ctl.capacity.pools import BF16, DEFAULT_RATIO, Cost, Pools, cost, pools, works
@@ -14,33 +14,18 @@ from gemma4ctl.capacity.stages import MIB as MIB
 from gemma4ctl.capacity.stages import Stages
 from gemma4ctl.capacity.weights import Shards, file_bytes, loaded
 from gemma4ctl.capacity.workload import Hold, Workload, hold, uniform
+from gemma4ctl.planning.chunks import AUTO_CHUNK, Lever, chunks
 from gemma4ctl.planning.fraction import Fraction, fraction, least_free_mib, rounded_down
 from gemma4ctl.planning.situation import Situation
-from gemma4ctl.profiles.table import AutoSize
 
 USUAL_REQUEST = 32_768  # tokens of a request when a plan is to be tuned and no load is named
 MEASURED_ON = "sm_90"  # the architecture whose memory beside the pools was measured
 LARGE_PAGE = 64  # tokens of a KV page of trtllm_mha; Triton's have 1
-AUTO_CHUNK = 8_192  # where SGLang's own is not known
 LEAST_TOKENS = 8_192  # of KV cache, for a plan that works at all
-LEAST_CHUNK = 2_048  # smaller prefill chunks leave the GPU idle
+LEAST_REQUEST = 256  # tokens: no useful request is shorter
 ENOUGH = 0.9  # of the requests that the smallest chunk holds: then a larger chunk is preferred
 LEAST_RUNNING = 64  # a request cap for a load is no smaller
 RUNNING_ROOM = 4  # times the requests that fit at once: how many shorter ones may run
-
-ACTIVATION_MIB_PER_TOKEN = 1.5  # what SGLang reserves for a token of a prefill chunk
-MASK_COPIES = 2  # the dense image mask and the copy made of it
-FIXED_RESERVE_MIB = 512  # what SGLang reserves besides activations and CUDA graphs
-CHUNK_STEP = 1024
-
-Origin = Literal["user", "tuned", "images", "load", "sglang"]
-
-
-class Lever(NamedTuple):
-    """A setting that decides what fits, and who chose it; "sglang": its own default."""
-
-    value: float
-    origin: Origin
 
 
 class Memory(NamedTuple):
@@ -60,6 +45,7 @@ class Memory(NamedTuple):
     window: int
     page: int
     draft_tokens: int
+    servers: int  # data-parallel ones, each with these pools
     load: Workload | None  # what the plan is tuned for
 
     @property
@@ -88,7 +74,7 @@ class Memory(NamedTuple):
         return self._replace(pools=bought, ratio=Lever(best, "load"))
 
     def held(self, load: Workload) -> Held:
-        """Requests of ``load`` that run at once.
+        """Requests of ``load`` that run at once on all servers.
 
         One always does that fits in the full pool: SGLang shrinks its prefill chunks to the
         sliding pool when nothing else runs.
@@ -96,7 +82,7 @@ class Memory(NamedTuple):
         if load.longest > self.full_tokens:
             return Held(0, "full pool")
         found = held(self.pools, self.hold(load), self.running)
-        return found._replace(requests=max(1, found.requests))
+        return found._replace(requests=max(1, found.requests) * self.servers)
 
 
 def load_of(s: Situation) -> Workload | None:
@@ -173,7 +159,7 @@ def _suffices(found: Memory) -> bool:
         return False
     if found.load is None:
         return found.pools.full >= USUAL_REQUEST
-    return _requests(found, found.load) >= max(1, found.load.concurrency)
+    return _requests(found, found.load) * found.servers >= max(1, found.load.concurrency)
 
 
 def _starts(found: Memory) -> bool:
@@ -202,9 +188,10 @@ def _with_share(s: Situation, tp: int, mtp: bool, share: Fraction) -> Memory:
         window=s.variant.sliding_window,
         page=LARGE_PAGE if s.value("attention_backend") == "trtllm_mha" else 1,
         draft_tokens=s.profiles.mtp.draft_tokens if drafting else 0,
+        servers=s.servers,
         load=load_of(s),
     )
-    found = _split(s, _with_load(s, found))
+    found = _split(s, tp, _with_load(s, tp, found))
     return found._replace(running=_running(s, found, drafting))
 
 
@@ -226,90 +213,55 @@ def raised(s: Situation, tp: int, found: Memory) -> Fraction:
     return Fraction(max(0.01, value), True, "estimated", reason, "measured")
 
 
-def _with_load(s: Situation, found: Memory) -> Memory:
+def _with_load(s: Situation, tp: int, found: Memory) -> Memory:
     """``found`` with the longest requests that the concurrency asked for allows, if it is alone."""
-    count = s.request.concurrency
+    count = s.concurrency_of_each
     named = s.request.request_tokens or s.request.context_length
     if count is None or named is not None or s.request.safe or not found.budget:
         return found
-    tokens = longest(
+    options = chunks(s, tp, found.share.value, load=True)
+    lengths = [_longest(found, count, int(chunk.value)) for chunk in options]
+    tokens = next(n for n in lengths if n >= ENOUGH * max(lengths))
+    tokens = min(max(tokens, LEAST_REQUEST), s.context, s.variant.max_context)
+    return found._replace(load=uniform(tokens, s.request.concurrency or 0))
+
+
+def _longest(found: Memory, requests: int, chunk: int) -> int:
+    return longest(
         found.budget,
         found.cost,
-        count,
+        requests,
         found.window,
-        chunk=_auto_chunk(s),
+        chunk=chunk,
         draft_tokens=max(1, found.draft_tokens),
         page=found.page,
     )
-    return found._replace(load=uniform(max(1, min(tokens, s.variant.max_context)), count))
 
 
-def _split(s: Situation, found: Memory) -> Memory:
-    """``found`` with its prefill chunk, its ratio and the pools that follow."""
-    options = _chunks(s, found.share.value, load=found.load is not None)
+def _split(s: Situation, tp: int, found: Memory) -> Memory:
+    """``found`` with its prefill chunk, its ratio and the pools that follow.
+
+    The first chunk that holds the requests asked for and, where no image is kept uncut by it,
+    nearly as many as any holds.
+    """
+    options = chunks(s, tp, found.share.value, load=found.load is not None)
     splits = [_with_ratio(s, found._replace(chunk=chunk)) for chunk in options]
     if found.load is None or len(splits) == 1:
         return splits[0]
     counts = [_requests(split, found.load) for split in splits]
-    enough = max(1.0, ENOUGH * max(counts))
-    wanted = {"images": max(1.0, found.load.concurrency)}
-    pairs = zip(splits, counts, strict=True)
-    return next((m for m, n in pairs if n >= wanted.get(m.chunk.origin, enough)), splits[-1])
+    asked = max(1.0, found.load.concurrency / found.servers)
+    enough = max(asked, ENOUGH * max(counts))
+    for split, count in zip(splits, counts, strict=True):
+        if count >= min(max(counts), asked if split.chunk.origin == "images" else enough):
+            return split
+    return splits[-1]
 
 
 def _requests(found: Memory, load: Workload) -> float:
-    """Requests of ``load`` that the pools hold, without a cap on running ones."""
+    """Requests of ``load`` that the pools of a server hold, without a cap on running ones."""
     needs = found.hold(load)
     sliding = (found.pools.sliding - needs.in_flight) / needs.sliding
     return min(found.pools.full / needs.full, sliding)
-
-
-def _chunks(s: Situation, share: float, *, load: bool) -> list[Lever]:
-    """The prefill chunks to choose from, the preferred first."""
-    own, cell = s.given("chunked_prefill_size"), s.cell()
-    if own is not None:
-        return [Lever(int(own), "user")]
-    if cell and cell.chunked_prefill_size is not None:
-        return [Lever(cell.chunked_prefill_size, "tuned")]
-    usual = _auto_chunk(s)
-    smaller = [usual >> n for n in (1, 2) if usual >> n >= LEAST_CHUNK] if load else []
-    levers = [Lever(usual, "sglang"), *(Lever(size, "load") for size in smaller)]
-    images = image_chunk(s, share)
-    if images is None:
-        return levers
-    return [Lever(images, "images"), *(x for x in levers if 0 < x.value < images or images < 0)]
-
-
-def _auto_chunk(s: Situation) -> int:
-    return s.auto_size.chunked_prefill if s.auto_size else AUTO_CHUNK
-
-
-def image_chunk(s: Situation, share: float) -> int | None:
-    """The prefill chunk that cuts the fewest images; -1 switches chunking off; None: any.
-
-    It matters where image tokens see each other in both directions, on Triton, and where the
-    context is known.
-    """
-    if not masks_images(s) or s.auto_size is None or s.context_asked is None:
-        return None
-    largest = safe_chunk(s, share, s.auto_size)
-    return -1 if largest >= s.context else max(CHUNK_STEP, largest)
-
-
-def masks_images(s: Situation) -> bool:
-    """Whether image tokens get a two-way mask, which a prefill chunk must not cut."""
-    wanted = s.images and s.variant.bidirectional_images
-    return wanted and s.value("attention_backend") == "triton"
-
-
-def safe_chunk(s: Situation, share: float, size: AutoSize) -> int:
-    """Tokens of the largest prefill chunk whose activations and image mask fit beside the pools.
-
-    The mask of a request has chunk x context entries of one byte. A multiple of 1,024, at least 0.
-    """
-    left = (s.unit_mib or 0) * (1 - share) - FIXED_RESERVE_MIB - 2 * size.graph_max_bs
-    per_token = ACTIVATION_MIB_PER_TOKEN + MASK_COPIES * s.context / MIB
-    return max(0, int(left / per_token) // CHUNK_STEP * CHUNK_STEP)
 
 
 def _with_ratio(s: Situation, found: Memory) -> Memory:
@@ -339,13 +291,13 @@ def _running(s: Situation, found: Memory, drafting: bool) -> int:
     if user is not None:
         return int(user)
     if drafting:
-        return max(s.request.concurrency or 0, s.profiles.mtp.max_running_requests)
+        return max(s.concurrency_of_each or 0, s.profiles.mtp.max_running_requests)
     full = found.pools.full
     usual = min(int(min(max(full / s.context * 512, 2048), 4096)), max(1, full // 2))
     if found.load is None:
         return usual
     room = min(usual, RUNNING_ROOM * int(_requests(found, found.load)))
-    return min(max(1, full // 2), max(LEAST_RUNNING, s.request.concurrency or 0, room))
+    return min(max(1, full // 2), max(LEAST_RUNNING, s.concurrency_of_each or 0, room))
 
 
 def staged(s: Situation, tp: int, found: Memory) -> Stages:

@@ -85,6 +85,17 @@ class Situation(Model):
         shared = self.given("enable_dp_attention") or self.given("attn_dp_size")
         return self.pp * (1 if shared else max(1, int(self.given("dp_size") or 1)))
 
+    @property
+    def servers(self) -> int:
+        """Data-parallel servers that share the requests."""
+        return self.groups // self.pp
+
+    @property
+    def concurrency_of_each(self) -> int | None:
+        """Requests at once that each server is asked for; None when nothing was."""
+        asked = self.request.concurrency
+        return None if asked is None else -(-asked // self.servers)
+
     def selection(self, tp: int) -> Selection:
         """The units of a plan with TP ``tp``, rank by rank, and why these.
 

@@ -149,7 +149,7 @@ def test_more_free_memory_never_lowers_capacity(platform: str, kind: str) -> Non
         working = [m for m in found if m is not None]
         assert found[len(found) - len(working) :] == working, (variant, load)  # no gap
         for less, more in pairwise(working):
-            rounding = 0.001 * more.start if more.share.value % 0.01 > 1e-6 else 0.0
+            rounding = 0.001 * more.start if more.share.source == "measured" else 0.0
             assert more.budget >= less.budget - rounding, (variant, load, less, more)
             if load and less.chunk == more.chunk:
                 slack = rounding / (more.cost.full * 8_192) + 1
@@ -235,6 +235,56 @@ def test_more_short_requests_than_a_split_for_long_ones_holds() -> None:
     """A split for 256k requests holds few short ones; one for short ones holds them all."""
     plan = planned(node("H100", 1), model="12B", context_length=262_144, concurrency=64)
     assert "concurrency-exceeds-kv" in {warning.code for warning in plan.warnings}
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        {"model": "12B", "context_length": 131_072, "concurrency": 1_000},
+        {"model": "31B", "mtp": True, "concurrency": 1_000},
+        {"model": "31B", "request_tokens": "32k", "concurrency": 60},
+    ],
+    ids=["context", "count", "lengths"],
+)
+def test_more_gpus_are_taken_before_a_load_is_refused(load: dict[str, Any]) -> None:
+    refusal(node("H100", 1), **load)
+    plan = planned(node("H100", 8), **load)
+    chosen = next(d for d in plan.decisions if d.name == "tensor_parallel_size")
+    assert int(str(chosen.value)) > 1
+
+
+def test_where_nothing_holds_the_load_the_tp_that_holds_the_most() -> None:
+    plan = planned(node("H100", 8), model="12B", context_length=131_072, concurrency=1_000)
+    chosen = next(d for d in plan.decisions if d.name == "tensor_parallel_size")
+    assert chosen.value == 8 and "none holds the 1000 requests" in chosen.reason
+    assert plan.capacity and plan.capacity.splits[0].requests < 1_000
+
+
+def test_a_split_for_the_load_is_no_reason_for_fewer_gpus() -> None:
+    """With a split for long requests one L40S starts, but holds no more than one of them."""
+    wanted: dict[str, Any] = {"model": "26B-A4B", "checkpoint": "fp8"}
+    usual = planned(node("L40S", 4), **wanted)
+    best = planned(node("L40S", 4), optimize=True, **wanted)
+    assert usual.hardware.gpu_count == best.hardware.gpu_count
+
+
+def test_servers_of_one_plan_share_the_load() -> None:
+    """Data-parallel servers: each holds its share, and the figures are of all."""
+    wanted: dict[str, Any] = {"model": "12B", "request_tokens": "4k"}
+    one = planned(node("H200", 1), concurrency=225, **wanted).capacity
+    four = planned(node("H200", 4), concurrency=900, extra_args=("--dp-size", "4"), **wanted)
+    assert one and four.capacity
+    assert four.capacity.stages == one.stages
+    assert four.capacity.splits[0].requests == 4 * one.splits[0].requests
+    assert four.capacity.max_concurrent_requests == 4 * one.max_concurrent_requests
+    assert "concurrency-exceeds-kv" not in {warning.code for warning in four.warnings}
+
+
+def test_nothing_is_longer_than_the_context_asked_for() -> None:
+    for request in ({"context_length": 8_192}, {"extra_args": ("--context-length", "8192")}):
+        plan = planned(node("H200", 1), model="12B", concurrency=4, **request)
+        assert plan.capacity and plan.capacity.max_context_tokens == 8_192
+        assert plan.capacity.load == "8,192 tokens, 4 at once"
 
 
 def test_a_full_gpu() -> None:

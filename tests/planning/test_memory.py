@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from gemma4ctl.capacity.workload import uniform
+from gemma4ctl.planning.chunks import Lever
 from gemma4ctl.planning.memory import (
     MIB,
-    Lever,
     Memory,
     checkpoint_bytes,
     memory,
@@ -165,9 +165,24 @@ def test_too_little_for_a_load_raises_the_share_on_measured_hardware() -> None:
     assert kept.share.value == 0.83
 
 
+def test_a_smaller_chunk_is_preferred_to_a_larger_share() -> None:
+    few = found("H200", model="31B", request_tokens="32k")
+    more = found("H200", model="31B", request_tokens="32k", concurrency=16)
+    assert few.load and more.load
+    assert few.held(few.load).requests == 15 and more.held(more.load).requests == 16
+    assert few.share == more.share and few.chunk.value > more.chunk.value
+
+
+def test_the_longest_of_a_concurrency_are_for_the_chunk_of_the_plan() -> None:
+    result = found("H100", model="31B", concurrency=4)
+    assert result.chunk == Lever(2_048, "load") and result.load
+    assert result.held(result.load).requests == 4
+    assert result.load.longest > 0.98 * result.pools.full / 4
+
+
 def test_a_share_rises_only_as_far_as_the_load_needs() -> None:
     wanted = {"model": "31B", "request_tokens": "32k"}
-    few, many = found("H200", **wanted, concurrency=16), found("H200", **wanted, concurrency=18)
+    few, many = found("H200", **wanted, concurrency=18), found("H200", **wanted, concurrency=20)
     assert 0.85 < few.share.value < many.share.value < 0.95
     for result in (few, many):
         assert result.load is not None
@@ -196,7 +211,7 @@ def test_a_busy_gpu_gets_no_more_than_the_published_share_unless_needed() -> Non
 
 
 def test_the_published_share_is_kept_with_safe() -> None:
-    wanted = {"model": "31B", "request_tokens": "32k", "concurrency": 16}
+    wanted = {"model": "31B", "request_tokens": "32k", "concurrency": 18}
     raised, safe = found("H200", **wanted), found("H200", **wanted, safe=True)
     assert raised.share.value > safe.share.value == 0.85
 

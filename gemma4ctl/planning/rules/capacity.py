@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.errors import NoPlanError
-from gemma4ctl.planning.memory import Memory, graph_batch, memory
+from gemma4ctl.planning.memory import LEAST_REQUEST, Memory, graph_batch, memory
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.rules.memory import breaks_with_cap
 from gemma4ctl.planning.situation import Situation
 
 SHORT, LONG = 1_024, 32_768  # tokens of the requests that warnings compare with
-LEAST_REQUEST = 256  # tokens: no useful request is shorter
 POOR = 0.7  # a load of which less than this share of the default's requests fits is named
 
 
@@ -90,9 +89,9 @@ def load_fits(s: Situation) -> Outcomes:
     named = s.request.request_tokens is not None
     least = found.load if named else uniform(LEAST_REQUEST)
     count = (found.best_split(least) if found.ratio.origin == "load" else found).held(least)
-    held = count.requests * s.groups // s.pp
+    held = count.requests
     if held < wanted:
-        gib = wanted * needed_bytes(found, least) / s.groups / 2**30
+        gib = wanted * needed_bytes(found, least) / s.servers / 2**30
         raise NoPlanError(
             f"{wanted} requests of {'' if named else 'even '}{least.lengths()} cannot run at once "
             f"on {s.tp * s.groups} x {s.platform_name}",
@@ -139,12 +138,11 @@ def concurrency(s: Situation) -> Outcomes:
         return
     load = found.load or uniform(s.context)
     count = found.held(load)
-    held = count.requests * s.groups // s.pp
-    if held < wanted:
+    if count.requests < wanted:
         yield Warn(
             "concurrency-exceeds-kv",
-            f"the KV cache holds {held} requests of {load.longest:,} tokens, not {wanted} "
-            f"({count.limit}); the rest wait or are retracted",
+            f"the KV cache holds {count.requests or 'no'} requests of {load.lengths()}, not "
+            f"{wanted} ({count.limit}); the rest wait or are retracted",
             "lower --context-length or --concurrency, or use more GPUs",
         )
 

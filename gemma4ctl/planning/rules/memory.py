@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from gemma4ctl.errors import NoPlanError, UsageError
+from gemma4ctl.planning.chunks import CHUNK_STEP, masks_images, safe_chunk
 from gemma4ctl.planning.fraction import fraction
 from gemma4ctl.planning.memory import (
-    CHUNK_STEP,
     MIB,
     checkpoint_bytes,
     load_of,
-    masks_images,
     memory,
-    safe_chunk,
 )
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
@@ -143,7 +141,7 @@ def prefill_chunk(s: Situation) -> Outcomes:
         )
     if not masks_images(s):
         return
-    largest = safe_chunk(s, found.share.value, s.auto_size)
+    largest = safe_chunk(s, s.tp, found.share.value, s.auto_size)
     if origin == "user":
         yield from _judge_chunk(s, chunk, largest)
     elif chunk > 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.hardware.inventory import Unit, units
 from gemma4ctl.planning.fraction import fraction
@@ -70,28 +72,46 @@ def recommended(s: Situation) -> Choose | None:
 
 
 def _chosen(s: Situation, working: list[int]) -> Choose:
-    """The recommended TP where it works, else the smallest that leaves room for KV cache."""
+    """The recommended TP where it works, else the smallest that leaves room for KV cache.
+
+    One that holds the requests asked for; where none does, the one that holds the most.
+    """
     advice = recommended(s)
     holding = [tp for tp in working if holds_load(s, tp)]
-    if advice is not None and advice.value in working and (advice.value in holding or not holding):
+    if not holding:
+        most = max(working, key=lambda tp: (_held(s, tp), -tp))
+        reason = f"none holds the {s.request.concurrency} requests asked for; this one the most"
+        return _tensor_parallel(most, reason, "estimated", None)
+    if advice is not None and advice.value in holding:
         reason = advice.reason
         if int(str(advice.value)) > min(working):
             reason += f" (TP {min(working)} would fit)"
         return _tensor_parallel(int(str(advice.value)), reason, advice.status, advice.source)
-    if holding and s.request.concurrency:
+    if s.request.concurrency:
         reason = f"the smallest that holds the {s.request.concurrency} requests asked for"
         return _tensor_parallel(holding[0], reason, "estimated", None)
-    roomy = [tp for tp in working if fits(s, tp, ROOMY_TOKENS)]
+    roomy = [tp for tp in working if _roomy(s, tp)]
     reason = f"the smallest that fits {s.variant_name} and divides its heads"
     return _tensor_parallel((roomy or working)[0], reason, "estimated", None)
 
 
+def _roomy(s: Situation, tp: int) -> bool:
+    """Whether TP ``tp`` has room for useful KV cache, even without a split for the load."""
+    found = memory(s, tp, s.mtp)
+    split = found is not None and found.ratio.origin == "load"
+    usual = found.default_split().full_tokens if found and split else ROOMY_TOKENS
+    return usual >= ROOMY_TOKENS and fits(s, tp, ROOMY_TOKENS)
+
+
 def holds_load(s: Situation, tp: int) -> bool:
     """Whether TP ``tp`` runs the whole load asked for at once; True where none was."""
-    found, wanted = memory(s, tp, s.mtp), s.request.concurrency
-    if found is None or found.load is None or wanted is None:
-        return True
-    return found.held(found.load).requests * s.groups // s.pp >= wanted
+    return _held(s, tp) >= (s.request.concurrency or 0)
+
+
+def _held(s: Situation, tp: int) -> float:
+    """Requests of the load that TP ``tp`` runs at once; no limit where it is not known."""
+    found = memory(s, tp, s.mtp)
+    return inf if found is None or found.load is None else found.held(found.load).requests
 
 
 def _compared(s: Situation, advised: int, *, named: bool) -> Outcomes:

@@ -193,7 +193,7 @@ def mtp_running_requests(s: Situation) -> Outcomes:
     cap = s.profiles.mtp.max_running_requests
     if not s.mtp or s.platform.mtp_algorithm != "NEXTN":
         return
-    wanted = s.request.concurrency
+    wanted = s.concurrency_of_each
     if wanted is not None and wanted > cap:
         yield Choose(
             "max_running_requests",
