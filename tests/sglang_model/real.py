@@ -201,7 +201,7 @@ def hidden_states(model: Any, backend: Backend, chunks: list[int]) -> torch.Tens
     return torch.cat(found)
 
 
-def draft(target: Any) -> Any:
+def draft(target: Any, module: str = "sglang.srt.models.gemma4_mtp") -> Any:
     """An MTP draft of two layers for the text configuration ``target``, with random weights."""
     values = {
         **DENSE,
@@ -211,4 +211,4 @@ def draft(target: Any) -> Any:
     config = SimpleNamespace(
         text_config=text_config(**values), backbone_hidden_size=target.hidden_size
     )
-    return build("sglang.srt.models.gemma4_mtp", "Gemma4AssistantForCausalLM", config)
+    return build(module, "Gemma4AssistantForCausalLM", config)

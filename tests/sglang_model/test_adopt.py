@@ -1,0 +1,149 @@
+"""Whether a model is switched: every reason not to leaves it as SGLang built it, and is said."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import Any
+
+import pytest
+
+from gemma4ctl.sglang_model import adopt, switches
+
+
+@pytest.fixture
+def real(real_sglang: None) -> Any:
+    return importlib.import_module("tests.sglang_model.real")
+
+
+@pytest.fixture
+def willing(real: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A host where everything is supported: what a test does not break is right."""
+    monkeypatch.delenv(switches.PARTS_VARIABLE, raising=False)
+    monkeypatch.setattr(adopt, "_gpu_problem", lambda weight: None)
+    monkeypatch.setattr(adopt, "_weights_problem", lambda text_model: None)
+    monkeypatch.setattr(adopt, "_kernel_problem", lambda *rest: None)
+    return real
+
+
+def built(real: Any) -> Any:
+    """A model of gemma4ctl's own class."""
+    config = real.text_config(**real.E2B)
+    return real.build("gemma4ctl.sglang_model.classes", "Gemma4ForCausalLM", config)
+
+
+def is_stock(model: Any) -> bool:
+    from sglang.srt.models import gemma4_causal
+
+    kinds = {type(module) for module in model.model.modules()}
+    return not {kind for kind in kinds if kind.__module__.startswith("gemma4ctl")} and isinstance(
+        model.model, gemma4_causal.Gemma4TextModel
+    )
+
+
+def test_a_supported_model_is_switched_and_said(
+    willing: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        model = built(willing)
+    assert not is_stock(model)
+    assert [r.getMessage() for r in caplog.records if "kernels:" in r.getMessage()] == [
+        "gemma4ctl 0.1.0 kernels: fused, Gemma4ForCausalLM, 10 layers: norms with residuals and "
+        "per-layer embeddings, QKV norm with RoPE and KV store, linears of small batches"
+    ]
+
+
+def test_parts_can_be_left_out(
+    willing: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from sglang.srt.models.gemma4_causal import Gemma4Attention, Gemma4MLP
+
+    monkeypatch.setenv(switches.PARTS_VARIABLE, "norms")
+    layer = built(willing).model.layers[0]
+    assert type(layer.self_attn) is Gemma4Attention
+    assert type(layer.mlp) is Gemma4MLP
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ("_gpu_problem", "sm_120 is not tested (sm_90 is)"),
+        ("_weights_problem", "quantized per-layer embeddings"),
+        ("_kernel_problem", "layer_tail: OutOfMemoryError: CUDA out of memory"),
+        ("_compiled_prefill", "piecewise CUDA graphs (torch.compile)"),
+    ],
+)
+def test_a_problem_leaves_the_model(
+    willing: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    broken: str,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(adopt, broken, lambda *rest: reason)
+    assert is_stock(built(willing))
+    assert f"kernels: stock, Gemma4ForCausalLM: {reason}" in caplog.text
+
+
+@pytest.mark.parametrize("error", [ImportError("no triton"), MemoryError("out of memory")])
+def test_an_error_leaves_the_model(
+    willing: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    def fail(*rest: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(adopt, "_kernel_problem", fail)
+    assert is_stock(built(willing))
+    assert f"kernels: stock, Gemma4ForCausalLM: {type(error).__name__}: {error}" in caplog.text
+
+
+def test_servers_that_are_not_supported(willing: Any, caplog: pytest.LogCaptureFixture) -> None:
+    from sglang.srt.runtime_context import get_context
+
+    willing.process()
+    with get_context().override_server_args(enable_torch_compile=True):
+        assert is_stock(built(willing))
+    assert "kernels: stock, Gemma4ForCausalLM: --enable-torch-compile" in caplog.text
+
+
+def test_a_model_on_the_cpu_is_left(real: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert is_stock(built(real))
+    assert "kernels: stock, Gemma4ForCausalLM: the model is on cpu" in caplog.text
+
+
+def test_other_types_are_left(real: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    monkeypatch.setattr(adopt, "_gpu_problem", lambda weight: None)
+    assert is_stock(built(real))
+    assert "activations are neither bfloat16 nor float16" in caplog.text
+
+
+def test_the_gpu_of_the_weights_counts(monkeypatch: pytest.MonkeyPatch, real: Any) -> None:
+    import torch
+
+    from gemma4ctl.sglang_model.kernels import runtime
+
+    weight = type("Weight", (), {"device": torch.device("cuda", 0)})()
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(runtime, "missing", lambda: None)
+    assert adopt._gpu_problem(weight) is None
+    monkeypatch.setattr(runtime, "missing", lambda: "Triton 2.0 is older than 3.4")
+    assert adopt._gpu_problem(weight) == "Triton 2.0 is older than 3.4"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (10, 0))
+    assert adopt._gpu_problem(weight) == "sm_100 is not tested (sm_90 is)"
+
+
+def test_every_shape_of_the_model_is_checked(real: Any) -> None:
+    config = real.text_config(**real.E2B)
+    model = real.build("sglang.srt.models.gemma4_causal", "Gemma4ForCausalLM", config)
+    shapes = set(adopt._shapes(model.model))
+    assert {(s.heads, s.kv_heads, s.head) for s in shapes} == {(4, 1, 64), (4, 1, 128)}
+    assert {(s.hidden, s.per_layer, s.experts) for s in shapes} == {(32, 8, False)}
+
+
+def test_a_draft_is_switched(willing: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        willing.draft(willing.text_config(**willing.DENSE), module="gemma4ctl.sglang_model.classes")
+    assert "kernels: fused, Gemma4AssistantForCausalLM, 2 layers" in caplog.text
