@@ -1,0 +1,62 @@
+"""Tile sizes of the kernels in ``linear``: measured ones by shape and architecture, safe ones else.
+
+``benchmarks/kernels/micro.py tune`` measures candidates on a GPU and prints rows for the tables.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from . import runtime
+
+
+class Row(NamedTuple):
+    """Tiles of the kernel for one row; one stage holds them in registers, more in shared memory."""
+
+    block_n: int
+    block_k: int
+    warps: int
+    stages: int = 1
+
+
+class Rows(NamedTuple):
+    """Tiles of the kernel for 2 to 16 rows."""
+
+    block_n: int
+    block_k: int
+    warps: int
+    stages: int
+
+
+# (architecture, N, K, whether N is of gate and up) -> tiles
+ROW: dict[tuple[str, int, int, bool], Row] = {}
+ROWS: dict[tuple[str, int, int, bool], Rows] = {}
+
+_VALUES = 4096  # weights that a program of 128 threads requests at once: 8 KiB
+_PROGRAMS = 264  # two programs on each of the 132 multiprocessors of an H100 or H200
+
+
+def row(architecture: str, n: int, k: int, *, gated: bool) -> Row:
+    """Tiles for one row times [n, k] (``gated``: two such tiles a program).
+
+    Up to K = 4096 a program takes whole rows, all of which it requests before it waits for the
+    previous kernel.
+    """
+    known = ROW.get((architecture, n, k, gated))
+    if known:
+        return known
+    block_k = min(runtime.power_of_two(k), 4096 if n < 4096 or k <= 4096 else 2048)
+    block_n = max(1, _VALUES // block_k // (2 if gated else 1))
+    while block_n > 1 and -(-n // block_n) < _PROGRAMS:
+        block_n //= 2
+    return Row(block_n, block_k, warps=4)
+
+
+def rows(architecture: str, n: int, k: int, *, gated: bool) -> Rows:
+    """Tiles for 2 to 16 rows times [n, k]."""
+    known = ROWS.get((architecture, n, k, gated))
+    if known:
+        return known
+    if n < 16 * _PROGRAMS:
+        return Rows(block_n=16, block_k=128, warps=1, stages=5)
+    return Rows(block_n=32, block_k=128, warps=2, stages=4)

@@ -1,0 +1,1 @@
+"""The Triton sources. Importing a module of this package needs Triton."""
