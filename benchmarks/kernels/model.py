@@ -1,0 +1,343 @@
+#!/usr/bin/env python3
+"""Whole models on stock, tuned stock and fused servers, in turn on one machine.
+
+    model.py run MODELS OUT [--variants V ...] [--contenders C ...] [--measures M ...] [-- FLAGS]
+    model.py compare OUT [RESULTS]     the table; RESULTS gets one file a variant and metric
+    model.py estimate                  seconds that each variant takes on this machine's GPUs
+
+MODELS holds checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all servers, such as
+``--load-format dummy``. Every GPU works on a variant of its own. As many servers as fit stay on a
+GPU, one working and the others idle; where only one fits they are started in turn, each for the
+last half of a pair and the first half of the next (A, B B, A A, B). Measures:
+
+  c1     one request at a time, 610 tokens in and 422 out: TPOT, TTFT
+  c100   100 requests at once, 512 in and 512 out: output throughput, TTFT
+  start  seconds from the start of a server to its first good answer, alone on the GPU, with the
+         kernels compiled before
+
+A record is written after every measurement. A pair is only begun when there is time for all of
+it, and counts only when all of it was measured in one call; a later call with the same OUT adds
+the missing ones. OUT/VARIANT-GPU-CAMPAIGN.json: a campaign is a set of contenders (tuned stock is
+best compared in one of its own, ``--campaign tuned --contenders fused stock-splits-16 ...``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import results
+import servers
+from sizes import VARIANTS, Size, size
+
+from gemma4ctl.bench.measure import measure
+from gemma4ctl.bench.workload import Workload
+from gemma4ctl.errors import Gemma4ctlError
+
+
+class Seconds(NamedTuple):
+    """How long things take on an H100, about; ``cold``: more for the first start on a machine."""
+
+    start: int
+    c1: int
+    c100: int
+    cold: int = 65
+
+
+SECONDS = {
+    "E2B": Seconds(start=45, c1=12, c100=22),
+    "E4B": Seconds(start=50, c1=16, c100=30),
+    "26B-A4B": Seconds(start=70, c1=16, c100=55),
+    "12B": Seconds(start=55, c1=28, c100=35),
+    "31B": Seconds(start=80, c1=36, c100=130),
+}
+COMPILE_S = 120  # more for torch.compile
+# Requests of c1 and of c100: fewer where they take long.
+REQUESTS = {"12B": (6, 100), "31B": (3, 100)}
+MEASURES = ("c1", "c100", "start")
+POOL_TOKENS = {"c1": 4_096, "c100": 110_000, "start": 4_096}
+BOTH = ("stock", "fused")
+LONGEST_FIRST = ("31B", "26B-A4B", "12B", "E4B", "E2B")
+
+
+def workload(variant: str, name: str) -> Workload:
+    """What c1 or c100 asks of a server; all lengths are fixed."""
+    one, many = REQUESTS.get(variant, (6, 300))
+    given, asked, requests, at_once = {"c1": (610, 422, one, 1), "c100": (512, 512, many, 100)}[
+        name
+    ]
+    return Workload(
+        name=name, input_tokens=given, output_tokens=asked, range_ratio=1.0, requests=requests,
+        concurrency=min(at_once, requests),
+    )  # fmt: skip
+
+
+class OutOfTimeError(Exception):
+    """There is no time for the next pair."""
+
+
+class Match:
+    """The contenders of one variant on one GPU."""
+
+    def __init__(self, variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> None:
+        self.variant, self.args, self.gpu = variant, args, gpu
+        self.contenders = [servers.CONTENDERS[name] for name in args.contenders]
+        self.measures = [name for name in args.measures if name != "start"]
+        self.size = taken(variant, args.measures)
+        self.room = room(variant, args.measures, gpu)
+        self.running: dict[str, servers.Server] = {}
+        self.end = time.monotonic() + args.deadline
+        self.path = args.out / f"{variant}-{gpu.short}-{args.campaign}.json"
+        self.record = results.read(self.path) or {
+            "variant": variant, "gpu": gpu.name, "runs": [], "servers": [], "failures": [],
+        }  # fmt: skip
+        args.logs.mkdir(parents=True, exist_ok=True)
+        self.session = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+    def play(self) -> None:
+        """Measure what is missing, as far as the time goes."""
+        try:
+            for number in range(1, self.args.pairs + 1):
+                self.round(number)
+            if "start" in self.args.measures:
+                self.starts()
+        except OutOfTimeError as reason:
+            self.say(f"no time for {reason}; call again")
+        finally:
+            for server in self.running.values():
+                server.stop()
+
+    def round(self, number: int) -> None:
+        """Every contender once, those that run already first, so that the order alternates."""
+        names = [contender.name for contender in self.contenders]
+        if results.complete(self.record["runs"], number, names, self.measures):
+            return
+        todo = [
+            (contender, name) for contender in self.order(number) for name in self.measures
+            if not results.measured(self.record["runs"], self.session, number, contender.name, name)
+        ]  # fmt: skip
+        self.check_time(f"round {number}", self.round_seconds(todo))
+        for contender, name in todo:
+            if contender not in self.contenders:
+                continue  # it failed
+            try:
+                self.measure(self.acquire(contender), number, name)
+            except (Gemma4ctlError, OSError) as error:
+                self.fail(contender, str(error))
+
+    def order(self, number: int) -> list[servers.Contender]:
+        """The contenders of a round; every other one begins at the other end."""
+        ordered = self.contenders if number % 2 else self.contenders[::-1]
+        return sorted(ordered, key=lambda contender: contender.name not in self.running)
+
+    def round_seconds(self, todo: Iterable[tuple[servers.Contender, str]]) -> float:
+        """How long the measurements take, with the starts they need."""
+        todo = list(todo)
+        absent = {found for found, _ in todo if found.name not in self.running}
+        takes = SECONDS[self.variant]
+        runs: list[float] = [getattr(takes, name) for _, name in todo]
+        return sum(map(self.start_seconds, absent)) + sum(runs)
+
+    def start_seconds(self, contender: servers.Contender) -> float:
+        """How long a start takes."""
+        takes = SECONDS[self.variant]
+        compiles = COMPILE_S if "--enable-torch-compile" in contender.flags else 0
+        if self.marker(contender).exists():
+            return takes.start + compiles
+        first = not any(self.args.logs.glob(f"started-{self.variant}-*"))
+        return takes.start + compiles + (takes.cold if first else takes.cold // 4)
+
+    def check_time(self, what: str, seconds: float) -> None:
+        left = self.end - time.monotonic()
+        if left < seconds:
+            raise OutOfTimeError(f"{what} ({seconds:.0f} s, {left:.0f} s are left)")
+
+    def acquire(self, contender: servers.Contender) -> servers.Server:
+        """A contender's server; others make room for it, the one that runs longest first."""
+        if contender.name in self.running:
+            return self.running[contender.name]
+        while len(self.running) >= self.room:
+            self.release(next(iter(self.running)))
+        gpu = servers.gpus()[self.gpu.index]
+        share = servers.fraction(gpu, self.size.weights, self.size.pool)
+        place = servers.Place(
+            self.args.models / f"{self.variant}-it", gpu,
+            self.args.port + 100 * gpu.index + list(servers.CONTENDERS).index(contender.name),
+            self.args.logs / f"{self.variant}-{contender.name}-{gpu.index}.log",
+        )  # fmt: skip
+        server = servers.Server(
+            contender, place, ["--mem-fraction-static", share, *self.args.flags]
+        )
+        self.running[contender.name] = server
+        others = [name for name in self.running if name != contender.name]
+        server.must_be_ready(self.end)
+        cold = not self.marker(contender).exists()
+        self.marker(contender).touch()
+        about = {"contender": contender.name, "session": self.session, "cold": cold}
+        self.record["servers"].append({**about, "beside": others, **server.facts()})
+        self.write()
+        self.say(f"{contender.name} ready after {server.seconds_to_ready} s")
+        return server
+
+    def measure(self, server: servers.Server, number: int, name: str) -> None:
+        """One run of a workload; all contents of a round are the same, and new to every cache."""
+        load = workload(self.variant, name)
+        began = time.monotonic()
+        found = measure(
+            server.endpoint, load, model="default", api="generate", warmup=load.concurrency,
+            turn=number,
+        )  # fmt: skip
+        figures = {name: round(value, 4) for name, value in found.summary.figures().items()}
+        self.record["runs"].append({
+            "session": self.session, "round": number, "measure": name,
+            "contender": server.contender.name, "started": found.started,
+            "requests": load.requests, "failed": found.summary.failures, "figures": figures,
+        })  # fmt: skip
+        self.write()
+        self.say(
+            f"round {number} {name} {server.contender.name}: "
+            f"TPOT {figures['tpot_ms.mean']:.3f} ms, {figures['output_throughput']:.1f} tok/s, "
+            f"TTFT {figures['ttft_ms.mean']:.1f} ms, "
+            f"{time.monotonic() - began:.0f} s"
+        )
+
+    def starts(self) -> None:
+        """Start the contenders alone, in turn, until there are enough warm starts of each."""
+        while lacking := [c for c in self.contenders if self.warm_starts(c) < self.args.pairs]:
+            for contender in lacking:
+                self.check_time("a start", self.start_seconds(contender))
+                for name in list(self.running):
+                    self.release(name)
+                try:
+                    self.acquire(contender)
+                except (Gemma4ctlError, OSError) as error:
+                    self.fail(contender, str(error))
+
+    def warm_starts(self, contender: servers.Contender) -> int:
+        return len(results.warm_starts(self.record["servers"], contender.name))
+
+    def fail(self, contender: servers.Contender, reason: str) -> None:
+        """Record why a contender cannot go on, and go on without it."""
+        self.contenders.remove(contender)
+        server = self.running.get(contender.name)
+        failure: dict[str, Any] = {
+            "contender": contender.name,
+            "session": self.session,
+            "reason": reason,
+        }
+        if server is not None:
+            failure |= {"command": server.argv, "log": server.last_lines()}
+            self.release(contender.name)
+        self.record["failures"].append(failure)
+        self.write()
+        self.say(f"{contender.name} failed: {reason}", *failure.get("log", [])[-6:])
+
+    def release(self, name: str) -> None:
+        self.running.pop(name).stop()
+
+    def marker(self, contender: servers.Contender) -> Path:
+        """A file that is there once a contender was started on this machine."""
+        folder: Path = self.args.logs
+        return folder / f"started-{self.variant}-{contender.name}"
+
+    def write(self) -> None:
+        about = {**servers.host(self.gpu), "room": self.room, "flags": self.args.flags}
+        servers.write(self.path, self.record | about | {"date": self.session[:10]})
+
+    def say(self, *lines: str) -> None:
+        print(f"[{self.gpu.index} {self.variant}]", *lines, sep="\n  " if lines[1:] else " ")
+        sys.stdout.flush()
+
+
+def run(args: argparse.Namespace) -> None:
+    """Play every variant, on all GPUs of this machine or on the one of ``--gpu``."""
+    end = time.monotonic() + args.deadline
+    if args.gpu is not None:
+        gpu = servers.gpus()[args.gpu]
+        for variant in args.variants:
+            args.deadline = end - time.monotonic()
+            Match(variant, args, gpu).play()
+        return
+    servers.clear(args.logs)
+
+    def work(variant: str, gpu: servers.Gpu) -> None:
+        words = child(args, variant, gpu.index, end - time.monotonic())
+        subprocess.run([*words, "--", *args.flags], check=False)
+
+    servers.spread(args.variants, work)
+
+
+def child(args: argparse.Namespace, variant: str, gpu: int, left: float) -> list[str]:
+    """The command of a process of its own for one variant: clients must not share a thread."""
+    return [
+        sys.executable, __file__, "run", str(args.models), str(args.out), "--variants", variant,
+        "--gpu", str(gpu), "--deadline", str(left), "--contenders", *args.contenders,
+        "--measures", *args.measures, "--pairs", str(args.pairs), "--campaign", args.campaign,
+        "--logs", str(args.logs), "--port", str(args.port),
+    ]  # fmt: skip
+
+
+def room(variant: str, measures: Iterable[str], gpu: servers.Gpu) -> int:
+    """How many servers of a variant stay on a GPU beside each other."""
+    need = sum(taken(variant, measures)) + servers.RUNTIME_GIB
+    return max(1, int((gpu.free / servers.GIB - 1) / need))
+
+
+def taken(variant: str, measures: Iterable[str]) -> Size:
+    """Weights and pools of a server for these measures."""
+    return size(variant, max(POOL_TOKENS[name] for name in measures))
+
+
+def estimate(variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> str:
+    """How many servers fit, and how long all pairs of a variant take."""
+    takes, fit, count = SECONDS[variant], room(variant, args.measures, gpu), len(args.contenders)
+    starts = count if fit >= count else (count - 1) * args.pairs + 1
+    each = sum(getattr(takes, name) for name in args.measures if name != "start")
+    seconds = takes.cold + starts * takes.start + count * args.pairs * each
+    seconds += COMPILE_S * ("stock-compile" in args.contenders)
+    seconds += count * args.pairs * takes.start * ("start" in args.measures)
+    return f"{variant:8} {fit} servers on a GPU, about {seconds} s"
+
+
+def parsed(words: Sequence[str]) -> argparse.Namespace:
+    own, flags = servers.split_flags(words)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    actions = parser.add_subparsers(dest="action", required=True)
+    running, estimating = actions.add_parser("run"), actions.add_parser("estimate")
+    servers.add_options(running, BOTH)
+    servers.add_contenders(estimating, BOTH)
+    running.add_argument("--gpu", type=int, metavar="N", help="only this one, in this process")
+    running.add_argument("--campaign", default="main")
+    estimating.add_argument("--memory", type=float, metavar="GIB", help="free memory of a GPU")
+    for action in (running, estimating):
+        action.add_argument("--variants", nargs="+", choices=VARIANTS, default=LONGEST_FIRST)
+        action.add_argument("--measures", nargs="+", choices=MEASURES, default=["c1", "c100"])
+        action.add_argument("--pairs", type=int, default=3)
+    comparing = actions.add_parser("compare")
+    comparing.add_argument("out", type=Path, metavar="OUT")
+    comparing.add_argument("results", type=Path, nargs="?", metavar="RESULTS")
+    return parser.parse_args(own, argparse.Namespace(flags=flags))
+
+
+def main(words: Sequence[str]) -> None:
+    args = parsed(words)
+    if args.action == "compare":
+        results.compare(args.out, args.results)
+    elif args.action == "estimate":
+        free = int(args.memory * servers.GIB) if args.memory else servers.gpus()[0].free
+        for variant in args.variants:
+            print(estimate(variant, args, servers.Gpu(0, "an idle GPU", "", free, free)))
+    else:
+        run(args)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

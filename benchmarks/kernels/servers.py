@@ -1,0 +1,311 @@
+"""SGLang servers with stock and with fused kernels, on one GPU, for the scripts of this folder.
+
+Flags for all servers come from the command line, after ``--``. A server's log goes to a file of its
+own, whose figures and last lines end up in the records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from gemma4ctl import __version__
+from gemma4ctl.endpoint import http
+from gemma4ctl.endpoint.address import Endpoint
+from gemma4ctl.errors import Gemma4ctlError
+from gemma4ctl.launch import logs
+from gemma4ctl.sglang_model import switches
+
+ROOT = Path(__file__).parents[2]
+GROUP, ENTRY_POINT = "sglang.srt.plugins", "gemma4ctl = gemma4ctl.sglang_model.plugin:load"
+OURS = (switches.PACKAGE_VARIABLE, switches.KERNELS_VARIABLE, switches.KV_VARIABLE)
+LOGS = Path("/tmp/gemma4ctl-kernels")
+READY_S = 300  # a start that compiles kernels takes up to 110 s, torch.compile some minutes
+RELEASE_S = 10.0  # for the driver to take memory back
+GIB = 1024  # MiB
+CONTEXT_GIB = 0.7
+RUNTIME_GIB = 5.0  # beside weights and pools: context, CUDA graphs, activations
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A kind of server: what it has beyond the flags that all have."""
+
+    name: str
+    flags: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+FUSED = {**switches.fused_environment(), **switches.shared_kv_environment()}
+CONTENDERS = {
+    contender.name: contender
+    for contender in (
+        Contender("stock"),
+        Contender("fused", environment=FUSED),
+        Contender("shared-kv", environment=switches.shared_kv_environment()),
+        *(
+            Contender(f"{name}-splits-{splits}", ("--triton-attention-num-kv-splits", splits), more)
+            for name, more in (("stock", {}), ("fused", FUSED))
+            for splits in ("4", "16", "32")
+        ),
+        # compiled for one request at a time: each batch size takes a minute to compile
+        Contender("stock-compile", ("--enable-torch-compile", "--torch-compile-max-bs", "1")),
+    )
+}
+
+
+class Gpu(NamedTuple):
+    """A GPU as nvidia-smi shows it; memory in MiB."""
+
+    index: int
+    name: str
+    driver: str
+    total: int
+    free: int
+
+    @property
+    def short(self) -> str:
+        """ "H200" of "NVIDIA H200"."""
+        words = self.name.replace("NVIDIA", "").split()
+        return words[0] if words else "GPU"
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs of this machine."""
+    names = "index,name,driver_version,memory.total,memory.free"
+    done = subprocess.run(
+        ["nvidia-smi", f"--query-gpu={names}", "--format=csv,noheader,nounits"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    rows = [line.split(", ") for line in done.stdout.strip().splitlines()]
+    return [
+        Gpu(int(n), name, driver, int(total), int(free)) for n, name, driver, total, free in rows
+    ]
+
+
+def host(gpu: Gpu) -> dict[str, str]:
+    """What a record says of the machine."""
+    releases = {f"{name}_version": release(name) for name in ("sglang", "torch", "triton")}
+    return {
+        "gpu": gpu.name,
+        "driver_version": gpu.driver,
+        **releases,
+        "gemma4ctl_version": __version__,
+    }
+
+
+def release(package: str) -> str:
+    """The installed release of a package, "unknown" without one."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def python_path(folder: Path) -> str:
+    """PYTHONPATH with this checkout, and with its entry point where it is not installed.
+
+    SGLang finds plugins by the metadata of installed packages, so ``folder`` gets some.
+    """
+    parts = [str(ROOT)]
+    if not any(point.name == "gemma4ctl" for point in metadata.entry_points(group=GROUP)):
+        info = folder / f"gemma4ctl-{__version__}.dist-info"
+        info.mkdir(parents=True, exist_ok=True)
+        about = f"Metadata-Version: 2.1\nName: gemma4ctl\nVersion: {__version__}\n"
+        (info / "METADATA").write_text(about)
+        (info / "entry_points.txt").write_text(f"[{GROUP}]\n{ENTRY_POINT}\n")
+        parts.append(str(folder))
+    return os.pathsep.join([*parts, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+class Place(NamedTuple):
+    """Where a server runs: its checkpoint, GPU, port and log."""
+
+    checkpoint: Path
+    gpu: Gpu
+    port: int
+    log: Path
+
+
+class StartError(Gemma4ctlError):
+    """A server did not become ready."""
+
+
+class Server:
+    """One server on one GPU, from its start on."""
+
+    def __init__(self, contender: Contender, place: Place, flags: Sequence[str]) -> None:
+        self.contender, self.gpu, self.log = contender, place.gpu, place.log
+        self.endpoint = Endpoint(url=f"http://127.0.0.1:{place.port}")
+        self.argv = [
+            "sglang", "serve", "--model-type", "llm", "--model-path", str(place.checkpoint),
+            "--host", "127.0.0.1", "--port", str(place.port), *contender.flags, *flags,
+        ]  # fmt: skip
+        self.environment = {**contender.environment, "CUDA_VISIBLE_DEVICES": str(place.gpu.index)}
+        self.seconds_to_ready: float | None = None
+        folder = self.log.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        inherited = {name: value for name, value in os.environ.items() if name not in OURS}
+        path = python_path(folder / "plugin")
+        self._began = time.monotonic()
+        with self.log.open("w") as file:
+            self._process = subprocess.Popen(
+                self.argv, stdout=file, stderr=file, start_new_session=True,
+                env={**inherited, **self.environment, "PYTHONPATH": path},
+            )  # fmt: skip
+        self._pid_file = folder / f"{self._process.pid}.pid"
+        self._pid_file.touch()
+
+    def ready(self, end: float, mark: str | None = None) -> bool:
+        """Whether it answers, or its log shows ``mark``, before it ends or ``end`` is reached."""
+        end = min(end, self._began + READY_S)
+        while self._process.poll() is None and time.monotonic() < end:
+            there = mark in self.text() if mark else http.get(self.endpoint, "/health", 30).ok
+            if there:
+                self.seconds_to_ready = round(time.monotonic() - self._began, 1)
+                return True
+            time.sleep(0.25)
+        return False
+
+    def must_be_ready(self, end: float, mark: str | None = None) -> None:
+        """As :meth:`ready`.
+
+        Raises:
+            StartError: it is not.
+        """
+        if not self.ready(end, mark):
+            raise StartError(
+                "not ready in time" if self.alive() else "it ended before it was ready"
+            )
+
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """End it with all its processes, and wait until the driver has its memory back."""
+        taken = gpus()[self.gpu.index].free
+        kill_group(self._process.pid)
+        self._process.wait()
+        self._pid_file.unlink(missing_ok=True)
+        last, end = -1, time.monotonic() + RELEASE_S
+        while time.monotonic() < end:
+            free = gpus()[self.gpu.index].free
+            if free == last and free > taken + GIB:
+                return
+            last = free
+            time.sleep(0.5)
+
+    def text(self) -> str:
+        """Its log so far."""
+        return self.log.read_text(errors="replace")
+
+    def facts(self) -> dict[str, Any]:
+        """What a record says of it: command, start-up time, pools, what our module announced."""
+        text = self.text()
+        reported = logs.parse(text.splitlines(keepends=True)).reported
+        ours = [line for line in text.splitlines() if f"gemma4ctl {__version__} " in line]
+        return {
+            "command": [*(f"{k}={v}" for k, v in self.environment.items()), *self.argv],
+            "seconds_to_ready": self.seconds_to_ready,
+            "free_mib_before": self.gpu.free,
+            "full_layer_tokens": reported.full_layer_tokens,
+            "swa_layer_tokens": reported.swa_layer_tokens,
+            "weights_gb": reported.weights_gb,
+            "free_gb_at_start": reported.free_gb_at_start,
+            "free_gb_after_weights": reported.free_gb_after_weights,
+            "announced": [line[:300] for line in dict.fromkeys(ours)][:6],
+            "retract_lines": text.count("Retract requests"),
+        }
+
+    def last_lines(self, count: int = 15) -> list[str]:
+        """The end of its log, without the dump of its arguments."""
+        found = [line[:300] for line in self.text().splitlines() if "server_args=" not in line]
+        return found[-count:]
+
+
+def kill_group(leader: int) -> None:
+    """End a server that was started here, with all its processes."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def clear(folder: Path) -> None:
+    """End the servers with logs in ``folder`` that a call which was cut off has left."""
+    for file in folder.glob("*.pid"):
+        command = Path(f"/proc/{file.stem}/cmdline")
+        if command.exists() and b"sglang" in command.read_bytes():
+            kill_group(int(file.stem))
+        file.unlink()
+
+
+def fraction(gpu: Gpu, weights_gib: float, pool_gib: float) -> str:
+    """``--mem-fraction-static`` for KV pools of ``pool_gib``, or for what there is room for.
+
+    SGLang takes the fraction of what is free when it starts: less its context and libraries.
+    """
+    free = gpu.free / GIB - CONTEXT_GIB
+    most = free - (RUNTIME_GIB - CONTEXT_GIB)
+    return f"{min(most, weights_gib + pool_gib) / free:.4f}"
+
+
+def spread(names: Iterable[str], work: Callable[[str, Gpu], None]) -> None:
+    """Give every GPU of this machine names to work on, the next one when it has done with one."""
+    todo, lock = iter(names), threading.Lock()
+
+    def worker(gpu: Gpu) -> None:
+        while True:
+            with lock:
+                name = next(todo, None)
+            if name is None:
+                return
+            work(name, gpu)
+
+    threads = [threading.Thread(target=worker, args=(gpu,)) for gpu in gpus()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def write(path: Path, document: object) -> None:
+    """Write JSON so that an interruption leaves no half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(document, indent=1) + "\n")
+    partial.replace(path)
+
+
+def add_options(parser: argparse.ArgumentParser, contenders: Sequence[str]) -> None:
+    """What every script's ``run`` takes."""
+    parser.add_argument("models", type=Path, metavar="MODELS")
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--deadline", type=float, default=3600, metavar="SECONDS")
+    parser.add_argument("--logs", type=Path, default=LOGS, help="of the servers; not kept")
+    parser.add_argument("--port", type=int, default=30_000, help="the first one that is used")
+    add_contenders(parser, contenders)
+
+
+def add_contenders(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=default)
+
+
+def split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words before ``--`` and those after it."""
+    cut = words.index("--") if "--" in words else len(words)
+    return list(words[:cut]), list(words[cut + 1 :])
