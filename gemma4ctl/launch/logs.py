@@ -36,10 +36,13 @@ PHASE_TITLES: dict[Phase, str] = {
 class Reported:
     """What the first rank's log said. GB are SGLang's (GiB); None: the log did not say.
 
-    ``free_gb_*`` is the free GPU memory at that point; ``*_tokens`` are pool sizes.
+    ``free_gb_*`` is the free GPU memory at that point; ``*_tokens`` are pool sizes. ``kernels``
+    and ``kv_pools`` are gemma4ctl's own lines about the model: "fused, ..." or "stock, ...".
     """
 
     architecture: str | None = None
+    kernels: str | None = None
+    kv_pools: str | None = None
     attention_backend: str | None = None
     mem_fraction_static: float | None = None
     free_gb_at_start: float | None = None
@@ -140,10 +143,13 @@ def _reading(
 
 _GB = r"(?:[\d.]{1,20})"
 _INT = r"(?:-?\d{1,18}|None)"
+_LOADING: tuple[Phase, ...] = ("starting", "weights")  # of the target, not the draft
 
 _READINGS = (
     _reading("server_args=", r"\bmem_fraction_static=(?P<mem_fraction_static>[\d.]+)"),
     _reading("server_args=", r"\battention_backend='(?P<attention_backend>\w+)'"),
+    _reading("gemma4ctl ", r"gemma4ctl \S+ kernels: (?P<kernels>.{1,300})", phases=_LOADING),
+    _reading("gemma4ctl ", r"gemma4ctl \S+ KV: (?P<kv_pools>(?:shared, \d+ of|stock).{1,300})"),
     _reading("Load weight begin.", f"avail mem=(?P<free_gb_at_start>{_GB})", phases=("weights",)),
     _reading(
         "Load weight end.",

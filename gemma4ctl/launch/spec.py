@@ -29,7 +29,8 @@ class LaunchSpec(Model):
     ``env`` is added to the environment of this process. ``host`` is the address the server binds;
     a wildcard is probed on the loopback. ``secrets`` are replaced by ``***`` in everything that is
     written, as the API key is. ``container_name`` names the container of a ``docker run`` argv.
-    ``predicted_full_layer_tokens`` is what the plan expects of the KV pool. Without ``log_path``
+    ``predicted_full_layer_tokens`` is what the plan expects of the KV pool; ``fused`` and
+    ``shared_kv``: that it switched these parts of the model module on. Without ``log_path``
     the log gets a new file under ``$XDG_STATE_HOME/gemma4ctl/logs``.
     """
 
@@ -44,6 +45,8 @@ class LaunchSpec(Model):
     api_key: SecretStr | None = None
     secrets: tuple[SecretStr, ...] = ()
     predicted_full_layer_tokens: int | None = None
+    fused: bool = False
+    shared_kv: bool = False
     container_name: str | None = None
     release: str | None = None
     timing: Timing = Timing()

@@ -18,6 +18,7 @@ from gemma4ctl.launch.diagnose import Diagnosis, diagnose
 from gemma4ctl.launch.health import HealthWatch
 from gemma4ctl.launch.logfile import open_log
 from gemma4ctl.launch.logs import Notice, Phase, PhaseStarted, Reported
+from gemma4ctl.launch.model_module import module_lines, module_notices
 from gemma4ctl.launch.output import ServerOutput
 from gemma4ctl.launch.processes import adopting, descendants, die_with_parent, end_descendants
 from gemma4ctl.launch.redact import Redactor, secrets_in
@@ -312,9 +313,10 @@ class _Supervision:
         seconds = self._seconds_to_ready or 0.0
         self._status.say(ready_text(self._spec, reported, seconds=seconds, log_path=self._log_path))
         planned = self._spec.predicted_full_layer_tokens
-        if (notice := capacity_notice(reported.full_layer_tokens, planned)) is not None:
-            self._notices = (notice,)
-            self._status.event(notice)
+        notice = capacity_notice(reported.full_layer_tokens, planned)
+        self._notices = (*module_notices(self._spec, reported), *([notice] if notice else []))
+        for found in self._notices:
+            self._status.event(found)
 
 
 def capacity_notice(actual: int | None, planned: int | None) -> Notice | None:
@@ -345,7 +347,7 @@ def capacity_notice(actual: int | None, planned: int | None) -> Notice | None:
 
 def ready_text(spec: LaunchSpec, reported: Reported, *, seconds: float, log_path: Path) -> str:
     """The lines shown when a server is ready: endpoint, actual capacity, log."""
-    lines = [f"ready after {seconds:.0f} s: {spec.url}/v1"]
+    lines = [f"ready after {seconds:.0f} s: {spec.url}/v1", *module_lines(reported)]
     if reported.full_layer_tokens is not None:
         planned = spec.predicted_full_layer_tokens
         compared = f" (planned {planned:,})" if planned else ""

@@ -83,7 +83,7 @@ def test_a_captured_start_reports_what_serve_recorded(path):
     record = json.loads(path.read_text())
     parser = parse(captured(Path(record["log"]).name))
     assert parser.ready
-    assert asdict(parser.reported) == record["reported"]
+    assert asdict(parser.reported) == asdict(Reported()) | record["reported"]
     assert list(parser.durations) == list(record["phase_seconds"])
     starting = parser.durations.pop("starting")  # the first stamp comes after SGLang's import
     assert starting < record["phase_seconds"].pop("starting")
@@ -280,3 +280,34 @@ def test_mangled_log_lines_never_raise(lines):
     parser = parse(lines)
     assert isinstance(parser.reported, Reported)
     assert all(seconds == seconds for seconds in parser.durations.values())
+
+
+def test_what_the_model_module_says_is_read():
+    """Constructed from the module's own texts (gemma4ctl/sglang_model/announce.py)."""
+    stamp = "[2026-01-01 00:00:00 TP0]"
+    parser = parse(
+        [
+            f"{stamp} Load weight begin. avail mem=78.50 GB",
+            f"{stamp} gemma4ctl 0.1.0 kernels: fused, Gemma4ForConditionalGeneration, 35 layers: a",
+            f"{stamp} Load weight end. elapsed=1 s, type=Gemma4ForConditionalGeneration",
+            f"{stamp} gemma4ctl 0.1.0 KV: shared, 15 of 35 layers own KV",
+            f"{stamp} Load weight begin. avail mem=68.50 GB",
+            f"{stamp} gemma4ctl 0.1.0 kernels: stock, Gemma4AssistantForCausalLM: LoRA",
+            f"{stamp} gemma4ctl 0.1.0 KV: shared, 4 draft layers not charged",
+        ]
+    )
+    assert parser.reported.kernels == "fused, Gemma4ForConditionalGeneration, 35 layers: a"
+    assert parser.reported.kv_pools == "shared, 15 of 35 layers own KV"
+
+
+@pytest.mark.parametrize(
+    ("line", "kernels", "kv_pools"),
+    [
+        ("gemma4ctl 0.1.0 kernels: stock, Gemma 4: LoRA", "stock, Gemma 4: LoRA", None),
+        ("gemma4ctl 0.1.0 KV: stock: LMCache", None, "stock: LMCache"),
+        ("Available plugins: gemma4ctl -> gemma4ctl.sglang_model.plugin:load", None, None),
+    ],
+)
+def test_lines_of_the_model_module(line, kernels, kv_pools):
+    reported = parse([line]).reported
+    assert (reported.kernels, reported.kv_pools) == (kernels, kv_pools)

@@ -124,6 +124,7 @@ def _spec(
     """What to launch for a plan."""
     from gemma4ctl.launch.spec import LaunchSpec
     from gemma4ctl.rendering.command import argv, environment
+    from gemma4ctl.sglang_model.switches import fused_asked, shared_kv_asked
 
     plan = planned.plan
     port = int(str(plan.value("port") or plan.request.port))
@@ -147,6 +148,8 @@ def _spec(
         grace_s=grace_s,
         api_key=planned.api_key,
         predicted_full_layer_tokens=plan.capacity.full_layer_tokens if plan.capacity else None,
+        fused=fused_asked(environment(plan)),
+        shared_kv=shared_kv_asked(environment(plan)),
         container_name=name,
         release=plan.release,
     )

@@ -1,0 +1,58 @@
+"""Whether the bundled model module does what the plan switched on, by the server's own log."""
+
+from __future__ import annotations
+
+from gemma4ctl.launch.logs import Notice, Reported
+from gemma4ctl.launch.spec import LaunchSpec
+
+SILENT = "the server's log does not mention it: gemma4ctl is not installed beside SGLang"
+
+
+def module_notices(spec: LaunchSpec, reported: Reported) -> tuple[Notice, ...]:
+    """A notice for each part that was switched on and is not active.
+
+    Args:
+        spec: what was launched; ``fused`` and ``shared_kv`` say what was switched on.
+        reported: what the server's log said until it was ready.
+    """
+    found = []
+    if spec.fused and not _says(reported.kernels, "fused"):
+        message = f"the fused kernels are not active: {_reason(reported.kernels)}"
+        found.append(
+            Notice(
+                "kernels_not_active",
+                message,
+                "the answers are right, only slower; "
+                "plan with --kernels stock for figures that hold",
+            )
+        )
+    if spec.shared_kv and not _says(reported.kv_pools, "shared"):
+        message = f"layers that share KV have pools of their own: {_reason(reported.kv_pools)}"
+        found.append(
+            Notice(
+                "kv_pools_not_shared",
+                message,
+                "the server holds fewer tokens than "
+                "planned; plan with --kernels stock for figures that hold",
+            )
+        )
+    return tuple(found)
+
+
+def module_lines(reported: Reported) -> list[str]:
+    """What the module does, for the reader; nothing where it does nothing."""
+    lines = []
+    if _says(reported.kernels, "fused"):
+        lines.append(f"  kernels:  {reported.kernels}")
+    if _says(reported.kv_pools, "shared"):
+        lines.append(f"  KV pools: {reported.kv_pools}")
+    return lines
+
+
+def _says(text: str | None, word: str) -> bool:
+    return text is not None and text.startswith(word)
+
+
+def _reason(text: str | None) -> str:
+    """Why it is not active, from the line in the log."""
+    return SILENT if text is None else text.partition(": ")[2] or text
