@@ -62,6 +62,7 @@ SECONDS = {
 COMPILE_S = 120  # more for torch.compile
 # Requests of c1 and of c100: fewer where they take long.
 REQUESTS = {"12B": (6, 100), "31B": (3, 100)}
+RUNNING = 128  # requests a server runs at most: the table of their tokens would take 2 GiB else
 MEASURES = ("c1", "c100", "start")
 POOL_TOKENS = {"c1": 4_096, "c100": 110_000, "start": 4_096}
 BOTH = ("stock", "fused")
@@ -173,9 +174,8 @@ class Match:
             self.args.port + 100 * gpu.index + list(servers.CONTENDERS).index(contender.name),
             self.args.logs / f"{self.variant}-{contender.name}-{gpu.index}.log",
         )  # fmt: skip
-        server = servers.Server(
-            contender, place, ["--mem-fraction-static", share, *self.args.flags]
-        )
+        flags = ["--mem-fraction-static", share, "--max-running-requests", str(RUNNING)]
+        server = servers.Server(contender, place, [*flags, *self.args.flags])
         self.running[contender.name] = server
         others = [name for name in self.running if name != contender.name]
         server.must_be_ready(self.end)
@@ -190,7 +190,7 @@ class Match:
     def measure(self, server: servers.Server, number: int, name: str) -> None:
         """One run of a workload; all contents of a round are the same, and new to every cache."""
         load = workload(self.variant, name)
-        began = time.monotonic()
+        began, before = time.monotonic(), server.retractions()
         found = measure(
             server.endpoint, load, model="default", api="generate", warmup=load.concurrency,
             turn=number,
@@ -199,7 +199,8 @@ class Match:
         self.record["runs"].append({
             "session": self.session, "round": number, "measure": name,
             "contender": server.contender.name, "started": found.started,
-            "requests": load.requests, "failed": found.summary.failures, "figures": figures,
+            "requests": load.requests, "failed": found.summary.failures,
+            "retractions": server.retractions() - before, "figures": figures,
         })  # fmt: skip
         self.write()
         self.say(

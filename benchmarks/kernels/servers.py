@@ -177,7 +177,7 @@ class Server:
             if there:
                 self.seconds_to_ready = round(time.monotonic() - self._began, 1)
                 return True
-            time.sleep(0.25)
+            time.sleep(0.1)
         return False
 
     def must_be_ready(self, end: float, mark: str | None = None) -> None:
@@ -228,8 +228,11 @@ class Server:
             "free_gb_at_start": reported.free_gb_at_start,
             "free_gb_after_weights": reported.free_gb_after_weights,
             "announced": [line[:300] for line in dict.fromkeys(ours)][:6],
-            "retract_lines": text.count("Retract requests"),
         }
+
+    def retractions(self) -> int:
+        """How often it has taken memory back from running requests."""
+        return self.text().count("Retract requests")
 
     def last_lines(self, count: int = 15) -> list[str]:
         """The end of its log, without the dump of its arguments."""

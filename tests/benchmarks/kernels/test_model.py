@@ -50,6 +50,7 @@ def test_resident_servers_alternate_and_a_second_call_adds_nothing(
     assert "dummy" in found["servers"][0]["command"]
     assert found["servers"][0]["full_layer_tokens"] == 1_000
     assert "kernels: fused" in found["servers"][1]["announced"][0]
+    assert "plugins: ['gemma4ctl']" in (tmp_path / "logs" / "E2B-fused-0.log").read_text()
     model.main(words)
     assert record(tmp_path)["runs"] == found["runs"]
 
