@@ -36,6 +36,7 @@ class Request(Model):
     sglang_version: str | None = None
     image: str | None = None
     kernels: Kernels = "auto"
+    kernels_certified: tuple[str, ...] = ()  # releases, for these weights on this host
     reasoning: bool = True
     tools: bool = True
     host: str = "127.0.0.1"

@@ -137,12 +137,23 @@ def _switch(text_model: Gemma4TextModel, parts: tuple[str, ...]) -> None:
         text_model.input_scale = float(text_model.per_layer_input_scale)
     for layer in text_model.layers:
         if "attention" in parts:
-            attention = layer.self_attn
-            projection = attention.qkv_proj
+            attention, projection = layer.self_attn, layer.self_attn.qkv_proj
             attention.plain_projection = is_plain(projection) and projection.bias is None
             attention.small_linears = "linear" in parts and attention.plain_projection
             attention.__class__ = layers.FusedAttention
         if "linear" in parts and is_plain(layer.mlp.gate_up_proj):
             layer.mlp.__class__ = layers.FusedMLP
         layer.__class__ = layers.FusedDecoderLayer
+    if "linear" in parts:
+        _switch_linears(text_model)
     text_model.__class__ = layers.FusedTextModel
+
+
+def _switch_linears(text_model: Gemma4TextModel) -> None:
+    """Give the linear layers with plain weights another way to multiply."""
+    from gemma4ctl.sglang_model.layers import SmallBatches
+
+    method = SmallBatches()
+    for module in text_model.modules():
+        if hasattr(module, "quant_method") and hasattr(module, "weight") and is_plain(module):
+            module.quant_method = method

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from sglang.srt.layers.attention.triton_backend import TritonAttnBackend
+from sglang.srt.layers.quantization.unquant import UnquantizedLinearMethod
 from sglang.srt.mem_cache.swa_memory_pool import SWAKVPool
 from sglang.srt.model_executor.forward_batch_info import ForwardBatch
 from sglang.srt.model_executor.forward_context import get_attn_backend
@@ -109,6 +110,16 @@ class FusedAttention(Gemma4Attention):
         if slots is None or k_pool.dtype != dtype or layout != "nhd":
             return None
         return k_pool, v_pool, slots
+
+
+class SmallBatches(UnquantizedLinearMethod):
+    """How a linear layer with a plain weight multiplies: a few rows by a kernel of our own."""
+
+    def apply(self, layer: Any, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """[T, in] to [T, out]; SGLang's layer reduces over ranks as before."""
+        if bias is None and x.dim() == 2 and linear.small(x):
+            return linear.linear(x, layer.weight)
+        return super().apply(layer, x, bias)
 
 
 class FusedMLP(Gemma4MLP):

@@ -12,6 +12,9 @@ from typing import Any
 
 RELEASES = ("0.5.16",)
 GPUS = ("sm_90",)  # of the fused kernels; the KV pools do not depend on the GPU
+# Release, GPU and variant with measurements under benchmarks/results/kernels: what
+# ``--kernels auto`` may use, once it is certified for the weights.
+MEASURED: frozenset[tuple[str, str, str]] = frozenset()
 TARGETS = (
     "Gemma4ForConditionalGeneration",
     "Gemma4UnifiedForConditionalGeneration",

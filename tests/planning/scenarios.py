@@ -164,7 +164,17 @@ SCENARIOS = [
     ),
     Scenario("kernels", "H200", {"model": "31B"}, values={"kernels": "stock"}),
     Scenario(
-        "kernels", "H200", {"model": "31B", "kernels": "fused"}, refused="kernels-unavailable"
+        "kernels",
+        "H200",
+        {"model": "31B", "kernels": "fused", "sglang_version": "0.5.16"},
+        values={"kernels": "fused", "kv_pools": "shared"},
+    ),
+    Scenario(
+        "kernels",
+        "H200",
+        {"model": "31B", "kernels": "fused", "sglang_version": "0.5.23"},
+        values={"kernels": "stock"},
+        warnings=("kernels-stock",),
     ),
     Scenario(
         "context-limit",

@@ -26,7 +26,6 @@ REFUSED: list[tuple[Inventory | str, dict[str, Any]]] = [
     ("H200", {"model": "31B", "tp": 3}),
     ("H200", {"model": "31B", "extra_args": ("--tp", "3")}),
     ("H200", {"model": "31B", "extra_args": ("--dp-size", "9")}),
-    ("H200", {"model": "31B", "kernels": "fused"}),
     ("H200", {"model": "31B", "modalities": ("text", "audio"), "context_length": 32_768}),
     ("H200", {"model": "E2B", "context_length": 200_000}),
     ("H200", {"model": "31B", "mem_fraction": 0.05}),

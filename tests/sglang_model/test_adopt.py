@@ -147,3 +147,38 @@ def test_a_draft_is_switched(willing: Any, caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.INFO):
         willing.draft(willing.text_config(**willing.DENSE), module="gemma4ctl.sglang_model.classes")
     assert "kernels: fused, Gemma4AssistantForCausalLM, 2 layers" in caplog.text
+
+
+def test_plain_linears_multiply_small_batches_by_a_kernel(
+    willing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from sglang.srt.layers.quantization.unquant import UnquantizedLinearMethod
+
+    from gemma4ctl.sglang_model.kernels import linear
+
+    model = built(willing).model
+    layer = model.layers[0]
+    names = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if type(getattr(module, "quant_method", None)).__name__ == "SmallBatches"
+    }
+    assert names == {
+        "qkv_proj",
+        "o_proj",
+        "gate_up_proj",
+        "down_proj",
+        "per_layer_input_gate",
+        "per_layer_projection",
+        "per_layer_model_projection",
+    }
+    assert isinstance(layer.self_attn.o_proj.quant_method, UnquantizedLinearMethod)
+    used: list[int] = []
+    monkeypatch.setattr(linear, "small", lambda x: len(x) <= 8)
+    monkeypatch.setattr(linear, "linear", lambda x, w: used.append(len(x)) or x @ w.T)
+    for rows in (3, 9):
+        x = torch.randn(rows, 256)
+        out, _ = layer.self_attn.o_proj(x)
+        assert torch.allclose(out, x @ layer.self_attn.o_proj.weight.T, atol=1e-5)
+    assert used == [3]

@@ -97,19 +97,6 @@ def modalities(s: Situation) -> Outcomes:
     yield from ()
 
 
-@rule("kernels", source="wheels", severity="perf")
-def kernels(s: Situation) -> Outcomes:
-    """SGLang's own model code; this release of gemma4ctl ships no other."""
-    if s.request.kernels == "fused":
-        raise NoPlanError(
-            "fused kernels are not part of this release of gemma4ctl",
-            needed="--kernels stock or auto",
-            found="--kernels fused",
-            code="kernels-unavailable",
-        )
-    yield Choose("kernels", "stock", "SGLang's own model code", status="verified")
-
-
 @rule("model-path", source="page-config", severity="crash")
 def model_path(s: Situation) -> Outcomes:
     """The checkpoint's repository, or the path given; never SGLang's probe for diffusion models."""
