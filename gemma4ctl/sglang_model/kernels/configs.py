@@ -1,6 +1,7 @@
 """Tile sizes of the kernels in ``linear``: measured ones by shape and architecture, safe ones else.
 
-``benchmarks/kernels/micro.py tune`` measures candidates on a GPU and prints rows for the tables.
+``benchmarks/kernels/micro.py tune`` measures candidates and PyTorch's product on a GPU and prints
+rows for the tables.
 """
 
 from __future__ import annotations
@@ -28,12 +29,21 @@ class Rows(NamedTuple):
     stages: int
 
 
-# (architecture, N, K, whether N is of gate and up) -> tiles
-ROW: dict[tuple[str, int, int, bool], Row] = {}
-ROWS: dict[tuple[str, int, int, bool], Rows] = {}
+SMALL_BATCH = 8  # rows up to which the kernels compute products, unless LARGEST says otherwise
+
+# Keys: architecture, N, K, and whether there are 2N rows of gate and up.
+Key = tuple[str, int, int, bool]
+ROW: dict[Key, Row] = {}
+ROWS: dict[Key, Rows] = {}
+LARGEST: dict[Key, int] = {}  # rows up to which the kernel is the faster one; 0: never
 
 _VALUES = 4096  # weights that a program of 128 threads requests at once: 8 KiB
 _PROGRAMS = 264  # two programs on each of the 132 multiprocessors of an H100 or H200
+
+
+def largest(architecture: str, n: int, k: int, *, gated: bool) -> int:
+    """Rows up to which the kernel computes a product with [n, k]."""
+    return LARGEST.get((architecture, n, k, gated), SMALL_BATCH)
 
 
 def row(architecture: str, n: int, k: int, *, gated: bool) -> Row:

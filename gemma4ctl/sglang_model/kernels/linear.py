@@ -4,8 +4,9 @@ Such a product takes the time to read the weight once. Inputs are bf16 or fp16, 
 a contiguous last dimension, weights [N, K] with a contiguous last dimension (a row slice of a
 fused weight computes only its rows: ``weight[:q_size]`` for layers that share K and V). Sums are
 fp32, results rounded as stock rounds them; the order of summation differs from cuBLAS, so results
-agree within bf16 rounding. ``small`` says when the kernels apply; otherwise each function computes
-the same with PyTorch's product and the fused kernels around it.
+agree within bf16 rounding. ``small`` says when the kernels may apply; otherwise, and for shapes
+that ``configs`` knows PyTorch to be faster for, each function computes the same with PyTorch's
+product and the fused kernels around it.
 
 Splitting K over programs is not needed: a program takes as few as one row of the weight, which
 fills a GPU already from N of about 256.
@@ -18,7 +19,7 @@ from torch.nn import functional
 
 from . import configs, norms, runtime
 
-SMALL_BATCH = 8
+SMALL_BATCH = configs.SMALL_BATCH
 LONGEST_PROLOGUE = 4096
 _NONE, _NORM, _SUM, _SUM_NORM = range(4)  # what happens to x before the product
 _PLAIN, _GATE_UP, _GATE_TIMES = range(3)  # and after it
@@ -31,7 +32,7 @@ def small(x: torch.Tensor) -> bool:
 
 def linear(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """``x @ weight.T`` [tokens, N]; replaces cuBLAS (with its split-K reduction: two launches)."""
-    if not small(x):
+    if not _fits(x, weight, _PLAIN):
         return functional.linear(x, weight)
     return _product(x, weight, _PLAIN)
 
@@ -41,7 +42,7 @@ def gate_up(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
     Replaces the product and GELU-and-multiply: two launches.
     """
-    if small(x):
+    if _fits(x, weight, _GATE_UP):
         return _product(x, weight, _GATE_UP)
     both = functional.linear(x, weight)
     return gelu_times(both[:, : weight.shape[0] // 2], both[:, weight.shape[0] // 2 :], 1)
@@ -52,7 +53,7 @@ def gate_times(x: torch.Tensor, weight: torch.Tensor, factors: torch.Tensor) -> 
 
     Replaces product, GELU and multiplication of the per-layer gate: three launches.
     """
-    if small(x):
+    if _fits(x, weight, _GATE_TIMES):
         return _product(x, weight, _GATE_TIMES, factors)
     return gelu_times(functional.linear(x, weight), factors, 2)
 
@@ -61,7 +62,7 @@ def norm_linear(
     x: torch.Tensor, norm_weight: torch.Tensor, weight: torch.Tensor, eps: float
 ) -> torch.Tensor:
     """``norm(x) @ weight.T``; for one token the norm is computed by every program (one launch)."""
-    if _one(x):
+    if _one(x, weight, _PLAIN):
         return _row(x, weight, _PLAIN, _NORM, norm_weight=norm_weight, eps=eps)[0]
     return linear(norms.rms_norm(x, norm_weight, eps), weight)
 
@@ -78,7 +79,7 @@ def attention_tail_gate_up(
 
     For one token a single launch in place of stock's four: two norms, product, GELU-and-multiply.
     """
-    if not _one(x):
+    if not _one(x, gate_up_weight, _GATE_UP):
         hidden, total = norms.attention_tail(x, weight, residual, next_weight, eps)
         return gate_up(hidden, gate_up_weight), total
     return _row(
@@ -110,7 +111,7 @@ def layer_tail_linear(
     For one token a single launch in place of stock's three (five with ``separate``, see
     ``norms.layer_tail``).
     """
-    if not _one(x):
+    if not _one(x, linear_weight, _PLAIN):
         hidden, total = norms.layer_tail(
             x, weight, residual, scalar, next_weight, eps, separate=separate
         )
@@ -139,7 +140,7 @@ def add_norm_gate_times(
     eps: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (activated, sum): ``norms.add_norm``, then ``gate_times``; one launch for one row."""
-    if not _one(x):
+    if not _one(x, weight, _GATE_TIMES):
         total = norms.add_norm(x, norm_weight, residual, eps)
         return gate_times(total, weight, factors), total
     return _row(
@@ -178,12 +179,23 @@ def gelu_times(gate: torch.Tensor, factors: torch.Tensor, rounding: int) -> torc
     return out
 
 
-def _one(x: torch.Tensor) -> bool:
+def _fits(x: torch.Tensor, weight: torch.Tensor, epilogue: int) -> bool:
+    """Whether the kernels compute this product."""
+    if not small(x):
+        return False
+    gated = epilogue == _GATE_UP
+    n = weight.shape[0] // (2 if gated else 1)
+    name = runtime.architecture(x.device.index)
+    return x.shape[0] <= configs.largest(name, n, weight.shape[1], gated=gated)
+
+
+def _one(x: torch.Tensor, weight: torch.Tensor, epilogue: int) -> bool:
     """Whether the product's kernel also computes what comes before it.
 
     Every program then computes the whole row, which pays while a row is short.
     """
-    return x.shape[0] == 1 and small(x) and x.shape[1] <= LONGEST_PROLOGUE
+    short = x.shape[0] == 1 and x.shape[1] <= LONGEST_PROLOGUE
+    return short and _fits(x, weight, epilogue)
 
 
 def _product(

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gemma4ctl.sglang_model.kernels import configs, linear, norms, reference
+from gemma4ctl.sglang_model.kernels import configs, linear, norms, reference, runtime
 
 from .tensors import DEVICE, EPS, agree, random, strided, weight
 
@@ -128,6 +128,35 @@ def test_every_tiling_gives_the_same(
     hidden = norms.attention_tail(x, weight(k), residual, weight(k, seed=7), EPS)[0]
     assert agree(got[0], reference.gate_up(hidden, w), differing=SUMS)
     assert agree(linear.linear(x, w), reference.linear(x, w), differing=SUMS)
+
+
+def test_shapes_that_pytorch_is_faster_for_go_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a kernel was launched")
+
+    k, x = 256, random(1, 256)
+    norm_weight, residual, plain, both = (
+        weight(k),
+        random(1, k, seed=5),
+        matrix(64, k),
+        matrix(128, k),
+    )
+    name = runtime.architecture(x.device.index)
+    expected = (
+        linear.linear(x, plain),
+        linear.gate_up(x, both),
+        linear.attention_tail_gate_up(x, norm_weight, residual, norm_weight, both, EPS)[0],
+    )
+    monkeypatch.setitem(configs.LARGEST, (name, 64, k, False), 0)
+    monkeypatch.setitem(configs.LARGEST, (name, 64, k, True), 0)
+    monkeypatch.setattr(linear, "_row", refuse)
+    got = (
+        linear.linear(x, plain),
+        linear.gate_up(x, both),
+        linear.attention_tail_gate_up(x, norm_weight, residual, norm_weight, both, EPS)[0],
+    )
+    for a, b in zip(got, expected, strict=True):
+        assert agree(a, b, differing=SUMS)
 
 
 @settings(max_examples=8, deadline=None)
