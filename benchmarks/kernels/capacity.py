@@ -260,7 +260,7 @@ def run(args: argparse.Namespace) -> None:
     """Try every variant, on all GPUs of this machine."""
     end = time.monotonic() + args.deadline
     servers.clear(args.logs)
-    servers.spread(args.variants, lambda one, gpu: Trial(one, gpu, args, end).play())
+    servers.spread(args.variants, lambda one, gpu: Trial(one, gpu, args, end).play(), args.gpus)
 
 
 def main(words: Sequence[str]) -> None:
@@ -268,7 +268,7 @@ def main(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     actions = parser.add_subparsers(dest="action", required=True)
     running = actions.add_parser("run")
-    servers.add_options(running, ["stock", "shared-kv"])
+    servers.add_options(running, ["stock", "shared-kv"], "capacity")
     running.add_argument("--variants", nargs="+", choices=TARGETS, default=list(TARGETS))
     comparing = actions.add_parser("compare")
     comparing.add_argument("out", type=Path, metavar="OUT")

@@ -259,10 +259,10 @@ class Match:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Play every variant, on all GPUs of this machine or on the one of ``--gpu``."""
+    """Play every variant, on all GPUs of this machine or on those of ``--gpus``."""
     end = time.monotonic() + args.deadline
-    if args.gpu is not None:
-        gpu = servers.gpus()[args.gpu]
+    if args.child:
+        gpu = servers.gpus()[args.gpus[0]]
         for variant in args.variants:
             args.deadline = end - time.monotonic()
             Match(variant, args, gpu).play()
@@ -273,14 +273,14 @@ def run(args: argparse.Namespace) -> None:
         words = child(args, variant, gpu.index, end - time.monotonic())
         subprocess.run([*words, "--", *args.flags], check=False)
 
-    servers.spread(args.variants, work)
+    servers.spread(args.variants, work, args.gpus)
 
 
 def child(args: argparse.Namespace, variant: str, gpu: int, left: float) -> list[str]:
     """The command of a process of its own for one variant: clients must not share a thread."""
     return [
         sys.executable, __file__, "run", str(args.models), str(args.out), "--variants", variant,
-        "--gpu", str(gpu), "--deadline", str(left), "--contenders", *args.contenders,
+        "--child", "--gpus", str(gpu), "--deadline", str(left), "--contenders", *args.contenders,
         "--measures", *args.measures, "--pairs", str(args.pairs), "--campaign", args.campaign,
         "--logs", str(args.logs), "--port", str(args.port),
     ]  # fmt: skip
@@ -313,9 +313,9 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     actions = parser.add_subparsers(dest="action", required=True)
     running, estimating = actions.add_parser("run"), actions.add_parser("estimate")
-    servers.add_options(running, BOTH)
+    servers.add_options(running, BOTH, "model")
     servers.add_contenders(estimating, BOTH)
-    running.add_argument("--gpu", type=int, metavar="N", help="only this one, in this process")
+    running.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     running.add_argument("--campaign", default="main")
     estimating.add_argument("--memory", type=float, metavar="GIB", help="free memory of a GPU")
     for action in (running, estimating):

@@ -267,8 +267,10 @@ def fraction(gpu: Gpu, weights_gib: float, pool_gib: float) -> str:
     return f"{min(most, weights_gib + pool_gib) / free:.4f}"
 
 
-def spread(names: Iterable[str], work: Callable[[str, Gpu], None]) -> None:
-    """Give every GPU of this machine names to work on, the next one when it has done with one."""
+def spread(
+    names: Iterable[str], work: Callable[[str, Gpu], None], only: Sequence[int] | None = None
+) -> None:
+    """Give every GPU (or ``only`` some) names to work on, the next when it has done with one."""
     todo, lock = iter(names), threading.Lock()
 
     def worker(gpu: Gpu) -> None:
@@ -279,7 +281,8 @@ def spread(names: Iterable[str], work: Callable[[str, Gpu], None]) -> None:
                 return
             work(name, gpu)
 
-    threads = [threading.Thread(target=worker, args=(gpu,)) for gpu in gpus()]
+    used = [gpu for gpu in gpus() if only is None or gpu.index in only]
+    threads = [threading.Thread(target=worker, args=(gpu,)) for gpu in used]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -294,13 +297,14 @@ def write(path: Path, document: object) -> None:
     partial.replace(path)
 
 
-def add_options(parser: argparse.ArgumentParser, contenders: Sequence[str]) -> None:
-    """What every script's ``run`` takes."""
+def add_options(parser: argparse.ArgumentParser, contenders: Sequence[str], name: str) -> None:
+    """What the ``run`` of the script ``name`` takes."""
     parser.add_argument("models", type=Path, metavar="MODELS")
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--deadline", type=float, default=3600, metavar="SECONDS")
-    parser.add_argument("--logs", type=Path, default=LOGS, help="of the servers; not kept")
+    parser.add_argument("--logs", type=Path, default=LOGS / name, help="of the servers; not kept")
     parser.add_argument("--port", type=int, default=30_000, help="the first one that is used")
+    parser.add_argument("--gpus", nargs="+", type=int, metavar="N", help="not all of them")
     add_contenders(parser, contenders)
 
 

@@ -304,7 +304,7 @@ def run(args: argparse.Namespace) -> None:
     """Profile every variant, on all GPUs of this machine."""
     end = time.monotonic() + args.deadline
     servers.clear(args.logs)
-    servers.spread(args.variants, lambda one, gpu: profile_variant(one, gpu, args, end))
+    servers.spread(args.variants, lambda one, gpu: profile_variant(one, gpu, args, end), args.gpus)
 
 
 def main(words: Sequence[str]) -> None:
@@ -312,7 +312,7 @@ def main(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     actions = parser.add_subparsers(dest="action", required=True)
     running = actions.add_parser("run")
-    servers.add_options(running, ["stock", "fused"])
+    servers.add_options(running, ["stock", "fused"], "profile")
     running.add_argument("--variants", nargs="+", choices=VARIANTS, default=["E2B"])
     running.add_argument("--batches", nargs="+", type=int, default=[1])
     reading = actions.add_parser("read")

@@ -13,7 +13,7 @@ import pytest
 from gemma4ctl.bench.workload import Workload
 
 Script = Callable[[str], ModuleType]
-ONE = ("--variants", "E2B", "--gpu", "0")
+ONE = ("--variants", "E2B", "--child", "--gpus", "0")
 
 
 @pytest.fixture
@@ -134,7 +134,8 @@ def test_every_gpu_gets_a_process_of_its_own(
     children = [words for words in asked if "run" in words]
     assert [words[words.index("--variants") + 1] for words in children] == ["E2B", "E4B"]
     parsed = model.parsed(children[0][2:])
-    assert (parsed.gpu, parsed.measures, parsed.flags) == (0, ["c1"], ["--x", "1"])
+    assert (parsed.child, parsed.gpus) == (True, [0])
+    assert (parsed.measures, parsed.flags) == (["c1"], ["--x", "1"])
 
 
 def recorder(asked: list[list[str]], real: Callable[..., Any]) -> Callable[..., Any]:
