@@ -24,6 +24,7 @@ from gemma4ctl import folders
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.rendering import command
+from gemma4ctl.sglang_model import switches
 
 BIND_ADDRESS = "0.0.0.0"  # noqa: S104 - inside the container; the published address is the plan's
 SGLANG_PORT = 30000  # SGLang's own default, where the argv names no port
@@ -36,6 +37,10 @@ CACHE_HOME = "/root/.cache"
 HF_HOME = f"{CACHE_HOME}/huggingface"
 OWNER_NOTE = "The container runs as root: weights that it downloads into your cache belong to root."
 CONFIG_TARGET = "/run/secrets/sglang.yaml"  # SGLang insists on the suffix
+MODULE_HOME = "/opt/gemma4ctl"  # of the bundled model module, where the plan switches it on
+MODULE_NOTE = (
+    "The model module is mounted from this host's gemma4ctl: a host that runs this needs the same."
+)
 
 # Compilers whose caches are outside ~/.cache by default. FlashInfer, TVM-FFI, DeepGEMM and SGLang
 # itself already write below it, and images ship prebuilt FlashInfer kernels there.
@@ -57,11 +62,14 @@ class HostContext(NamedTuple):
     """What the container form takes from the host it is made on.
 
     ``device_groups`` are the group ids that own AMD's device files, empty where there are none.
+    ``module`` are gemma4ctl's package folder and its metadata, by which SGLang finds the plugin;
+    empty: those that run.
     """
 
     hf_home: str
     hf_hub_cache: str | None = None
     device_groups: tuple[str, ...] = ()
+    module: tuple[str, ...] = ()
 
 
 class Mount(NamedTuple):
@@ -123,6 +131,19 @@ def this_host(environ: Mapping[str, str] = os.environ, dev: Path = Path("/dev"))
     )
 
 
+def _own_folders() -> tuple[str, ...]:
+    """The folder of this package, and of its metadata where it is installed with one."""
+    package = Path(__file__).parents[1]
+    from importlib import metadata
+
+    try:
+        files = metadata.distribution(package.name).files or []
+    except metadata.PackageNotFoundError:
+        return (str(package),)
+    entries = [Path(str(file.locate())) for file in files if file.name == "entry_points.txt"]
+    return (str(package), *(str(entry.parent) for entry in entries[:1]))
+
+
 def container(plan: Plan, host: HostContext | None = None) -> ContainerSpec:
     """The container that runs ``plan``, as made on ``host`` (default: this machine).
 
@@ -136,13 +157,16 @@ def container(plan: Plan, host: HostContext | None = None) -> ContainerSpec:
     arguments, secrets = _with_mounted_config(arguments)
     publish = _published(arguments)
     environment = _environment(plan)
+    module = _module(host) if switches.asked(environment) else ()
+    if module:
+        environment["PYTHONPATH"] = MODULE_HOME
     groups, notes = _groups(plan, host)
     return ContainerSpec(
         image=image,
         argv=tuple(_bound_inside(arguments)),
         env=environment,
         env_names=tuple(name for name in ENV_BY_NAME if name not in environment),
-        mounts=(*_caches(plan, image, host), *checkpoints, *_device_links(plan), *secrets),
+        mounts=(*_caches(plan, image, host), *checkpoints, *module, *_device_links(plan), *secrets),
         gpus=_gpus(plan),
         devices=_devices(plan),
         groups=groups,
@@ -153,7 +177,7 @@ def container(plan: Plan, host: HostContext | None = None) -> ContainerSpec:
         cap_add=_capabilities(plan),
         security_options=_security_options(plan),
         stop_timeout_s=STOP_TIMEOUT_S,
-        notes=(*_image_notes(plan), *notes, OWNER_NOTE),
+        notes=(*_image_notes(plan), *notes, *([MODULE_NOTE] if module else []), OWNER_NOTE),
     )
 
 
@@ -201,6 +225,14 @@ def _caches(plan: Plan, image: str, host: HostContext) -> list[Mount]:
     if host.hf_hub_cache:
         mounts.append(Mount("bind", host.hf_hub_cache, f"{HF_HOME}/hub", create=True))
     return mounts
+
+
+def _module(host: HostContext) -> tuple[Mount, ...]:
+    """The bundled model module: SGLang's own packages stay the container's."""
+    return tuple(
+        Mount("bind", folder, f"{MODULE_HOME}/{Path(folder).name}", read_only=True)
+        for folder in host.module or _own_folders()
+    )
 
 
 def _with_mounted_checkpoints(plan: Plan, argv: list[str]) -> tuple[list[str], list[Mount]]:

@@ -24,6 +24,11 @@ def shared_kv_asked(environment: Mapping[str, str]) -> bool:
     return environment.get(KV_VARIABLE) == KV_ON
 
 
+def asked(environment: Mapping[str, str]) -> bool:
+    """Whether any part of the module is asked for."""
+    return fused_asked(environment) or shared_kv_asked(environment)
+
+
 def fused_environment() -> dict[str, str]:
     """The variables that switch the fused kernels on."""
     return {PACKAGE_VARIABLE: PACKAGE, KERNELS_VARIABLE: KERNELS_ON}

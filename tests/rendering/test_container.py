@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
 from gemma4ctl.errors import NoPlanError, UsageError
+from gemma4ctl.planning.plan import Plan
 from gemma4ctl.rendering.container import HostContext, Mount, container, this_host
+from gemma4ctl.sglang_model.switches import fused_environment, shared_kv_environment
 
 from .plans import HOST, PLANS, decision, make
 
@@ -173,3 +177,50 @@ def test_this_host_reads_device_groups(tmp_path) -> None:
         assert this_host({}, tmp_path).device_groups == ("109",)
     else:
         assert this_host({}, tmp_path).device_groups == (str(os.getegid()),)
+
+
+def switched_on() -> Plan:
+    plan = PLANS["h200-node-simulated"]
+    given = {**fused_environment(), **shared_kv_environment()}
+    on = tuple(decision(name.lower(), value, env=name) for name, value in given.items())
+    return plan.model_copy(update={"decisions": (*plan.decisions, *on)})
+
+
+def test_the_model_module_is_mounted_where_it_is_switched_on() -> None:
+    host = HOST._replace(module=("/venv/gemma4ctl", "/venv/gemma4ctl-0.1.0.dist-info"))
+    spec = container(switched_on(), host)
+    module = [mount for mount in spec.mounts if mount.target.startswith("/opt/gemma4ctl")]
+    assert [(m.source, m.target, m.kind, m.read_only) for m in module] == [
+        ("/venv/gemma4ctl", "/opt/gemma4ctl/gemma4ctl", "bind", True),
+        (
+            "/venv/gemma4ctl-0.1.0.dist-info",
+            "/opt/gemma4ctl/gemma4ctl-0.1.0.dist-info",
+            "bind",
+            True,
+        ),
+    ]
+    assert spec.env["PYTHONPATH"] == "/opt/gemma4ctl"
+    assert {**fused_environment(), **shared_kv_environment()}.items() <= spec.env.items()
+    assert any("model module" in note for note in spec.notes)
+
+
+def test_the_module_that_runs_is_mounted_with_its_metadata() -> None:
+    module = [m for m in container(switched_on(), HOST).mounts if m.target.startswith("/opt/")]
+    folders = [Path(mount.source) for mount in module]
+    assert (folders[0] / "sglang_model" / "plugin.py").is_file()
+    assert all((folder / "entry_points.txt").is_file() for folder in folders[1:])
+
+
+def test_a_module_without_metadata_is_mounted_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.distribution", missing)
+    module = [m for m in container(switched_on(), HOST).mounts if m.target.startswith("/opt/")]
+    assert [mount.target for mount in module] == ["/opt/gemma4ctl/gemma4ctl"]
+
+
+def test_no_module_no_mount() -> None:
+    spec = container(PLANS["h200-node-simulated"], HOST)
+    assert not [mount for mount in spec.mounts if "/opt/" in mount.target]
+    assert "PYTHONPATH" not in spec.env
