@@ -153,7 +153,7 @@ def _figures(
         "usage": MemoryStages(**{name: size // MIB for name, size in sizes.items()}),
         "planned": outcome.split(),
         "published": usual.split() if usual else None,
-        "max_context_tokens": min(m.full_tokens, s.context, s.variant.max_context),
+        "max_context_tokens": min(m.longest_alone, s.context, s.variant.max_context),
         "longest": at_concurrency(planner, outcome, usual, 1),
         "lengths": tuple(rows),
         "concurrencies": tuple(counts),

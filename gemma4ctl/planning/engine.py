@@ -13,7 +13,7 @@ from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.errors import Gemma4ctlError, NoPlanError
 from gemma4ctl.flags.parse import Words
 from gemma4ctl.hardware.inventory import Inventory
-from gemma4ctl.planning.memory import MIB, USUAL_REQUEST, Memory, memory, staged
+from gemma4ctl.planning.memory import MIB, USUAL_REQUEST, Memory, memory, staged, tuned
 from gemma4ctl.planning.nearest import alternatives, command, host_of
 from gemma4ctl.planning.plan import (
     DEFAULT_SPLIT,
@@ -307,9 +307,11 @@ def _capacity(s: Situation) -> Capacity | None:
     if found is None:
         return None
     ratio = found.ratio.value
-    load = found.load or uniform(min(USUAL_REQUEST, s.context))
-    other = found.default_split() if found.load else found.best_split(load)
-    titles = (THIS_PLAN, DEFAULT_SPLIT if found.load else LOAD_SPLIT)
+    other = found.default_split() if found.load else tuned(s, s.tp, s.mtp)
+    load = found.load or (other and other.load) or uniform(min(USUAL_REQUEST, s.context))
+    splits = [_split(THIS_PLAN, found, load)]
+    if other is not None:
+        splits.append(_split(DEFAULT_SPLIT if found.load else LOAD_SPLIT, other, load))
     return Capacity(
         weights_mib_per_gpu=found.weights // MIB,
         draft_mib_per_gpu=found.draft // MIB,
@@ -317,10 +319,10 @@ def _capacity(s: Situation) -> Capacity | None:
         full_layer_tokens=found.pools.full,
         swa_layer_tokens=found.pools.sliding,
         max_concurrent_requests=found.held(uniform(s.context)).requests,
-        max_context_tokens=min(found.full_tokens, s.context, s.variant.max_context),
+        max_context_tokens=min(found.longest_alone, s.context, s.variant.max_context),
         basis=f"estimate from SGLang's pool formula at a sliding/full ratio of {ratio:g}",
         load=load.text(),
-        splits=tuple(map(_split, titles, (found, other), (load, load))),
+        splits=tuple(splits),
         stages=_stages(s, found),
     )
 

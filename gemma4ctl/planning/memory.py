@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gemma4ctl.capacity import stages, workload
 from gemma4ctl.capacity.pools import BF16, DEFAULT_RATIO, Cost, Pools, cost, pools, works
-from gemma4ctl.capacity.solver import Held, best_ratio, held, longest
+from gemma4ctl.capacity.solver import LARGEST_RATIO, Held, best_ratio, held, longest
 from gemma4ctl.capacity.stages import MIB as MIB
 from gemma4ctl.capacity.stages import Stages
 from gemma4ctl.capacity.weights import Shards, file_bytes, loaded
@@ -20,6 +20,9 @@ from gemma4ctl.planning.situation import Situation
 
 USUAL_REQUEST = 32_768  # tokens of a request when a plan is to be tuned and no load is named
 MEASURED_ON = "sm_90"  # the architecture whose memory beside the pools was measured
+SHRINKS_SINCE = "0.5.16"  # a prefill chunk, to what the sliding pool has (schedule_policy.py)
+IMAGE_CACHE_SINCE = "0.5.18"  # the cache of image embeddings comes out of the KV budget
+IMAGE_CACHE_MIB = 100  # SGLANG_VLM_CACHE_SIZE_MB when unset
 LARGE_PAGE = 64  # tokens of a KV page of trtllm_mha; Triton's have 1
 LEAST_TOKENS = 8_192  # of KV cache, for a plan that works at all
 LEAST_REQUEST = 256  # tokens: no useful request is shorter
@@ -44,6 +47,8 @@ class Memory(NamedTuple):
     capped: bool  # the cap is the user's, or that of a draft
     window: int
     page: int
+    most: int  # tokens of the full pool, --max-total-tokens; 0: no limit
+    shrinks: bool  # SGLang shortens the prefill chunks of a request that nothing runs beside
     draft_tokens: int
     servers: int  # data-parallel ones, each with these pools
     load: Workload | None  # what the plan is tuned for
@@ -61,42 +66,69 @@ class Memory(NamedTuple):
 
     def default_split(self) -> Memory:
         """The same memory with SGLang's default split, and its request cap where ours is ours."""
-        bought = pools(self.budget, self.cost, DEFAULT_RATIO, page=self.page)
-        usual = max(self.running, min(4096, max(1, bought.full // 2)))
-        running = self.running if self.capped else usual
-        return self._replace(pools=bought, ratio=Lever(DEFAULT_RATIO, "sglang"), running=running)
+        found = self.split(Lever(DEFAULT_RATIO, "sglang"))
+        usual = max(self.running, min(4096, max(1, found.pools.full // 2)))
+        return found._replace(running=self.running if self.capped else usual)
 
     def best_split(self, load: Workload) -> Memory:
         """The same memory with the split that holds the most of ``load``."""
         needs = self.hold(load)
         best = best_ratio(self.budget, self.cost, needs, window=self.window, page=self.page)
-        bought = pools(self.budget, self.cost, best, page=self.page)
-        return self._replace(pools=bought, ratio=Lever(best, "load"))
+        if self.most:  # a larger ratio that leaves as many tokens holds no less
+            kept = (self.budget / self.most - self.cost.full) / self.cost.sliding
+            best = max(best, min(LARGEST_RATIO, int(kept * 1000) / 1000))
+        return self.split(Lever(best, "load"))
+
+    def split(self, ratio: Lever) -> Memory:
+        """The same memory with its pools split in this ratio."""
+        bought = pools(self.budget, self.cost, ratio.value, page=self.page, most=self.most)
+        return self._replace(pools=bought, ratio=ratio)
 
     def held(self, load: Workload) -> Held:
         """Requests of ``load`` that run at once on all servers.
 
-        One always does that fits in the full pool: SGLang shrinks its prefill chunks to the
-        sliding pool when nothing else runs.
+        One does where nothing runs beside it, if it fits then.
         """
         if load.longest > self.full_tokens:
             return Held(0, "full pool")
         found = held(self.pools, self.hold(load), self.running)
-        return found._replace(requests=max(1, found.requests) * self.servers)
+        alone = 1 if load.longest <= self.longest_alone else 0
+        return found._replace(requests=max(alone, found.requests) * self.servers)
+
+    @property
+    def longest_alone(self) -> int:
+        """Tokens of the longest request that SGLang starts at all.
+
+        Unchunked, and in releases that do not shorten chunks, its prefill must fit in the sliding
+        pool: else it waits for ever.
+        """
+        room, chunk = self.pools.sliding - self.page - 1, self.chunk.value
+        if chunk > 0 and (self.shrinks or chunk <= room):
+            return self.full_tokens
+        return max(0, min(room, self.full_tokens))
 
 
 def load_of(s: Situation) -> Workload | None:
-    """The load that the user named for the plan to be tuned to; None: published values stand."""
+    """The load that the plan is to be tuned to; None: published values stand."""
+    return None if s.request.safe else _named(s)
+
+
+def _named(s: Situation) -> Workload | None:
+    """The load that the user named."""
     r = s.request
-    if r.safe:
-        return None
     if r.request_tokens is not None:
         return workload.parse_mix(r.request_tokens, r.concurrency or 0)
     if r.context_length is not None:
         return uniform(min(s.context, s.variant.max_context), r.concurrency or 0)
     if r.concurrency is None and r.optimize:
-        return uniform(min(USUAL_REQUEST, s.variant.max_context))
+        return uniform(min(USUAL_REQUEST, s.context, s.variant.max_context))
     return None
+
+
+def tuned(s: Situation, tp: int, mtp: bool) -> Memory | None:
+    """What the unit would hold with --optimize and without --safe; None where that is no plan."""
+    request = s.request.model_copy(update={"safe": False, "optimize": True})
+    return memory(s.model_copy(update={"request": request, "memories": {}}), tp, mtp)
 
 
 def memory(s: Situation, tp: int, mtp: bool) -> Memory | None:
@@ -178,7 +210,7 @@ def _with_share(s: Situation, tp: int, mtp: bool, share: Fraction) -> Memory:
         start=start,
         weights=taken.weights,
         draft=taken.draft,
-        budget=max(0, int(start * share.value) - taken.weights - taken.draft),
+        budget=max(0, int(start * share.value) - taken.weights - taken.draft - _image_cache(s)),
         cost=cost(s.variant, tp, draft=drafting, kv_bytes=kv_bytes),
         ratio=Lever(DEFAULT_RATIO, "sglang"),
         chunk=Lever(AUTO_CHUNK, "sglang"),
@@ -186,13 +218,24 @@ def _with_share(s: Situation, tp: int, mtp: bool, share: Fraction) -> Memory:
         running=0,
         capped=drafting or s.given("max_running_requests") is not None,
         window=s.variant.sliding_window,
-        page=LARGE_PAGE if s.value("attention_backend") == "trtllm_mha" else 1,
+        page=_page(s),
+        most=int(s.given("max_total_tokens") or 0),
+        shrinks=not s.release.before(SHRINKS_SINCE),
         draft_tokens=s.profiles.mtp.draft_tokens if drafting else 0,
         servers=s.servers,
         load=load_of(s),
     )
     found = _split(s, tp, _with_load(s, tp, found))
     return found._replace(running=_running(s, found, drafting))
+
+
+def _image_cache(s: Situation) -> int:
+    return 0 if s.release.before(IMAGE_CACHE_SINCE) else IMAGE_CACHE_MIB * MIB
+
+
+def _page(s: Situation) -> int:
+    usual = LARGE_PAGE if s.value("attention_backend") == "trtllm_mha" else 1
+    return int(s.given("page_size") or usual)
 
 
 def _may_rise(s: Situation, share: Fraction) -> bool:
@@ -266,23 +309,14 @@ def _requests(found: Memory, load: Workload) -> float:
 
 def _with_ratio(s: Situation, found: Memory) -> Memory:
     """``found`` with the ratio of its pools, and the pools."""
-    ratio = _ratio(s, found)
-    most = int(s.given("max_total_tokens") or 0)
-    bought = pools(found.budget, found.cost, ratio.value, page=found.page, most=most)
-    return found._replace(ratio=ratio, pools=bought)
-
-
-def _ratio(s: Situation, found: Memory) -> Lever:
     own, cell = s.given("swa_full_tokens_ratio"), s.cell()
     if own is not None and float(own) > 0:
-        return Lever(float(own), "user")
+        return found.split(Lever(float(own), "user"))
     if cell and cell.swa_full_tokens_ratio is not None:
-        return Lever(cell.swa_full_tokens_ratio, "tuned")
+        return found.split(Lever(cell.swa_full_tokens_ratio, "tuned"))
     if found.load is None:
-        return Lever(DEFAULT_RATIO, "sglang")
-    needs = found.hold(found.load)
-    best = best_ratio(found.budget, found.cost, needs, window=found.window, page=found.page)
-    return Lever(best, "load")
+        return found.split(Lever(DEFAULT_RATIO, "sglang"))
+    return found.best_split(found.load)
 
 
 def _running(s: Situation, found: Memory, drafting: bool) -> int:

@@ -106,8 +106,9 @@ class Capacity(Model):
     ``full_layer_tokens`` and ``swa_layer_tokens`` are the sizes of SGLang's two KV pools.
     ``max_concurrent_requests`` is at the plan's context length (the model's maximum when none was
     asked); ``max_context_tokens`` is the longest single request. ``load`` says what ``splits``
-    are compared for: the load that the plan is tuned to, else 32k requests. The first split is the
-    plan's own, the second SGLang's default, or the best one where the plan keeps the default.
+    are compared for: the load that the plan is tuned to or could be, else 32k requests. The first
+    split is the plan's own, the second SGLang's default, or that of a plan tuned to the load where
+    this one is not (with --optimize, without --safe).
     """
 
     weights_mib_per_gpu: int

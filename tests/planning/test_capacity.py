@@ -173,7 +173,7 @@ def test_capacity_names_both_splits() -> None:
     plain = planned(node("H200", 1), model="31B").capacity
     assert plain and plain.load == "32,768 tokens"
     assert [split.title for split in plain.splits] == ["this plan", "split for the load"]
-    assert [split.requests for split in plain.splits] == [2, 13]
+    assert [split.requests for split in plain.splits] == [2, 15]
     tuned = planned(node("H200", 1), model="31B", context_length=32_768, modalities=("text",))
     assert tuned.capacity and [split.title for split in tuned.capacity.splits] == [
         "this plan",
@@ -182,6 +182,76 @@ def test_capacity_names_both_splits() -> None:
     assert [split.requests for split in tuned.capacity.splits] == [15, 2]
     assert tuned.capacity.splits[0].full_layer_tokens == tuned.capacity.full_layer_tokens
     assert tuned.capacity.max_concurrent_requests == 15
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"safe": True, "request_tokens": "100k"}, {"safe": True, "concurrency": 4}],
+    ids=["nothing", "lengths", "count"],
+)
+@pytest.mark.parametrize("variant", ["31B", "26B-A4B", "E2B"])
+@pytest.mark.parametrize("platform", ["H100", "MI300X", "RTX-5090"])
+def test_what_another_plan_would_hold_is_what_it_does(
+    platform: str, variant: str, asked: dict[str, Any]
+) -> None:
+    """Its chunk and share too, not its split alone."""
+    this = planned(node(platform), model=variant, **asked)
+    tp = this.hardware.gpu_count
+    wanted = {**asked, "safe": False, "optimize": True, "tp": tp}
+    best = planned(node(platform), model=variant, **wanted)
+    assert this.capacity and best.capacity
+    assert this.capacity.load == best.capacity.load
+    assert this.capacity.splits[1].requests == best.capacity.splits[0].requests
+
+
+def test_a_limit_on_tokens_leaves_the_rest_to_the_sliding_pool() -> None:
+    """--max-total-tokens is of the full pool alone."""
+    limit = ("--max-total-tokens", "20000")
+    plan = planned(node("H200", 1), model="31B", request_tokens="1k", extra_args=limit)
+    assert plan.capacity
+    assert plan.capacity.full_layer_tokens == plan.capacity.swa_layer_tokens == 20_000
+    assert plan.capacity.splits[0].requests >= plan.capacity.splits[1].requests
+
+
+def test_unchunked_prefill_must_fit_in_the_sliding_pool() -> None:
+    flags = ("--swa-full-tokens-ratio", "0.01", "--chunked-prefill-size", "-1")
+    plan = planned(node("H200", 1), model="31B", extra_args=flags)
+    assert plan.capacity and plan.capacity.splits[0].requests == 0
+    assert plan.capacity.max_context_tokens == plan.capacity.swa_layer_tokens - 2
+    assert "prefill-beyond-pool" in {warning.code for warning in plan.warnings}
+
+
+@pytest.mark.parametrize(("release", "waits"), [("0.5.15", True), ("0.5.16", False)])
+def test_chunks_longer_than_the_sliding_pool(release: str, waits: bool) -> None:
+    """Releases before 0.5.16 do not shorten them."""
+    flags = ("--swa-full-tokens-ratio", "0.01")
+    plan = planned(node("H200", 1), model="31B", extra_args=flags, sglang_version=release)
+    assert plan.capacity and plan.capacity.swa_layer_tokens < 8_192
+    assert (plan.capacity.splits[0].requests == 0) == waits
+    assert ("prefill-beyond-pool" in {warning.code for warning in plan.warnings}) == waits
+
+
+def test_no_cap_that_would_replace_the_split_without_the_radix_cache() -> None:
+    """From 0.5.14 on a cap and no radix cache make SGLang size the sliding pool by the cap."""
+    off: dict[str, Any] = {"model": "31B", "request_tokens": "32k"}
+    off["extra_args"] = ("--disable-radix-cache",)
+    plan = planned(node("H200", 1), **off)
+    names = {d.name for d in plan.decisions if d.flag}
+    assert "swa_full_tokens_ratio" in names and "max_running_requests" not in names
+    assert "radix-cap-pool" not in {warning.code for warning in plan.warnings}
+    drafting = planned(node("H200", 1), mtp=True, **off)  # its cap is SGLang's own
+    assert "radix-cap-pool" in {warning.code for warning in drafting.warnings}
+
+
+def test_the_image_cache_is_taken_from_the_budget_of_newer_releases() -> None:
+    def bought(release: str) -> float:
+        plan = planned(node("H200", 1), model="31B", sglang_version=release)
+        assert plan.capacity
+        return plan.capacity.full_layer_tokens * plan.capacity.kv_bytes_per_token / (1 << 20)
+
+    assert bought("0.5.16") == bought("0.5.17")
+    assert bought("0.5.17") - bought("0.5.18") == pytest.approx(100, abs=2)
+    assert bought("0.5.18") == bought("0.5.23")
 
 
 def test_capacity_has_the_stages_in_mib() -> None:
@@ -210,6 +280,17 @@ def test_a_context_beyond_the_model() -> None:
     assert error.remedies[0] == "--context-length 262144"
     error = refusal(node("H200", 1), model="31B", request_tokens="1k:9,300k:1")
     assert (error.code, error.found) == ("request-too-long", "--request-tokens 1k:9,300k:1")
+    for own in ({"context_length": 8_192}, {"extra_args": ("--context-length", "8192")}):
+        error = refusal(node("H200", 1), model="31B", request_tokens="32k", **own)
+        dashes = "-- " if "extra_args" in own else ""
+        assert error.remedies[0] == f"{dashes}--context-length 32768"
+
+
+def test_a_ratio_of_the_users_own_that_leaves_no_window() -> None:
+    flags = ("--swa-full-tokens-ratio", "0.001")
+    error = refusal(node("H200", 1), model="31B", extra_args=flags)
+    assert "your --swa-full-tokens-ratio 0.001" in str(error.found)
+    assert error.remedies[0] == "leave --swa-full-tokens-ratio to the plan"
 
 
 def test_a_concurrency_that_can_never_fit() -> None:

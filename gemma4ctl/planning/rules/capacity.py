@@ -6,7 +6,7 @@ from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.memory import LEAST_REQUEST, Memory, graph_batch, memory
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
-from gemma4ctl.planning.rules.memory import breaks_with_cap
+from gemma4ctl.planning.rules.memory import ignores_ratio_with_cap
 from gemma4ctl.planning.situation import Situation
 
 SHORT, LONG = 1_024, 32_768  # tokens of the requests that warnings compare with
@@ -61,7 +61,7 @@ def running_requests(s: Situation) -> Outcomes:
     found = memory(s, s.tp, s.mtp)
     if found is None or found.load is None or found.draft or s.given("max_running_requests"):
         return
-    if breaks_with_cap(s):
+    if ignores_ratio_with_cap(s):
         return
     yield Choose(
         "max_running_requests",
@@ -157,4 +157,11 @@ def context_beyond_pool(s: Situation) -> Outcomes:
             f"the KV cache holds {found.full_tokens:,} tokens: longer requests are refused, though "
             f"the server names a context of {s.context:,}",
             f"--context-length {found.full_tokens // 1024 * 1024}, or more GPUs",
+        )
+    elif found is not None and found.longest_alone < s.context:
+        yield Warn(
+            "prefill-beyond-pool",
+            f"requests of more than {found.longest_alone:,} tokens wait for ever: their prefill "
+            f"needs more than the {found.pools.sliding:,} tokens of the sliding pool at once",
+            "a smaller --chunked-prefill-size, or a larger --swa-full-tokens-ratio",
         )

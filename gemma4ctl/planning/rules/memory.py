@@ -100,12 +100,13 @@ def context_limit(s: Situation) -> Outcomes:
         )
     load = load_of(s)
     if load is not None and load.longest > s.context:
+        dashes = "" if s.given("context_length") is None else "-- "
         longer = load.longest <= s.variant.max_context
         raise NoPlanError(
             f"requests of {load.longest:,} tokens are longer than the context",
             needed=f"requests of at most {s.context:,} tokens",
             found=f"--request-tokens {s.request.request_tokens}",
-            remedies=[f"--context-length {load.longest}"] if longer else [],
+            remedies=[f"{dashes}--context-length {load.longest}"] if longer else [],
             code="request-too-long",
         )
     yield from ()
@@ -145,7 +146,8 @@ def prefill_chunk(s: Situation) -> Outcomes:
     if origin == "user":
         yield from _judge_chunk(s, chunk, largest)
     elif chunk > 0:
-        yield _images_cut(chunk, largest)
+        named = found.load.longest if found.load and s.request.request_tokens else 0
+        yield _images_cut(chunk, largest, named)
 
 
 CHUNK_REASONS = {
@@ -169,24 +171,38 @@ def _judge_chunk(s: Situation, chunk: int, largest: int) -> Outcomes:
         )
 
 
-def _images_cut(chunk: int, largest: int) -> Warn:
-    """``chunk``: tokens of a prefill chunk; ``largest``: of the largest that is safe."""
-    useful = largest >= USEFUL_CONTEXT
+def _images_cut(chunk: int, largest: int, named: int = 0) -> Warn:
+    """``chunk``: tokens of a prefill chunk; ``largest``: of the largest that is safe.
+
+    ``named``: of the longest request asked for.
+    """
+    remedy = "a lower --mem-fraction leaves memory for larger chunks"
+    if largest >= max(USEFUL_CONTEXT, named):
+        remedy = f"--context-length {largest} or less lets the plan switch chunking off"
     return Warn(
         "images-cut",
         f"an image that falls on the border of a {chunk:,}-token prefill chunk is treated causally",
-        f"--context-length {largest} or less lets the plan switch chunking off"
-        if useful
-        else "a lower --mem-fraction leaves memory for larger chunks",
+        remedy,
     )
 
 
 @rule("radix-cap-chunk", source="wheels", severity="crash")
 def radix_cap_chunk(s: Situation) -> Outcomes:
     """Unchunked prefill makes a capped sliding pool negative in SGLang 0.5.14 to 0.5.21."""
-    cap = s.made.get("max_running_requests")
-    capped = s.given("max_running_requests") or (cap is not None and cap.flag is not None)
-    if capped and breaks_with_cap(s):
+    if not ignores_ratio_with_cap(s) or not (s.given("max_running_requests") or s.mtp):
+        return
+    chunk = s.value("chunked_prefill_size")
+    if chunk is None:
+        chunk = s.given("chunked_prefill_size")
+    if chunk is None or int(str(chunk)) > 0:
+        yield Warn(
+            "radix-cap-pool",
+            "without the radix cache SGLang sizes the sliding-window pool by the cap on running "
+            "requests, not by a ratio: the pools shown are not those it makes",
+            "keep the radix cache",
+            severity="oom",
+        )
+    elif s.release.before(SWA_CAP_FIXED):
         yield Warn(
             "radix-cap-chunk",
             "--disable-radix-cache with a request cap and unchunked prefill makes the "
@@ -195,11 +211,9 @@ def radix_cap_chunk(s: Situation) -> Outcomes:
         )
 
 
-def breaks_with_cap(s: Situation) -> bool:
-    """Whether a cap on running requests would make the sliding pool too small for any prompt."""
-    chunk = s.value("chunked_prefill_size")
-    if chunk is None:
-        chunk = s.given("chunked_prefill_size")
-    affected = not s.release.before(SWA_CAP_FIRST) and s.release.before(SWA_CAP_FIXED)
-    unchunked = chunk is not None and int(str(chunk)) < 0
-    return affected and unchunked and bool(s.given("disable_radix_cache"))
+def ignores_ratio_with_cap(s: Situation) -> bool:
+    """Whether a cap on running requests, and no ratio, would decide the size of the sliding pool.
+
+    A cap that fits the load would take all memory for that pool, or none without chunks.
+    """
+    return bool(s.given("disable_radix_cache")) and not s.release.before(SWA_CAP_FIRST)

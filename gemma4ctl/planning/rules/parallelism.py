@@ -228,13 +228,15 @@ def _nothing_fits(s: Situation, tp: int) -> NoPlanError:
         return _too_few(s, 1, [])
     weights = weight_bytes(s, tp) >> 20
     context = max(LEAST_TOKENS, s.context_asked or 0)
-    share = fraction(s, tp, s.mtp)
+    share, ratio = fraction(s, tp, s.mtp), s.given("swa_full_tokens_ratio")
     free = min(free_mib(unit) or 0 for unit in s.selection(tp).units)
     return NoPlanError(
         f"Gemma 4 {s.variant_name} ({s.checkpoint.name}) does not fit on {tp} x {s.platform_name}",
         needed=f"{weights:,} MiB a GPU for weights, and KV cache for {context:,} tokens",
         found=f"{free:,} of {s.unit_mib or 0:,} MiB free on the fullest GPU"
-        + (f", of which SGLang may take {share.value:.0%}" if share else ""),
+        + (f", of which SGLang may take {share.value:.0%}" if share else "")
+        + (f"; your --swa-full-tokens-ratio {ratio}" if ratio else ""),
+        remedies=["leave --swa-full-tokens-ratio to the plan"] if ratio else [],
         code="does-not-fit",
     )
 
