@@ -88,7 +88,8 @@ def test_the_metadata_names_command_license_and_extras(wheel: Path) -> None:
     metadata = message_from_string(archive.read(info).decode())
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.10"
-    assert metadata.get_all("Provides-Extra") == ["amd", "sglang", "test"]
+    extras = ["amd", "client", "plot", "sglang", "test", "tune"]
+    assert metadata.get_all("Provides-Extra") == extras
     entries = archive.read(info.replace("METADATA", "entry_points.txt")).decode()
     assert "gemma4ctl = gemma4ctl.cli:main" in entries
 

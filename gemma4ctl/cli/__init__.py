@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
+
+INTERRUPTED = 130  # exit status: 128 + SIGINT
 
 
 def main() -> None:
@@ -12,10 +15,12 @@ def main() -> None:
     also for the last search at exit; ``serve``, which stays, turns it on again.
     """
     gc.disable()
-    from gemma4ctl.cli.app import run
-
     try:
-        run()
+        from gemma4ctl.cli.app import app
+
+        app()
+    except KeyboardInterrupt:  # before the command began
+        sys.exit(INTERRUPTED)
     finally:
         gc.freeze()
 

@@ -1,7 +1,7 @@
 """The ``gemma4ctl`` command: its subcommands, and how errors reach the user.
 
-Modules of this package import nothing heavy at the top, so that ``--help`` stays quick; each
-command imports what it needs when it runs.
+Only the module of the command that is named is imported. None imports anything heavy at the top,
+so that ``--help`` stays quick; each command imports what it needs when it runs.
 """
 
 from __future__ import annotations
@@ -10,37 +10,67 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 from gemma4ctl import __version__
-from gemma4ctl.cli.commands import (
-    bench,
-    check,
-    detect,
-    docker,
-    doctor,
-    fit,
-    matrix,
-    profiles,
-    replan,
-    serve,
-    suggest,
-    tune,
-    verify,
-)
-from gemma4ctl.cli.commands import eval as evaluation
-from gemma4ctl.cli.help import Command
+from gemma4ctl.cli.help import command_app
 from gemma4ctl.cli.plain import keep_text
 from gemma4ctl.errors import Gemma4ctlError
 
-AFTER_DASHES = {"allow_extra_args": True}
+# In the order of --help; each is the ``app`` of its module in :mod:`gemma4ctl.cli.commands`.
+COMMANDS = (
+    "detect",
+    "suggest",
+    "serve",
+    "docker",
+    "check",
+    "fit",
+    "matrix",
+    "verify",
+    "bench",
+    "replan",
+    "tune",
+    "eval",
+    "profiles",
+    "doctor",
+)
+
+
+class CommandsByName(Mapping[str, Any]):
+    """Every command; its module is imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        return _command(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+@cache
+def _command(name: str) -> Any:
+    command = get_command(import_module(f"gemma4ctl.cli.commands.{name}").app)
+    command.name = name
+    return command
 
 
 class Commands(TyperGroup):
     """Prints our own errors on stderr and exits with their status."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = CommandsByName()  # type: ignore[assignment]
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The options, which stay text."""
@@ -50,7 +80,8 @@ class Commands(TyperGroup):
         """Run the command."""
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # as it is when nobody wants the output: `>&-`
+                sys.stdout.flush()
         except Gemma4ctlError as error:
             print(f"gemma4ctl: {error}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
@@ -67,29 +98,14 @@ class Commands(TyperGroup):
         return result
 
 
-app = typer.Typer(
+app = command_app(
     name="gemma4ctl",
     cls=Commands,
     help="Take a machine with GPUs to a correct, fast, explained Gemma 4 endpoint on SGLang.",
     no_args_is_help=True,
-    rich_markup_mode=None,  # rich takes longer to import than everything else together
-    pretty_exceptions_enable=False,
+    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("detect", cls=Command)(detect.detect)
-app.command("suggest", cls=Command, context_settings=AFTER_DASHES)(suggest.suggest)
-app.command("serve", cls=Command, context_settings=AFTER_DASHES)(serve.serve)
-app.command("docker", cls=Command, context_settings=AFTER_DASHES)(docker.docker)
-app.command("check", cls=check.WithCommand)(check.check)
-app.command("fit", cls=Command, context_settings=AFTER_DASHES)(fit.fit)
-app.command("matrix", cls=Command)(matrix.matrix)
-app.command("verify", cls=Command)(verify.verify)
-app.command("replan", cls=Command, context_settings=AFTER_DASHES)(replan.replan)
-app.command("tune", cls=Command, context_settings=AFTER_DASHES)(tune.tune)
-app.command("eval", cls=Command)(evaluation.evaluate)
-app.add_typer(profiles.app, name="profiles")
-app.add_typer(bench.app, name="bench")
-app.command("doctor", cls=Command)(doctor.doctor)
 
 
 def _version(asked: bool) -> None:
@@ -108,16 +124,3 @@ def _options(
     ] = False,
 ) -> None:
     """The options of ``gemma4ctl`` itself."""
-
-
-def run() -> None:
-    """Run ``gemma4ctl`` with the process's arguments.
-
-    typer reads the options of every command it knows before it runs one, so a command that is
-    named first is the only one it is told of.
-    """
-    name = sys.argv[1] if len(sys.argv) > 1 else None
-    named = [command for command in app.registered_commands if command.name == name]
-    if named:
-        app.registered_commands, app.registered_groups = named, []
-    app()

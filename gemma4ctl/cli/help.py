@@ -1,12 +1,23 @@
-"""Help texts: options under the heading of their panel, without rich, which is slow to import."""
+"""Commands and their help texts, without rich, which takes longer to import than all else.
+
+Options stand under the heading of their panel.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
+AFTER_DASHES = {"allow_extra_args": True}  # of a command that takes SGLang's own flags after --
 OTHER = "Options"
+
+
+def command_app(**settings: Any) -> typer.Typer:
+    """The ``app`` that each module of commands has: its command, or its group of commands."""
+    plain = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "add_completion": False}
+    return typer.Typer(**{**plain, **settings})
 
 
 class Command(TyperCommand):

@@ -232,7 +232,7 @@ def test_reference(cli: Cli) -> None:
     document.write(result(scenario(1.0)), Path("r.json"))
     done = cli("bench", "reference", "r.json", "--platform", "H200")
     assert done.code == 0
-    assert "beside published figures" in done.out
+    assert done.out.startswith("text-c1, published in cookbook-2026-04")
     found = cli("bench", "reference", "r.json", "--platform", "H200", "--json").json
     assert (found["variant"], found["platform"]) == ("E2B", "H200")
 

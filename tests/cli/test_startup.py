@@ -46,5 +46,32 @@ def test_imports(words: str, unwanted: set[str]) -> None:
     assert not modules & unwanted
 
 
+def test_only_the_module_of_the_named_command_is_imported() -> None:
+    folder = "gemma4ctl.cli.commands."
+    assert {name for name in imported(SUGGEST) if name.startswith(folder)} == {f"{folder}suggest"}
+
+
+def test_an_interruption_while_modules_are_imported_shows_no_traceback() -> None:
+    code = (
+        "import builtins, gemma4ctl.cli\n"
+        "ours = builtins.__import__\n"
+        "def interrupted(name, *more):\n"
+        "    if name == 'typer':\n"
+        "        raise KeyboardInterrupt\n"
+        "    return ours(name, *more)\n"
+        "builtins.__import__ = interrupted\n"
+        "gemma4ctl.cli.main()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
+def test_a_closed_stdout_is_no_error() -> None:
+    words = f"{sys.executable} -m gemma4ctl {SUGGEST} >&-"
+    done = subprocess.run(words, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+
+
 def test_detection_imports_nothing_heavy() -> None:
     assert not imported("suggest --model E2B --json") & {*HEAVY, "rich", "jinja2", "yaml"}

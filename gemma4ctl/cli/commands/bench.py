@@ -15,6 +15,7 @@ import typer
 
 from gemma4ctl.cli.commands import bench_reports
 from gemma4ctl.cli.commands.bench_reports import HtmlOption, PlotOption
+from gemma4ctl.cli.help import command_app
 from gemma4ctl.cli.options import ForceOption, JsonOption
 
 if TYPE_CHECKING:
@@ -29,11 +30,7 @@ if TYPE_CHECKING:
 FAILED = 4  # exit status: a request failed
 INTERRUPTED = 130  # exit status
 
-app = typer.Typer(
-    invoke_without_command=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+app = command_app(invoke_without_command=True)
 app.command("compare")(bench_reports.compare)
 app.command("reference")(bench_reports.reference)
 app.command("report")(bench_reports.report)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from gemma4ctl.cli.help import Command
+from gemma4ctl.cli.help import Command, command_app
 from gemma4ctl.cli.plain import keep_text
 from gemma4ctl.errors import UsageError
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 COMMAND = "gemma4ctl.check.command"  # where the words after -- are kept
 STDIN = "-"
 FORMATS: tuple[Format, ...] = ("text", "json", "sarif", "github")
+
+app = command_app()
 
 
 class WithCommand(Command):
@@ -43,6 +45,7 @@ class WithCommand(Command):
         return rest
 
 
+@app.command("check", cls=WithCommand)
 def check(
     ctx: typer.Context,
     files: Annotated[

@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from gemma4ctl.cli.help import Command, command_app
 from gemma4ctl.cli.options import JsonOption
 
+app = command_app()
 
+
+@app.command("detect", cls=Command)
 def detect(
     hardware_file: Annotated[
         Path | None,

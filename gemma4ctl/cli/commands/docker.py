@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gemma4ctl.cli.help import AFTER_DASHES, Command, command_app
 from gemma4ctl.cli.options import (
     ExplainOption,
     ForceOption,
@@ -18,7 +19,10 @@ from gemma4ctl.cli.options import (
 if TYPE_CHECKING:
     from gemma4ctl.planning.plan import Plan
 
+app = command_app()
 
+
+@app.command("docker", cls=Command, context_settings=AFTER_DASHES)
 @request_options
 def docker(
     ctx: typer.Context,

@@ -6,9 +6,13 @@ from typing import Annotated
 
 import typer
 
+from gemma4ctl.cli.help import Command, command_app
 from gemma4ctl.cli.options import ForceOption, JsonOption
 
+app = command_app()
 
+
+@app.command("doctor", cls=Command)
 def doctor(
     json: JsonOption = False,
     output: Annotated[

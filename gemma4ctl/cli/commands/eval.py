@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from gemma4ctl.cli.help import Command, command_app
 from gemma4ctl.cli.options import ForceOption, JsonOption
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 FOUND = 4  # exit status: a task has no score, or with --gate a score is too low
 THREADS = 64
 SECONDS_BETWEEN = 10.0  # lines about progress, where they cannot replace each other
+
+app = command_app()
 
 
 class Harness(str, Enum):
@@ -44,6 +47,7 @@ class TaskName(str, Enum):
     mmmu = "mmmu"
 
 
+@app.command("eval", cls=Command)
 def evaluate(
     tasks: Annotated[
         list[TaskName] | None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gemma4ctl.cli.help import AFTER_DASHES, Command, command_app
 from gemma4ctl.cli.options import ForceOption, JsonOption, request_options
 from gemma4ctl.errors import NoPlanError, UsageError
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 MOST_POINTS = 12  # lengths, or numbers at once
 MAXIMUM = "max"
 
+app = command_app()
 
+
+@app.command("fit", cls=Command, context_settings=AFTER_DASHES)
 @request_options
 def fit(
     ctx: typer.Context,

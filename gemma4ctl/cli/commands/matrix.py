@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gemma4ctl.cli.help import Command, command_app
 from gemma4ctl.cli.options import ForceOption
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 PROBLEMS_SHOWN = 20
 FOUND = 4  # exit status: a command does not pass, or a plan changed
 
+app = command_app()
+
 
 class Form(str, Enum):
     """How the matrix is written."""
@@ -29,6 +32,7 @@ class Form(str, Enum):
     json = "json"
 
 
+@app.command("matrix", cls=Command)
 def matrix(
     form: Annotated[Form, typer.Option("--format", help="What to write.")] = Form.markdown,
     output: Annotated[

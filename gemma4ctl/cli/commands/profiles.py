@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
+from gemma4ctl.cli.help import command_app
 from gemma4ctl.cli.options import JsonOption
 
-app = typer.Typer(
+app = command_app(
     help="List, show and validate the profile table.",
     no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
 )
 TableOption = Annotated[
     Path | None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gemma4ctl.cli.help import AFTER_DASHES, Command, command_app
 from gemma4ctl.cli.options import JsonOption, request_options
 from gemma4ctl.errors import UsageError
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 SECONDS = 30.0
 
+app = command_app()
 
+
+@app.command("replan", cls=Command, context_settings=AFTER_DASHES)
 @request_options
 def replan(
     ctx: typer.Context,

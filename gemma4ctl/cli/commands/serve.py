@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from gemma4ctl.cli.help import AFTER_DASHES, Command, command_app
 from gemma4ctl.cli.options import ExplainOption, JsonOption, PlanOption, request_options
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 READY_TIMEOUT_S = 1800
 GRACE_S = 60
 
+app = command_app()
 
+
+@app.command("serve", cls=Command, context_settings=AFTER_DASHES)
 @request_options
 def serve(
     ctx: typer.Context,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gemma4ctl.cli.help import AFTER_DASHES, Command, command_app
 from gemma4ctl.cli.options import (
     ExplainOption,
     ForceOption,
@@ -19,6 +20,8 @@ from gemma4ctl.errors import UsageError
 if TYPE_CHECKING:
     from gemma4ctl.planning.plan import Plan
 
+app = command_app()
+
 
 class Form(str, Enum):
     """How a plan is printed."""
@@ -29,6 +32,7 @@ class Form(str, Enum):
     json = "json"
 
 
+@app.command("suggest", cls=Command, context_settings=AFTER_DASHES)
 @request_options
 def suggest(
     ctx: typer.Context,

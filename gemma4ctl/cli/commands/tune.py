@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gemma4ctl.cli.help import AFTER_DASHES, Command, command_app
 from gemma4ctl.cli.options import JsonOption, request_options
 from gemma4ctl.errors import UsageError
 
@@ -22,7 +23,10 @@ REQUESTS_PER_USER = 3
 FEWEST_REQUESTS = 8
 TOKENS = 600_000  # of a measurement, where that is not less than a request for each at once
 
+app = command_app()
 
+
+@app.command("tune", cls=Command, context_settings=AFTER_DASHES)
 @request_options
 def tune(
     ctx: typer.Context,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gemma4ctl.cli.help import Command, command_app
 from gemma4ctl.cli.options import ForceOption, JsonOption
 from gemma4ctl.errors import ProblemsFoundError, UsageError
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from gemma4ctl.verify.report import Report, Result
     from gemma4ctl.verify.run import Options
 
+app = command_app()
 
+
+@app.command("verify", cls=Command)
 def verify(
     url: Annotated[
         str | None,
