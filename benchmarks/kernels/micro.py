@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""The kernels one by one: time beside stock's launches, and tile sizes for the table.
+
+    micro.py run OUT [--variants E2B,E4B] [--rows 1,8,32] [--seconds 170]
+    micro.py tune OUT [--variants E2B] [--rows 1,8] [--seconds 170]
+    micro.py show OUT
+
+``run`` writes OUT/micro-GPU.json: microseconds of a call within a CUDA graph, fused and stock,
+bytes a second of it and of a copy, and whether the result is that of the reference. ``tune``
+tries tiles for every product (compiling in parallel processes), writes OUT/tune-GPU.json and
+prints rows for ``gemma4ctl/sglang_model/kernels/configs.py``. Both go on where an earlier call
+stopped, and begin nothing more after ``--seconds``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import cases
+import graphs
+import servers
+import tiles
+import torch
+
+Record = dict[str, Any]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command."""
+    options = parsed(arguments)
+    gpu = servers.gpus()[0]
+    path = options.out / f"{'tune' if options.command == 'tune' else 'micro'}-{gpu.short}.json"
+    if options.command == "show":
+        show(json.loads(path.read_text()))
+        return
+    record = json.loads(path.read_text()) if path.exists() else {"rows": {}}
+    record |= {**servers.host(gpu), "date": time.strftime("%Y-%m-%d"), "command": sys.argv}
+    deadline = time.monotonic() + options.seconds
+    work = tune if options.command == "tune" else run
+    for name, row in work(options, record, deadline):
+        record["rows"][name] = row
+        servers.write(path, record)
+    show(record)
+
+
+def parsed(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=("run", "tune", "show"))
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--variants", default="E2B,E4B,12B,26B-A4B,31B")
+    parser.add_argument("--rows", default="1,8")
+    parser.add_argument("--seconds", type=float, default=170)
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace, record: Record, deadline: float) -> Iterator[tuple[str, Any]]:
+    """Every case that the record has not yet."""
+    record.setdefault("copy_bytes_per_second", graphs.copy_bandwidth())
+    record["against"] = cases.stock().against
+    for name, rows, case in every_case(options):
+        if name in record["rows"]:
+            continue
+        if time.monotonic() > deadline:
+            print(f"stopped before {name}: call again to go on", file=sys.stderr)
+            return
+        yield name, measured(case, rows, record["copy_bytes_per_second"])
+
+
+def every_case(options: argparse.Namespace) -> Iterator[tuple[str, int, cases.Case]]:
+    """Name, batch and case of what the command line asks for."""
+    for variant in options.variants.split(","):
+        for rows in map(int, options.rows.split(",")):
+            for case in cases.cases(cases.VARIANTS[variant], rows):
+                yield f"{variant} {rows} {case.name}", rows, case
+
+
+def measured(case: cases.Case, rows: int, bandwidth: float) -> Record:
+    """A case's times; an error instead where it does not run."""
+    try:
+        fused, stock = zip(*(case.make(number) for number in range(case.copies)), strict=True)
+        off = difference(*case.make(0))
+        times = {"fused": graphs.microseconds(fused), "stock": graphs.microseconds(stock)}
+    except Exception as error:
+        return {"rows": rows, "error": f"{type(error).__name__}: {error}"}
+    return {
+        "rows": rows,
+        "bytes": case.bytes,
+        "fused_us": round(times["fused"], 3),
+        "stock_us": round(times["stock"], 3),
+        "ratio": round(times["stock"] / times["fused"], 3),
+        "share_of_copy": round(case.bytes / (1e-6 * times["fused"]) / bandwidth, 3),
+        "difference": off,
+    }
+
+
+def difference(fused: Callable[[], Any], stock: Callable[[], Any]) -> float | None:
+    """Norm of the difference of the results as a share; None where stock's call returns none."""
+    got = fused()
+    got = got[0] if isinstance(got, tuple) else got
+    expected = stock()
+    if not isinstance(got, torch.Tensor) or not isinstance(expected, torch.Tensor):
+        return None
+    return round(float((got.float() - expected.float()).norm() / expected.float().norm()), 5)
+
+
+def tune(options: argparse.Namespace, record: Record, deadline: float) -> Iterator[tuple[str, Any]]:
+    """The fastest tiles of every product that the record has not yet."""
+    wanted = {
+        tiles.name(product, rows): (product, rows)
+        for variant in options.variants.split(",")
+        for rows in map(int, options.rows.split(","))
+        for product in cases.products(cases.VARIANTS[variant])
+    }
+    for name, (product, rows) in wanted.items():
+        if name in record["rows"]:
+            continue
+        if time.monotonic() > deadline:
+            print(f"stopped before {name}: call again to go on", file=sys.stderr)
+            break
+        yield name, tiles.best(product, rows)
+    tiles.stop()
+
+
+def show(record: Record) -> None:
+    """Print the rows."""
+    if "copy_bytes_per_second" in record:
+        speed = record["copy_bytes_per_second"] / 1e12
+        print(f"copy {speed:.2f} TB/s, against {record['against']}")
+    for name, row in record["rows"].items():
+        if "error" in row:
+            print(f"{name:44} {row['error']}")
+        elif "fused_us" in row:
+            print(
+                f"{name:44} {row['fused_us']:9.2f} us, stock {row['stock_us']:9.2f}: "
+                f"{row['ratio']:.2f}x, {row['share_of_copy']:.0%} of a copy"
+            )
+        else:
+            print(
+                f"{name:44} {row['us']:9.2f} us {row['tiles']}, untuned {row['untuned_us']:.2f}, "
+                f"pytorch {row['pytorch_us']:.2f}"
+            )
+    tuned = [row for row in record["rows"].values() if "tiles" in row]
+    if tuned:
+        print("\n".join(tiles.table(tuned)))
+
+
+if __name__ == "__main__":
+    main()

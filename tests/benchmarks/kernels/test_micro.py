@@ -1,0 +1,92 @@
+"""The micro-benchmark's shapes and launches on the CPU, in Triton's interpreter; no times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+from tests.sglang_model.kernels import interpreter  # before Triton is imported
+
+pytest.importorskip("torch", reason="needs PyTorch")
+pytest.importorskip("triton", reason="needs Triton")
+
+import torch
+
+from gemma4ctl.profiles.table import PerKind
+from gemma4ctl.sglang_model.kernels import configs
+
+Script = Callable[[str], ModuleType]
+
+
+@pytest.fixture(autouse=True)
+def interpreted() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("a GPU runs the script itself")
+    assert interpreter
+
+
+def test_products_are_those_of_the_model(script: Script) -> None:
+    cases = script("cases")
+    found = {one.name: one for one in cases.products(cases.VARIANTS["E2B"])}
+    assert found["qkv sliding"][1:] == (2560, 1536, False, 12)
+    assert found["q full"][1:] == (4096, 1536, False, 4)
+    assert found["gate_up wide"][1:] == (12288, 1536, True, 20)
+    assert found["per-layer inputs"][1:] == (8960, 1536, False, 1)
+    assert found["down"].bytes == 2 * 1536 * 6144
+    moe = {one.name for one in cases.products(cases.VARIANTS["26B-A4B"])}
+    assert "router" in moe and "q full" not in moe
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_every_case_computes_what_its_stock_launches_do(
+    script: Script, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    cases, micro = script("cases"), script("micro")
+    monkeypatch.setattr(cases, "DEVICE", "cpu")
+    small = {
+        "hidden_size": 64,
+        "intermediate_size": 48,
+        "vocab_size": 80,
+        "attention_heads": 2,
+        "kv_heads": PerKind(sliding=1, full=1),
+        "per_layer_input": 32,
+    }
+    for variant in ("E2B", "26B-A4B"):
+        update = {k: v for k, v in small.items() if k != "per_layer_input" or variant == "E2B"}
+        tiny = cases.VARIANTS[variant].model_copy(update=update)
+        for case in cases.cases(tiny, rows):
+            off = micro.difference(*case.make(0))
+            returns_nothing = case.name.startswith(("norm_rope", "moe_attention"))
+            assert (off is None) == returns_nothing, case.name
+            assert off is None or off < 0.02, case.name
+            assert case.copies >= 2
+
+
+def test_tiles_and_the_table(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles, cases = script("tiles"), script("cases")
+    monkeypatch.setattr(configs, "ROW", {})
+    monkeypatch.setattr(configs, "ROWS", {})
+    monkeypatch.setattr(configs, "LARGEST", {})
+    product = cases.Product("down", 1536, 12288, False, 20)
+    row, rows = set(tiles.candidates(product, 1)), set(tiles.candidates(product, 8))
+    assert 10 <= len(row) <= 60 and 5 <= len(rows) <= 20
+    assert all(one.stages * one.block_n * one.block_k * 2 <= 128 << 10 for one in row | rows)
+    chosen = next(iter(row))
+    tiles.use(product, 1, chosen)
+    assert configs.row("cpu", 1536, 12288, gated=False) == chosen
+    key = ["sm_90", 1536, 12288, False]
+    lines = list(
+        tiles.table(
+            [
+                {"key": key, "rows": 1, "tiles": [1, 2048, 4, 1], "us": 9.0, "pytorch_us": 10.0},
+                {"key": key, "rows": 8, "tiles": [16, 128, 1, 5], "us": 10.0, "pytorch_us": 10.0},
+            ]
+        )
+    )
+    assert lines == [
+        "ROW[('sm_90', 1536, 12288, False)] = Row(1, 2048, 4, 1)",
+        "ROWS[('sm_90', 1536, 12288, False)] = Rows(16, 128, 1, 5)",
+        "LARGEST[('sm_90', 1536, 12288, False)] = 1",
+    ]
