@@ -31,6 +31,7 @@ SECRET_FLAGS = {
 }
 
 # Request field -> setting, where the names differ.
+DERIVED = {"extra_args", "origins", "api_key_config", "kernels_certified"}  # no options
 RENAMED = {"tp": "tp_size", "modalities": "modality"}
 
 
@@ -69,11 +70,13 @@ def read(
     model = _model(settings, profiles)
     inventory = _inventory(settings, profiles, purpose)
     api_key, key_file = _api_key(settings, environment, purpose)
-    names = set(Request.model_fields) - {"extra_args", "origins", "api_key_config"}
+    names = set(Request.model_fields) - DERIVED
     given = {name: settings.get(RENAMED.get(name, name)) for name in names}
     values = {name: value for name, value in given.items() if value is not None} | model
     if "hardware" in values:
         values["hardware"] = lookup.platform_name(profiles, str(values["hardware"]))
+    if values.get("kernels", "auto") == "auto":
+        values["kernels_certified"] = _certified(values, inventory, environment)
     origins = {
         name: settings.origins[RENAMED.get(name, name)]
         for name in names
@@ -81,6 +84,19 @@ def read(
     }
     request = Request(**values, extra_args=tuple(extra), origins=origins, api_key_config=key_file)
     return Inputs(request, inventory, profiles, settings, api_key)
+
+
+def _certified(
+    values: Mapping[str, Any], inventory: Inventory, environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The releases for which the fused kernels are certified here."""
+    from gemma4ctl.sglang_model.support import MEASURED
+
+    if not MEASURED:
+        return ()
+    from gemma4ctl.certifying.lookup import certified_releases
+
+    return certified_releases(values.get("model_path"), values["model"], inventory, environment)
 
 
 def _check_extra(words: Sequence[str]) -> None:

@@ -1,0 +1,126 @@
+"""Start SGLang's own model code and then the fused one, ask both the same, and judge."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gemma4ctl.certifying import collect
+from gemma4ctl.certifying.compare import Comparison, Sample, compare
+from gemma4ctl.certifying.prompts import prompts
+from gemma4ctl.endpoint.address import Endpoint
+from gemma4ctl.errors import NoPlanError, ServerFailedError
+from gemma4ctl.planning.plan import Plan
+from gemma4ctl.rendering.planfile import write_plan
+from gemma4ctl.tuning.server import How, Server
+
+CONCURRENCY = 8  # of the second run of stock, which shows its noise
+START_S = 1800.0
+
+
+class Measured(NamedTuple):
+    """What one server answered: one at a time, several at once, and seconds per output token."""
+
+    alone: list[Sample]
+    together: list[Sample]
+    seconds: float
+
+
+class Certified(NamedTuple):
+    """The verdict, and the seconds of an output token of a single request."""
+
+    comparison: Comparison
+    stock_seconds: float
+    fused_seconds: float
+
+
+def require_fused(plan: Plan) -> None:
+    """Refuse a plan that keeps SGLang's own code.
+
+    Raises:
+        NoPlanError: with the plan's reason.
+    """
+    decision = plan.decision("kernels")
+    if decision is not None and decision.value == "fused":
+        return
+    raise NoPlanError(
+        "there is nothing to certify: this plan keeps SGLang's own model code",
+        needed="a release, GPU and weights that the fused kernels are tested with",
+        found=decision.reason if decision else "",
+        code="kernels-stock",
+    )
+
+
+def certify(
+    stock: Plan,
+    fused: Plan,
+    endpoint: Endpoint,
+    *,
+    how: How,
+    say: Callable[[str], None],
+    random_weights: bool = False,
+) -> Certified:
+    """Serve both plans, one after the other, and compare what they answer.
+
+    Raises:
+        ServerFailedError: a server did not start, did not answer, or ran without the kernels.
+    """
+    asked = prompts(_longest(stock))
+    with tempfile.TemporaryDirectory(prefix="gemma4ctl-kernels-") as folder:
+        first = _measure(stock, "stock", endpoint, asked, Path(folder), how, say)
+        second = _measure(fused, "fused", endpoint, asked, Path(folder), how, say)
+    return Certified(
+        compare(first.alone, first.together, second.alone, random_weights=random_weights),
+        first.seconds,
+        second.seconds,
+    )
+
+
+def _longest(plan: Plan) -> int:
+    """The longest prompt, in tokens, that the plan's context takes with its output."""
+    context = plan.value("context_length") or (
+        plan.capacity.max_context_tokens if plan.capacity else 0
+    )
+    return max(1, int(str(context or 4096)) - collect.TIMED_TOKENS)
+
+
+def _measure(
+    plan: Plan,
+    name: str,
+    endpoint: Endpoint,
+    asked: Sequence[Sequence[int]],
+    folder: Path,
+    how: How,
+    say: Callable[[str], None],
+) -> Measured:
+    """Start one server, ask it everything, and end it."""
+    plan_file = folder / f"{name}.plan.json"
+    write_plan(plan, plan_file, force=True)
+    server = Server(plan_file, folder / f"{name}.log", how, START_S)
+    say(f"{name}: starting the server")
+    with server:
+        say(f"{name}: ready after {server.seconds_to_ready:.0f} s; asking {len(asked)} prompts")
+        measured = Measured(
+            collect.collect(endpoint, asked, 1),
+            collect.collect(endpoint, asked, CONCURRENCY),
+            collect.seconds_per_token(endpoint),
+        )
+        say(f"{name}: {measured.seconds * 1000:.2f} ms per output token")
+    if name == "fused":
+        _require_active(server)
+    return measured
+
+
+def _require_active(server: Server) -> None:
+    """Refuse what a server answered that did not run the kernels."""
+    said = str((server.report().get("reported") or {}).get("kernels") or "its log says nothing")
+    if not said.startswith("fused"):
+        raise ServerFailedError(
+            "the server kept SGLang's own model code",
+            needed="a server that runs the fused kernels",
+            found=said,
+            remedies=["install gemma4ctl into the environment of SGLang"],
+            code="kernels-not-active",
+        )

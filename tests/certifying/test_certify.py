@@ -1,0 +1,162 @@
+"""Both servers, one after the other; the servers themselves are stand-ins."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from gemma4ctl.certifying import certify, collect
+from gemma4ctl.certifying.certify import require_fused
+from gemma4ctl.certifying.receipt import Receipt
+from gemma4ctl.endpoint.address import Endpoint
+from gemma4ctl.errors import NoPlanError, ServerFailedError
+from gemma4ctl.hardware.simulate import simulate
+from gemma4ctl.planning.engine import plan
+from gemma4ctl.planning.plan import Plan
+from gemma4ctl.planning.request import Request
+from gemma4ctl.profiles.load import load
+from gemma4ctl.rendering.planfile import read_plan
+from gemma4ctl.tuning.server import How
+
+from .answers import NOISE, answers
+
+WHERE = Endpoint("http://127.0.0.1:1", None)
+
+
+def planned(kernels: str, **fields: Any) -> Plan:
+    request = Request(model="E2B", sglang_version="0.5.16", kernels=kernels, **fields)  # type: ignore[arg-type]
+    return plan(request, simulate("H200", 1, load()), load())
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Servers that say which kernels they run; what they answer differs by noise."""
+    started: list[str] = []
+
+    class Server:
+        seconds_to_ready = 60.0
+        says = "fused, Gemma4ForConditionalGeneration, 35 layers"
+
+        def __init__(self, plan_file: Path, log: Path, how: How, seconds: float) -> None:
+            started.append(str(read_plan(plan_file).value("kernels")))
+
+        def __enter__(self) -> Server:
+            return self
+
+        def __exit__(self, *rest: object) -> None:
+            started.append("ended")
+
+        def report(self) -> dict[str, Any]:
+            return {"reported": {"kernels": self.says}}
+
+    seeds = iter(range(10))
+    monkeypatch.setattr(certify, "Server", Server)
+    monkeypatch.setattr(
+        collect, "collect", lambda endpoint, asked, at_once: answers(next(seeds), noise=NOISE)
+    )
+    monkeypatch.setattr(
+        collect, "seconds_per_token", lambda endpoint: 0.004 if len(started) < 3 else 0.0025
+    )
+    return started
+
+
+def test_stock_is_measured_then_fused(servers: list[str]) -> None:
+    said: list[str] = []
+    found = certify.certify(planned("stock"), planned("fused"), WHERE, how=How(), say=said.append)
+    assert servers == ["stock", "ended", "fused", "ended"]
+    assert found.comparison.passed
+    assert (found.stock_seconds, found.fused_seconds) == (0.004, 0.0025)
+    assert "fused: 2.50 ms per output token" in said
+
+
+@pytest.mark.parametrize("says", ["stock, Gemma 4: LoRA", None])
+def test_a_fused_server_that_kept_stock_is_no_proof(
+    servers: list[str], monkeypatch: pytest.MonkeyPatch, says: str | None
+) -> None:
+    monkeypatch.setattr(certify.Server, "says", says)
+    with pytest.raises(ServerFailedError, match="kept SGLang's own model code") as caught:
+        certify.certify(planned("stock"), planned("fused"), WHERE, how=How(), say=print)
+    assert caught.value.found == (says or "its log says nothing")
+
+
+def test_prompts_fit_the_context(servers: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    longest: list[int] = []
+
+    def seen(endpoint: Endpoint, asked: Any, at_once: int) -> Any:
+        longest.append(max(map(len, asked)))
+        return answers(noise=NOISE)
+
+    monkeypatch.setattr(collect, "collect", seen)
+    small = planned("stock", context_length=2048)
+    certify.certify(small, planned("fused"), WHERE, how=How(), say=print)
+    assert longest == [2048 - collect.TIMED_TOKENS] * 4
+
+
+def test_a_plan_without_the_kernels_has_nothing_to_certify() -> None:
+    require_fused(planned("fused"))
+    with pytest.raises(NoPlanError, match="nothing to certify") as caught:
+        require_fused(planned("stock"))
+    assert caught.value.found == "SGLang's own model code"
+
+
+# The command.
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, servers: list[str]) -> Path:
+    """A host with an H200 and the weights of E2B (constructed: a configuration and a few bytes)."""
+    from gemma4ctl.cli import inputs
+    from gemma4ctl.cli.inputs import Inputs
+
+    folder = tmp_path / "E2B"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights")
+
+    def read(flags: dict[str, Any], extra: Any, purpose: str) -> Inputs:
+        assert (flags["model_path"], purpose) == (str(folder), "serve")
+        request = Request(model="E2B", sglang_version="0.5.16", kernels=flags["kernels"])
+        return Inputs(request, simulate("H200", 1, load()), load(), None, None)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(inputs, "read", read)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return folder
+
+
+def run(*words: str) -> Any:
+    from gemma4ctl.cli.commands.verify import app
+
+    return CliRunner().invoke(app, list(words))
+
+
+def test_the_command_writes_a_receipt(host: Path, tmp_path: Path) -> None:
+    result = run("--kernels", "--model-path", str(host))
+    assert result.exit_code == 0, result.output
+    assert "1.60x" in result.stderr
+    (file,) = (tmp_path / "state" / "gemma4ctl" / "kernels").glob("*.json")
+    receipt = Receipt.model_validate_json(file.read_text())
+    assert receipt.comparison.passed
+    assert receipt.key.release == "0.5.16"
+    assert f"certified: {file}" in result.stderr
+
+
+def test_a_difference_writes_none(
+    host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = iter([answers(1), answers(2), answers(3, mean=0.5), answers(4)])
+    monkeypatch.setattr(collect, "collect", lambda *rest: next(far))
+    result = run("--kernels", "--model-path", str(host), "--json")
+    assert result.exit_code == 4
+    assert json.loads(result.stdout)["comparison"]["problems"]
+    assert "problem: mean difference 0.5" in result.stderr
+    assert not (tmp_path / "state").exists()
+
+
+def test_it_needs_the_weights() -> None:
+    result = run("--kernels")
+    assert result.exception is not None
+    assert "--kernels needs the weights" in str(result.exception)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+
+from gemma4ctl.certifying.compare import Sample, compare, difference
+
+from .answers import NOISE, answers, diverged, other_text
+
+STOCK, AGAIN = answers(1), answers(2, noise=NOISE)
+
+
+def test_noise_alone_passes():
+    found = compare(STOCK, AGAIN, answers(3, noise=NOISE), random_weights=True)
+    assert found.passed
+    assert found.prompts == found.fused.same_texts == 66
+    assert found.fused.values == 66 * 48
+    assert found.fused.mean == pytest.approx(found.noise.mean, rel=0.1)
+
+
+@pytest.mark.parametrize(("mean", "noise"), [(0.05, 0.0), (0.0, 0.1), (float("nan"), 0.0)])
+def test_more_than_noise_fails(mean, noise):
+    """Negative control: answers that are further away than bfloat16 explains."""
+    found = compare(STOCK, AGAIN, answers(3, mean=mean, noise=noise))
+    assert found.problems[0].startswith("mean difference")
+
+
+def test_a_few_large_differences_fail():
+    """Negative control: most prompts are right, some are not, as with slots off by one."""
+    fused = answers(3, noise=NOISE)
+    wrong = answers(4, mean=0.4)
+    found = compare(STOCK, AGAIN, [*wrong[:2], *fused[2:]])
+    assert not found.passed
+    assert "p99 difference" in found.problems[0]
+
+
+def test_noise_of_stock_widens_the_bounds():
+    fused = answers(3, mean=0.05)
+    assert not compare(STOCK, AGAIN, fused).passed
+    assert compare(STOCK, answers(2, mean=0.04), fused).passed
+
+
+def test_another_token_is_right_only_between_two_likely_ones():
+    fused = [other_text(STOCK[0], 5), *STOCK[1:]]
+    near = [diverged(STOCK[0], 5, 0.02), *STOCK[1:]]
+    found = compare(near, near, fused)
+    assert found.passed
+    assert found.fused.same_texts == 65
+    assert found.fused.widest_tie == pytest.approx(0.02)
+    far = [diverged(STOCK[0], 5, 1.0), *STOCK[1:]]
+    (problem,) = compare(far, far, fused).problems
+    assert problem == "another token was chosen although it was 1.000 nats less likely"
+
+
+def test_what_follows_another_token_is_not_compared():
+    one = Sample(given=(), tokens=(1, 2, 3), logprobs=(-1.0, -1.0, -1.0), second=(-2.0,) * 3)
+    other = one.model_copy(update={"tokens": (1, 9, 9), "logprobs": (-1.0, -5.0, -5.0)})
+    found = difference([one], [other])
+    assert (found.values, found.largest, found.same_texts) == (1, 0.0, 0)
+    assert found.widest_tie == 1.0
+
+
+def test_answers_that_are_all_alike_prove_nothing():
+    """SGLang's own dummy weights: every logit ties, everything agrees."""
+    flat = [
+        Sample(given=(-12.5,) * 8, tokens=(0,) * 4, logprobs=(-12.5,) * 4, second=(-12.5,) * 4)
+    ] * 66
+    found = compare(flat, flat, flat, random_weights=True)
+    assert found.fused.largest == 0.0
+    assert found.problems == (
+        "log-probabilities spread by 0.00 nats only: nothing is proved",
+        "only 2% of the prompts have an answer of their own",
+    )
+
+
+def test_trained_weights_may_answer_alike():
+    alike = [
+        sample.model_copy(update={"tokens": (number // 2, *sample.tokens[1:])})
+        for number, sample in enumerate(STOCK)
+    ]
+    assert compare(alike, alike, alike).passed
+    (problem,) = compare(alike, alike, alike, random_weights=True).problems
+    assert problem == "only 50% of the prompts have an answer of their own"
+
+
+def test_few_prompts_prove_little():
+    (problem,) = compare(STOCK[:10], AGAIN[:10], STOCK[:10]).problems
+    assert problem == "10 prompts are too few: 64 are needed"
+
+
+def test_other_prompts_are_an_error():
+    with pytest.raises(ValueError, match="zip"):
+        difference(STOCK, STOCK[:-1])
+
+
+def test_nothing_is_no_difference():
+    assert difference([], []).mean == 0.0
