@@ -59,6 +59,14 @@ def verify(
             "--random-weights", help="Do not judge what answers say (default: as the server tells)."
         ),
     ] = False,
+    kernels: Annotated[
+        bool,
+        typer.Option("--kernels", help="Certify the fused kernels for a checkpoint, and stop."),
+    ] = False,
+    model_path: Annotated[
+        Path | None,
+        typer.Option("--model-path", metavar="FOLDER", help="The weights, for --kernels."),
+    ] = None,
     json: JsonOption = False,
     junit: Annotated[
         Path | None,
@@ -77,7 +85,8 @@ def verify(
 
     Chat, streams, images, audio, thinking, tools, JSON schemas, long prompts, concurrency, prefix
     cache, metrics and MTP. Every failure is named and comes with a curl command that repeats it.
-    Exit status 4: something failed; 1: nothing answers.
+    Exit status 4: something failed; 1: nothing answers. With --kernels it starts two servers
+    itself, compares stock and fused answers, and writes the receipt that --kernels auto asks for.
 
     Example: gemma4ctl verify --url http://127.0.0.1:30000 --junit verify.xml
     """
@@ -86,6 +95,12 @@ def verify(
 
     if listing:
         _list()
+        return
+    if kernels:
+        from gemma4ctl.cli.commands.verify_kernels import verify_kernels
+
+        if not verify_kernels(model_path, json=json):
+            raise typer.Exit(ProblemsFoundError.exit_code)
         return
     where = endpoint(url, api_key_file)
     options = Options(
