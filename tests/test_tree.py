@@ -22,7 +22,7 @@ BY_NAME = {
     # SGLang loads these two: an entry point, and the modules of a package
     "gemma4ctl.sglang_model.plugin",
     "gemma4ctl.sglang_model.models.gemma4",
-    *(f"{DEVICE}.{name}" for name in ("attention", "linear", "norms", "per_layer")),
+    *(f"{DEVICE}.{name}" for name in ("attention", "experts", "linear", "norms", "per_layer")),
 }
 
 

@@ -20,6 +20,7 @@ PART_TITLES = {
     "norms": "norms with residuals and per-layer embeddings",
     "attention": "QKV norm with RoPE and KV store",
     "linear": "linears of small batches",
+    "experts": "experts of small batches",
 }
 
 
@@ -36,7 +37,8 @@ def adopt(model: Any, text_model: Gemma4TextModel) -> None:
     if reason is not None:
         announce.stock_kernels(name, reason)
     else:
-        titles = [PART_TITLES[part] for part in parts]
+        dense = not any(layer.enable_moe_block for layer in text_model.layers)
+        titles = [PART_TITLES[part] for part in parts if part != "experts" or not dense]
         announce.fused(name, len(text_model.layers), titles)
 
 
@@ -116,8 +118,14 @@ def _shapes(text_model: Gemma4TextModel) -> Iterator[Any]:
             heads=attention.num_heads,
             kv_heads=attention.num_kv_heads,
             head=attention.head_dim,
-            experts=layer.enable_moe_block,
+            experts=_expert_width(layer),
         )
+
+
+def _expert_width(layer: Any) -> int:
+    """Width of an expert on this rank; 0 without experts, or where their weights are packed."""
+    weight = getattr(layer.moe.experts, "w2_weight", None) if layer.enable_moe_block else None
+    return 0 if weight is None else int(weight.shape[-1])
 
 
 def is_plain(linear: Any) -> bool:
@@ -129,7 +137,7 @@ def is_plain(linear: Any) -> bool:
 
 def _switch(text_model: Gemma4TextModel, parts: tuple[str, ...]) -> None:
     """Change the classes; the text model's last, so that it never calls a layer too early."""
-    from gemma4ctl.sglang_model import layers
+    from gemma4ctl.sglang_model import layers, moe
 
     if text_model.per_layer_model_projection is not None:
         # read once: they are tensors, on the GPU
@@ -143,6 +151,8 @@ def _switch(text_model: Gemma4TextModel, parts: tuple[str, ...]) -> None:
             attention.__class__ = layers.FusedAttention
         if "linear" in parts and is_plain(layer.mlp.gate_up_proj):
             layer.mlp.__class__ = layers.FusedMLP
+        if "experts" in parts and layer.enable_moe_block:
+            moe.switch(layer.moe)
         layer.__class__ = layers.FusedDecoderLayer
     if "linear" in parts:
         _switch_linears(text_model)

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gemma4ctl.sglang_model.kernels import attention, linear, norms, per_layer, reference
+from gemma4ctl.sglang_model.kernels import attention, experts, linear, norms, per_layer, reference
 
 EPS = 1e-6
 TOKENS = (1, linear.SMALL_BATCH, 33)  # up to and above what counts as a small batch
+EXPERTS = 4
 ROWS = 512  # of the weights of linears: the real ones would take memory
 SLOTS = 256
 LARGEST_ERROR = 0.02  # of a result's norm; bfloat16 keeps 8 bits
@@ -25,14 +26,17 @@ Check = tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...], dict[str,
 
 
 class Shape(NamedTuple):
-    """Sizes of one layer on this rank; ``per_layer`` is 0 without per-layer embeddings."""
+    """Sizes of one layer on this rank.
+
+    ``per_layer`` is 0 without per-layer embeddings, ``experts``, the width of one, without any.
+    """
 
     hidden: int
     per_layer: int
     heads: int
     kv_heads: int
     head: int
-    experts: bool
+    experts: int
 
 
 def problem(
@@ -80,6 +84,21 @@ def _checks(shape: Shape, tokens: int, parts: tuple[str, ...], make: _Make) -> I
         yield from _attention(shape, tokens, make)
     if "linear" in parts and tokens <= linear.SMALL_BATCH:
         yield from _linear(shape, tokens, make)
+    if "experts" in parts and shape.experts and tokens <= experts.LARGEST_BATCH:
+        yield from _experts(shape, tokens, make)
+
+
+def _experts(shape: Shape, tokens: int, make: _Make) -> Iterator[Check]:
+    """A few experts of the model's width, two a token."""
+    chosen = torch.arange(2 * tokens, device=make.device, dtype=torch.int32).view(-1, 2) % EXPERTS
+    arguments = (
+        make.normal(tokens, shape.hidden),
+        make.normal(tokens, 2, dtype=torch.float32),
+        chosen,
+        make.weight(EXPERTS * 2 * shape.experts, shape.hidden).unflatten(0, (EXPERTS, -1)),
+        make.weight(EXPERTS * shape.hidden, shape.experts).unflatten(0, (EXPERTS, -1)),
+    )
+    yield experts.experts, reference.experts, arguments, {}
 
 
 def _linear(shape: Shape, tokens: int, make: _Make) -> Iterator[Check]:

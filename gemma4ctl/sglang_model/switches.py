@@ -9,7 +9,7 @@ PACKAGE = "gemma4ctl.sglang_model.models"
 KERNELS_VARIABLE = "GEMMA4CTL_SGLANG_KERNELS"
 KERNELS_ON = "fused"
 PARTS_VARIABLE = "GEMMA4CTL_SGLANG_PARTS"  # to find the part that a difference comes from
-PARTS = ("norms", "attention", "linear")
+PARTS = ("norms", "attention", "linear", "experts")
 KV_VARIABLE = "GEMMA4CTL_SGLANG_KV"
 KV_ON = "shared"
 

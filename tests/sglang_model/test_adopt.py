@@ -140,7 +140,7 @@ def test_every_shape_of_the_model_is_checked(real: Any) -> None:
     model = real.build("sglang.srt.models.gemma4_causal", "Gemma4ForCausalLM", config)
     shapes = set(adopt._shapes(model.model))
     assert {(s.heads, s.kv_heads, s.head) for s in shapes} == {(4, 1, 64), (4, 1, 128)}
-    assert {(s.hidden, s.per_layer, s.experts) for s in shapes} == {(32, 8, False)}
+    assert {(s.hidden, s.per_layer, s.experts) for s in shapes} == {(32, 8, 0)}
 
 
 def test_a_draft_is_switched(willing: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -182,3 +182,52 @@ def test_plain_linears_multiply_small_batches_by_a_kernel(
         out, _ = layer.self_attn.o_proj(x)
         assert torch.allclose(out, x @ layer.self_attn.o_proj.weight.T, atol=1e-5)
     assert used == [3]
+
+
+def test_experts_of_small_batches(real: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SGLang's own layer of experts, its dispatcher and reduction, with our method."""
+    import torch
+    from sglang.srt.layers.moe.topk import StandardTopKOutput
+
+    from gemma4ctl.sglang_model import moe
+    from gemma4ctl.sglang_model.kernels import experts
+
+    config = real.text_config(**real.EXPERTS)
+    model = real.build("sglang.srt.models.gemma4_causal", "Gemma4ForCausalLM", config)
+    layer = model.model.layers[0].moe
+    monkeypatch.setattr(experts, "small", lambda x: len(x) <= 4)
+    plain = experts_plainly
+    monkeypatch.setattr(experts, "experts", plain)
+    moe.switch(layer)
+    assert type(layer.experts.quant_method) is moe.SmallExperts
+    x = torch.randn(3, 32)
+    ids = torch.tensor([[0, 1], [2, 3], [4, 0]], dtype=torch.int32)
+    routed = StandardTopKOutput(torch.rand(3, 2), ids, torch.zeros(3, 8))
+    found = layer.experts(x, routed)
+    own = layer.experts
+    assert torch.allclose(found, plain(x, routed.topk_weights, ids, own.w13_weight, own.w2_weight))
+    with pytest.raises(AssertionError, match="gelu"):  # five tokens are SGLang's, not on CPUs
+        layer.experts(torch.randn(5, 32), routed)
+
+
+def experts_plainly(x: Any, weights: Any, ids: Any, gate_up: Any, down: Any) -> Any:
+    import torch
+
+    out = torch.zeros_like(x)
+    for token, chosen in enumerate(ids.tolist()):
+        for place, expert in enumerate(chosen):
+            gate, up = (gate_up[expert] @ x[token]).chunk(2)
+            made = down[expert] @ (torch.nn.functional.gelu(gate) * up)
+            out[token] += weights[token, place] * made
+    return out
+
+
+def test_packed_experts_are_left(real: Any) -> None:
+    from types import SimpleNamespace
+
+    from gemma4ctl.sglang_model import moe
+
+    packed = SimpleNamespace(experts=SimpleNamespace(quant_method=object()))
+    method = packed.experts.quant_method
+    moe.switch(packed)
+    assert packed.experts.quant_method is method
