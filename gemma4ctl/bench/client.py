@@ -18,6 +18,16 @@ from gemma4ctl.endpoint.address import Endpoint
 SILENCE_S = 600.0  # a request may wait that long in a full server's queue
 
 
+def require_packages() -> None:
+    """Refuse to begin without the packages that the client needs.
+
+    Raises:
+        UsageError: aiohttp or msgspec is not installed.
+    """
+    for module in ("aiohttp", "msgspec"):
+        extras.require(module, "client", "measuring with the built-in client")
+
+
 @dataclass(frozen=True)
 class Ran:
     """A finished run: a record of each prompt, in order, and how long all of them took."""
@@ -50,8 +60,7 @@ def run(
     Raises:
         UsageError: aiohttp or msgspec is not installed.
     """
-    for module in ("aiohttp", "msgspec"):
-        extras.require(module, "client", "measuring with the built-in client")
+    require_packages()
     from gemma4ctl.bench.load import Load
 
     load = Load(endpoint, prompts, model=model, api=api, silence_s=silence_s, on_done=on_done)

@@ -15,6 +15,7 @@ from gemma4ctl.rendering.files import write_new
 
 KIND: Final = "gemma4ctl-bench"
 DECIMALS = 4  # of figures in the file: milliseconds and rates need no more
+MARKER = f'"kind": "{KIND}"'  # near the start of a file of results
 Client = Literal["builtin", "sglang"]
 
 
@@ -112,7 +113,7 @@ def write(result: BenchResult, path: Path, *, force: bool = False) -> None:
         UsageError: another kind of file is there (``force`` replaces it), or it cannot be written.
     """
     text = json.dumps(content(result), indent=2) + "\n"
-    write_new(path, text, marker=f'"kind": "{KIND}"', force=force)
+    write_new(path, text, marker=MARKER, force=force)
 
 
 def read(path: Path) -> BenchResult:

@@ -23,6 +23,7 @@ from gemma4ctl import __version__
 from gemma4ctl.cli.help import command_app
 from gemma4ctl.cli.plain import keep_text
 from gemma4ctl.errors import Gemma4ctlError
+from gemma4ctl.printable import printable
 
 # In the order of --help; each is the ``app`` of its module in :mod:`gemma4ctl.cli.commands`.
 COMMANDS = (
@@ -83,7 +84,7 @@ class Commands(TyperGroup):
             if sys.stdout is not None:  # as it is when nobody wants the output: `>&-`
                 sys.stdout.flush()
         except Gemma4ctlError as error:
-            print(f"gemma4ctl: {error}", file=sys.stderr)
+            print(f"gemma4ctl: {printable(str(error))}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             raise typer.Exit(128 + signal.SIGINT) from None

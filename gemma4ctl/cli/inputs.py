@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from gemma4ctl.errors import PreflightError, UsageError
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.request import Request
+from gemma4ctl.printable import printable
 from gemma4ctl.profiles import load, lookup
 from gemma4ctl.profiles.table import Profiles
 from gemma4ctl.settings import BadValueError, Settings, gather, text
@@ -289,4 +290,4 @@ def _api_key(
 
 def say(message: str) -> None:
     """A message for the person, on stderr."""
-    print(f"gemma4ctl: {message}", file=sys.stderr)
+    print(f"gemma4ctl: {printable(message)}", file=sys.stderr)

@@ -15,6 +15,7 @@ from gemma4ctl.endpoint import http
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import UsageError
 from gemma4ctl.launch.redact import MASK
+from gemma4ctl.printable import printable
 
 SECRET_ARGUMENTS = ("api_key", "admin_api_key", "ssl_keyfile_password")
 
@@ -76,7 +77,7 @@ def read_facts(endpoint: Endpoint, timeout_s: float = 10.0) -> Facts:
         model_path=path,
         architecture=architecture,
         variant=_variant([path, *ids], architecture),
-        release=_text(server.get("version")),
+        release=printable(_text(server.get("version")) or "") or None,
         server_args=_arguments(server) or None,
         max_tokens=_whole(server.get("max_total_num_tokens")),
         context_length=next((n for card in cards if (n := _whole(card.get("max_model_len")))), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +20,7 @@ from gemma4ctl.endpoint.address import Endpoint
 LARGEST_ANSWER = 64 << 20  # bytes
 CUT = "the connection was closed before the end of the answer"
 _PIECE = 64 << 10
+_GRACE_S = 0.5  # for what noticed by itself that the time is up
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,23 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 
 
 def _ask(request: urllib.request.Request, endpoint: Endpoint, timeout_s: float) -> Answer:
+    """The answer in time, or that there is none.
+
+    The standard library waits for each byte of a header anew, so that a server may keep it waiting
+    forever: a thread asks, and is left to itself when the time is up.
+    """
+    answers: list[Answer] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(_answer(request, endpoint, timeout_s)), daemon=True
+    )
+    asking.start()
+    asking.join(timeout_s + _GRACE_S)
+    late = Answer(None, b"", "", _reason(TimeoutError(), timeout_s), timeout_s)
+    return answers[0] if answers else late
+
+
+def _answer(request: urllib.request.Request, endpoint: Endpoint, timeout_s: float) -> Answer:
+    """The answer, whose bytes may each take ``timeout_s``."""
     began = time.monotonic()
     handlers: list[urllib.request.BaseHandler] = [_Stay()]
     if endpoint.is_local:

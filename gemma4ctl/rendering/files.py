@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from gemma4ctl.errors import UsageError
 
@@ -23,6 +26,35 @@ def write_new(
     Raises:
         UsageError: the file is not ours, is not a regular file, or cannot be written.
     """
+    _refuse(path, marker=marker, force=force)
+    try:
+        data = text if isinstance(text, bytes) else text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"Cannot write {path}: a path in it is not valid UTF-8.",
+            remedies=("rename that file or folder",),
+            code="output-encoding",
+        ) from error
+    with _writable(path), _temporary(path, mode) as (temporary, file):
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+def check_new(path: Path, *, marker: str, force: bool) -> None:
+    """Refuse what :func:`write_new` would refuse, before the work whose result it is to write.
+
+    Raises:
+        UsageError: the file is not ours, is not a regular file, or cannot be written.
+    """
+    _refuse(path, marker=marker, force=force)
+    with _writable(path), _temporary(path, 0o600):
+        pass
+
+
+def _refuse(path: Path, *, marker: str, force: bool) -> None:
+    """Refuse to replace what is at ``path``, unless that is ours, or a file and ``force``."""
     if not force and not _is_ours(path, marker):
         raise UsageError(
             f"{path} exists and was not written by gemma4ctl.",
@@ -35,20 +67,6 @@ def write_new(
             remedies=("the name of a file that does not exist yet",),
             code="output-not-a-file",
         )
-    try:
-        _replace(path, text if isinstance(text, bytes) else text.encode("utf-8"), mode)
-    except OSError as error:
-        raise UsageError(
-            f"Cannot write {path}: {error.strerror}.",
-            remedies=("a file name in a folder that exists and is writable",),
-            code="output-unwritable",
-        ) from error
-    except UnicodeEncodeError as error:
-        raise UsageError(
-            f"Cannot write {path}: a path in it is not valid UTF-8.",
-            remedies=("rename that file or folder",),
-            code="output-encoding",
-        ) from error
 
 
 def _is_ours(path: Path, marker: str) -> bool:
@@ -64,15 +82,26 @@ def _is_ours(path: Path, marker: str) -> bool:
         return False
 
 
-def _replace(path: Path, data: bytes, mode: int) -> None:
-    """Put ``data`` at ``path`` through a temporary file in the same folder."""
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """Turn what the system refuses into our own error."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"Cannot write {path}: {error.strerror}.",
+            remedies=("a file name in a folder that exists and is writable",),
+            code="output-unwritable",
+        ) from error
+
+
+@contextmanager
+def _temporary(path: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file in the folder of ``path``, which is gone afterwards unless it was renamed."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+            yield temporary, file
     finally:
         temporary.unlink(missing_ok=True)

@@ -15,6 +15,8 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
@@ -23,7 +25,11 @@ from gemma4ctl.errors import UsageError
 from gemma4ctl.replanning.observation import Observation, mix_of
 
 FEWEST = 2  # requests, for rates and numbers at once
-LARGEST_FILE = 1 << 30  # bytes
+HEAD = 4096  # bytes, in which a bench result says what it is
+LARGEST_LINE = 16 << 20  # bytes, prompt included
+LARGEST_FILE = 1 << 30  # bytes; what is beyond is left out, as are more requests than
+MOST_REQUESTS = 1_000_000
+LARGEST_NUMBER = 1 << 32  # tokens, or seconds since any point of time
 _NUMBER = r"['\"]{}['\"]: ?(?P<{}>[\d.eE+-]+)"
 _TEXT_FIELDS = {
     name: re.compile(_NUMBER.format(name, "value"))
@@ -50,12 +56,10 @@ def read(path: Path) -> list[Logged]:
         UsageError: the file cannot be read, or tells of no request.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise _refused(path, f"it is larger than {LARGEST_FILE >> 30} GiB")
-        text = path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            found = _bench_result(file) or list(_requests(_lines(file)))
     except OSError as error:
         raise _refused(path, error.strerror or str(error)) from error
-    found = list(_bench_result(text)) or list(_lines(text.splitlines()))
     if not found:
         raise _refused(path, "no line of it tells of a finished request")
     return found
@@ -113,12 +117,18 @@ def _decoding(request: Logged) -> tuple[float, float] | None:
     return arrival + ttft, arrival + latency
 
 
-def _lines(lines: Iterable[str]) -> Iterator[Logged]:
-    for line in lines:
-        document = _object(line)
-        found = _from_object(document) if document is not None else _from_text(line)
-        if found is not None:
-            yield found
+def _lines(file: BufferedReader) -> Iterator[str]:
+    """The lines of ``file``; a longer one than any log has comes in pieces."""
+    left = LARGEST_FILE
+    while left > 0 and (line := file.readline(LARGEST_LINE)):
+        left -= len(line)
+        yield line.decode("utf-8", errors="replace")
+
+
+def _requests(lines: Iterable[str]) -> Iterator[Logged]:
+    documents = ((line, _object(line)) for line in lines)
+    found = (_from_text(line) if o is None else _from_object(o) for line, o in documents)
+    return islice((request for request in found if request is not None), MOST_REQUESTS)
 
 
 def _object(line: str) -> dict[str, Any] | None:
@@ -191,26 +201,25 @@ def _number(document: Mapping[str, Any], *names: str) -> float | None:
     for name in names:
         value = document.get(name)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
+            return float(value) if 0 <= value < LARGEST_NUMBER else None
     return None
 
 
-def _bench_result(text: str) -> Iterator[Logged]:
-    """The requests that the scenarios of a bench result ask for."""
+def _bench_result(file: BufferedReader) -> list[Logged] | None:
+    """The requests that the scenarios of a bench result ask for; None: it is none."""
     from pydantic import ValidationError
 
     from gemma4ctl.bench.document import KIND, BenchResult
     from gemma4ctl.bench.workload import lengths
 
-    if f'"{KIND}"' not in text[:4096]:
-        return
+    if f'"{KIND}"'.encode() not in file.peek(HEAD):
+        return None
     try:
-        result = BenchResult.model_validate_json(text)
-    except ValidationError:
-        return
-    for scenario in result.scenarios:
-        for inputs, outputs in zip(*lengths(scenario.workload), strict=True):
-            yield Logged(inputs, outputs)
+        result = BenchResult.model_validate_json(file.read(LARGEST_FILE).decode())
+    except (ValidationError, UnicodeDecodeError):
+        return None
+    asked = [lengths(scenario.workload) for scenario in result.scenarios]
+    return [Logged(*pair) for each in asked for pair in zip(*each, strict=True)]
 
 
 def _refused(path: Path, problem: str) -> UsageError:

@@ -8,19 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from ssl import PROTOCOL_TLS_CLIENT, SSLContext
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext, create_default_context
 from typing import Any
 
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.extras import require
 from gemma4ctl.verify import reply
 from gemma4ctl.verify.exchange import Exchange
-from gemma4ctl.verify.faults import Fault
+from gemma4ctl.verify.faults import Fault, of_status
 from gemma4ctl.verify.reply import Reply
 
 SILENCE = 0.5  # of the time for a request: so long may a stream say nothing
 
-_BY_STATUS = {401: "key-refused", 403: "key-refused", 429: "rate-limited", 503: "unavailable"}
 _OURS = ("chat_template_kwargs", "ignore_eos")  # what the client's signature does not have
 
 
@@ -113,11 +112,17 @@ class Client:
 
 
 def _connection(endpoint: Endpoint) -> dict[str, Any]:
-    """Options of the HTTP client: no redirects with the key, no proxy to this machine."""
-    options = {"follow_redirects": False, "trust_env": not endpoint.is_local}
-    if endpoint.url.startswith("https:"):
-        return options
-    return options | {"verify": SSLContext(PROTOCOL_TLS_CLIENT)}  # trusts nobody; made at once
+    """Options of the HTTP client: no redirects with the key, no proxy to this machine.
+
+    Certificates are trusted as everywhere else in Python: the system's, or ``SSL_CERT_FILE``.
+    """
+    encrypted = endpoint.url.startswith("https:")
+    return {
+        "follow_redirects": False,
+        "trust_env": not endpoint.is_local,
+        # without TLS one that trusts nobody, since it is made at once
+        "verify": create_default_context() if encrypted else SSLContext(PROTOCOL_TLS_CLIENT),
+    }
 
 
 def _check_type(exchange: Exchange, response: Any, wanted: str) -> None:
@@ -138,11 +143,10 @@ def _has_token(chunk: Any) -> bool:
 
 def _refused(exchange: Exchange, error: Any) -> Fault:
     status = int(error.status_code)
-    code = _BY_STATUS.get(status) or ("server-error" if status >= 500 else "request-refused")
     body = error.body
     message = body.get("message") if isinstance(body, dict) else body
-    said = f": {str(message)[:300]}" if message else ""
-    return exchange.fault(code, f"HTTP {status}{said}")
+    said = f": {' '.join(str(message).split())[:300]}" if message else ""
+    return exchange.fault(of_status(status), f"HTTP {status}{said}")
 
 
 def _failed(exchange: Exchange, error: Exception, silence_s: float) -> Fault:

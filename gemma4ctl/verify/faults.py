@@ -58,6 +58,14 @@ FAULTS: dict[str, str] = {
 BLOCKING = frozenset({"unreachable", "no-answer", "key-refused"})
 
 
+_BY_STATUS = {401: "key-refused", 403: "key-refused", 429: "rate-limited", 503: "unavailable"}
+
+
+def of_status(status: int) -> str:
+    """The fault that an answer with an HTTP status from 300 on shows."""
+    return _BY_STATUS.get(status) or ("server-error" if status >= 500 else "request-refused")
+
+
 class Fault(Exception):  # noqa: N818 - it is the endpoint's, not ours
     """The endpoint misbehaved. ``body`` is the request that showed it, where one did."""
 

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from gemma4ctl.verify.report import Report, Result
 
+MARKER = "gemma4ctl verify"  # the name of the suite, which says whose file it is
 # XML 1.0 has no way to write these.
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -14,7 +15,7 @@ _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 def junit_text(report: Report) -> str:
     """``report`` as one test suite, a test case for each check."""
     counts = {
-        "name": "gemma4ctl verify",
+        "name": MARKER,
         "tests": str(len(report.results)),
         "failures": str(report.count("fail")),
         "errors": "0",

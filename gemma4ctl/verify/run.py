@@ -15,6 +15,7 @@ from typing import Any
 from gemma4ctl import folders
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.endpoint.facts import Facts, read_facts
+from gemma4ctl.endpoint.presence import require_answer
 from gemma4ctl.errors import Gemma4ctlError, UsageError
 from gemma4ctl.extras import require
 from gemma4ctl.profiles import load, lookup
@@ -31,10 +32,6 @@ PACKAGES = ("openai", "prometheus_client.parser")
 PATHS = {"health": "/health", "model": "/v1/models", "metrics": "/metrics", "mtp": "/server_info"}
 
 OnResult = Callable[[Result], None]
-
-
-class EndpointUnreachableError(Gemma4ctlError):
-    """Nothing answers at the URL."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +144,7 @@ def find(endpoint: Endpoint, options: Options) -> Target:
         EndpointUnreachableError: nothing answers there.
     """
     facts = read_facts(endpoint, min(options.timeout_s, FACTS_TIMEOUT_S))
-    _require_answer(endpoint, facts)
+    require_answer(endpoint, facts)
     profiles = load.load()
     served = facts.model_ids[0] if facts.model_ids else facts.model_path or "default"
     model, expected = options.model or served, None
@@ -157,21 +154,6 @@ def find(endpoint: Endpoint, options: Options) -> Target:
             model = served
     variant = profiles.variants.get(facts.variant or "")
     return Target(endpoint, facts, model, variant.modalities if variant else None, expected)
-
-
-def _require_answer(endpoint: Endpoint, facts: Facts) -> None:
-    """Refuse to go on when not one of the three questions had any answer."""
-    if facts.model_ids or facts.model_path or facts.server_args is not None:
-        return
-    if any("HTTP" in problem or "answer is" in problem for problem in facts.problems):
-        return
-    raise EndpointUnreachableError(
-        f"nothing answers at {endpoint.url}",
-        needed="a running OpenAI-compatible server",
-        found="; ".join(dict.fromkeys(p.partition(": ")[2] for p in facts.problems)),
-        remedies=["--url URL or GEMMA4CTL_URL names another address", "gemma4ctl serve starts one"],
-        code="endpoint-unreachable",
-    )
 
 
 def _session(target: Target, options: Options) -> Session:

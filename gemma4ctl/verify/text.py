@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from gemma4ctl.printable import printable
 from gemma4ctl.verify.checks import CHECKS
 from gemma4ctl.verify.report import Report, Result
 
@@ -31,7 +32,7 @@ def result_lines(result: Result, width: int) -> Iterator[Line]:
     said = f"{result.fault}: {result.detail}" if result.fault else result.detail
     if result.status == "pass" and result.unjudged:
         said += "; content not judged"
-    first, *rest = textwrap.wrap(said, width - len(head), break_long_words=True) or [""]
+    first, *rest = textwrap.wrap(printable(said), width - len(head), break_long_words=True) or [""]
     yield Line(head + first, STYLES[result.status], len(result.status))
     for line in rest:
         yield Line(" " * len(head) + line)

@@ -141,6 +141,9 @@ def test_the_plan_is_kept_with_the_results(cli: Cli, url: str) -> None:
         ((*OWN, "--client", "sglang"), ["SGLang's client needs SGLang here", "--client builtin"]),
         ((*OWN, "--dataset", "none.json"), ["'none.json' does not exist"]),
         ((*OWN, "-o", "none/r.json"), ["Cannot write none/r.json"]),
+        ((*OWN, "--html", "none/r.html"), ["Cannot write none/r.html"]),
+        ((*OWN, "--plot", "none/r.svg"), ["Cannot write none/r.svg"]),
+        ((*OWN, "--plot", "r.gif"), ["r.gif is no drawing", ".svg or .png"]),
     ],
 )
 def test_refusals(cli: Cli, url: str, words: tuple[str, ...], texts: list[str]) -> None:
@@ -156,10 +159,28 @@ def test_a_file_of_somebody_else_is_kept(cli: Cli, url: str) -> None:
 
 def test_no_endpoint(cli: Cli) -> None:
     with serving({}) as url:
-        pass
-    cli("bench", "--url", url, *OWN).refused(
-        4, f"{url} does not answer as an OpenAI-compatible server", "/v1/models"
-    )
+        cli("bench", "--url", url, *OWN).refused(4, f"no model is served at {url}", "HTTP 404")
+    cli("bench", "--url", url, *OWN).refused(1, f"nothing answers at {url}", "Connection refused")
+
+
+def test_earlier_results_stay_until_there_are_new_ones(
+    cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("bench", *OWN, "-o", "r.json").code == 0
+    before = Path("r.json").read_bytes()
+    with serving(sglang(generate=fixed(b"no memory", status=500))) as broken:
+        assert cli("bench", "--url", broken, *OWN, "-o", "r.json").code == 4
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    words = ("bench", *OWN, "--client", "builtin", "-o", "r.json")
+    cli(*words).refused(2, "pip install 'gemma4ctl[client]'")
+    assert Path("r.json").read_bytes() == before
+
+
+def test_a_drawing_that_cannot_be_made_is_known_before(
+    cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    cli("bench", *OWN, "--plot", "r.svg").refused(2, "pip install 'gemma4ctl[plot]'")
 
 
 def test_an_endpoint_that_answers_no_request(cli: Cli) -> None:
@@ -209,8 +230,8 @@ def test_being_ended_ends_sglangs_client_too(
     began = time.monotonic()
     done = cli("bench", *OWN, "-o", "r.json")
     assert (done.code, time.monotonic() - began < 30) == (130, True)
-    assert "gemma4ctl: interrupted; results so far: r.json" in done.err
-    assert document.read(Path("r.json")).scenarios == ()
+    assert "gemma4ctl: interrupted\n" in done.err
+    assert not Path("r.json").exists()
 
 
 def test_compare(cli: Cli) -> None:

@@ -98,7 +98,7 @@ def test_a_model_of_another_kind(cli: Cli, standins: Standins) -> None:
 
 def test_no_endpoint(cli: Cli) -> None:
     result = cli("eval", "gsm8k", "--url", "http://127.0.0.1:1")
-    result.refused(4, "no model is served at http://127.0.0.1:1", "Connection refused")
+    result.refused(1, "nothing answers at http://127.0.0.1:1", "Connection refused")
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,8 @@ def test_no_endpoint(cli: Cli) -> None:
         (["gsm8k", "mmlu", "--dataset", "q"], ["--dataset is for one task", "gsm8k and mmlu"]),
         (["gsm8k", "--dataset", "q"], ["there is no file q"]),
         (["gsm8k", "--model", "E9B"], ["E9B"]),
+        (["gsm8k", "--output", "none/r.json"], ["Cannot write none/r.json"]),
+        (["gsm8k", "--keep", "/dev/null/kept"], ["folder /dev/null/kept cannot be made"]),
     ],
 )
 def test_refusals(run: Cli, words: list[str], texts: list[str]) -> None:

@@ -142,6 +142,7 @@ def test_nothing_there_is_status_1(cli: Any, port: int) -> None:
         (["--timeout", "nan"], "--timeout does not take nan"),
         (["--url", "ftp://x"], "no URL of an endpoint"),
         (["--api-key-file", "nowhere"], "cannot be read"),
+        (["--junit", "none/verify.xml"], "Cannot write none/verify.xml"),
     ],
 )
 def test_bad_options_are_status_2(cli: Any, words: list[str], said: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -86,6 +87,22 @@ def test_a_slow_answer_is_left_though_every_byte_comes_soon() -> None:
         answer = http.get(Endpoint(url), "/x", 0.1)
     assert answer.problem == "no complete answer within 0.1 s"
     assert answer.seconds < 0.5
+
+
+@pytest.mark.parametrize("header", [b"X-A: b\r\n", b"b"], ids=["headers", "one-header"])
+def test_a_server_whose_headers_never_end_is_left(header: bytes) -> None:
+    def answer(handler: Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        with suppress(OSError):
+            for _ in range(100):
+                handler.wfile.write(header)
+                time.sleep(0.02)
+
+    began = time.monotonic()
+    with serving({"/x": answer}) as url:
+        found = http.get(Endpoint(url), "/x", 0.1)
+        assert found.problem == "no complete answer within 0.1 s"
+        assert time.monotonic() - began < 1
 
 
 def test_a_broken_answer_is_not_ok() -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gemma4ctl.errors import UsageError
+from gemma4ctl.replanning import requestlog
 from gemma4ctl.replanning.requestlog import Logged, observe, read
 
 
@@ -80,6 +83,35 @@ def test_a_bench_result(tmp_path: Path) -> None:
 def test_no_requests(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match="no line of it tells of a finished request"):
         read(written(tmp_path / "log", text))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e308", "-4", "true", '"7"'])
+def test_numbers_that_no_request_has_are_passed_over(tmp_path: Path, number: str) -> None:
+    log = tmp_path / "log.jsonl"
+    good = '{"input_tokens": 10, "output_tokens": 4}'
+    bad = f'{{"input_tokens": 10, "output_tokens": {number}}}'
+    timed = f'{{"input_tokens": 10, "output_tokens": 4, "arrival_s": {number}, "latency_s": 2}}'
+    log.write_text(f"{good}\n{bad}\n{timed}\n")
+    first, second = read(log)
+    assert first == Logged(10, 4)
+    assert second == Logged(10, 4, None, 2.0)
+
+
+def test_a_file_without_an_end_is_read_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requestlog, "LARGEST_FILE", 1 << 22)
+    monkeypatch.setattr(requestlog, "LARGEST_LINE", 1 << 20)
+    with pytest.raises(UsageError, match="no line of it tells"):
+        read(Path("/dev/zero"))
+
+
+def test_a_log_may_come_through_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    lines = '{"input_tokens": 10, "output_tokens": 4}\n' * 300  # more than one buffer
+    writer = threading.Thread(target=pipe.write_text, args=(lines,))
+    writer.start()
+    assert len(read(pipe)) == 300
+    writer.join()
 
 
 def test_no_file(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 
 import pytest
 
 from gemma4ctl.endpoint.address import Endpoint
+from gemma4ctl.verify import client
 from gemma4ctl.verify.checks.chat import CAPITAL
 from gemma4ctl.verify.client import Client
 from gemma4ctl.verify.faults import Fault
@@ -28,13 +30,20 @@ def test_an_https_endpoint_is_not_asked_in_the_clear() -> None:
     received = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"https://127.0.0.1:{server.getsockname()[1]}"
-        client = Client(Endpoint(url, "s3cret"), MODEL, 0.3)
+        asking = Client(Endpoint(url, "s3cret"), MODEL, 0.3)
         with pytest.raises(Fault):
-            client.chat(CAPITAL)
+            asking.chat(CAPITAL)
         connection, _ = server.accept()
         received.append(connection.recv(10_000))
         connection.close()
     assert b"s3cret" not in received[0] and b"POST" not in received[0]
+
+
+def test_certificates_are_checked_as_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = SSLContext(PROTOCOL_TLS_CLIENT)
+    monkeypatch.setattr(client, "create_default_context", lambda: made)  # reads SSL_CERT_FILE
+    for url in ("https://127.0.0.1:1", "https://gpu.example"):
+        assert client._connection(Endpoint(url))["verify"] is made
 
 
 def test_the_model_and_temperature_0_are_added() -> None:
@@ -53,6 +62,6 @@ def test_the_model_and_temperature_0_are_added() -> None:
 
 def test_a_request_may_have_a_limit_of_its_own() -> None:
     with serving(Sglang(frozenset({"hangs"}))) as url:
-        client = Client(Endpoint(url), MODEL, 20)
+        asking = Client(Endpoint(url), MODEL, 20)
         with pytest.raises(Fault, match=r"no answer within 0\.1 s"):
-            client.chat(CAPITAL, timeout_s=0.1)
+            asking.chat(CAPITAL, timeout_s=0.1)

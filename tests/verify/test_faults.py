@@ -13,6 +13,8 @@ from gemma4ctl.verify.checks import CHECKS
 from gemma4ctl.verify.faults import FAULTS
 from gemma4ctl.verify.report import Report
 from gemma4ctl.verify.run import Options, run
+from tests.endpoint.server import fixed
+from tests.endpoint.server import serving as answering
 from tests.verify.server import Sglang, serving
 
 TIMED = {
@@ -167,6 +169,22 @@ def test_a_wrong_key_is_named_once_and_nothing_else_is_tried(tmp_path: Path) -> 
     assert found["chat"].status == "skip"
     assert found["chat"].detail == "not tried: model found key-refused"
     assert report.count("fail") == 1
+
+
+def test_pages_that_are_no_api_are_named_by_their_status(tmp_path: Path) -> None:
+    pages = {
+        b"HTTP 500": ("server-error", 500),
+        b"HTTP 503": ("unavailable", 503),
+        b"HTTP 403": ("key-refused", 403),
+        b"HTTP 404": ("request-refused", 404),
+    }
+    for body, (fault, status) in pages.items():
+        with answering({"/v1/models": fixed(body, status=status)}) as url:
+            report = run(Endpoint(url), Options(only=("model",), timeout_s=5, folder=tmp_path))
+        assert (report.results[0].fault, report.results[0].detail) == (
+            fault,
+            f"/v1/models: {body.decode()}",
+        )
 
 
 def test_a_server_that_hangs_is_not_asked_again(tmp_path: Path) -> None:

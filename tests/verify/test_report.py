@@ -45,7 +45,7 @@ def test_the_text_at_80_columns() -> None:
         "                                line of a narrow terminal a long sentence that",
         "                                goes on for more than a line of a narrow",
         "                                terminal ; content not judged",
-        "fail  tools              2.0 s  tool-json: it's <not> JSON\x00",
+        "fail  tools              2.0 s  tool-json: it's <not> JSON\\x00",
         "      curl -d '{}'",
         "skip  audio                     Gemma 4 31B takes no audio input",
         "verified http://127.0.0.1:30000: 2 passed, 1 failed, 1 skipped, in 3.2 s",

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from gemma4ctl.endpoint.address import Endpoint
+from gemma4ctl.endpoint.presence import EndpointUnreachableError
 from gemma4ctl.errors import UsageError
 from gemma4ctl.verify import checks, session
 from gemma4ctl.verify.checks import CHECKS
 from gemma4ctl.verify.content import CONTENT
 from gemma4ctl.verify.report import Report, Result
 from gemma4ctl.verify.run import (
-    EndpointUnreachableError,
     Options,
     Verification,
     choose,

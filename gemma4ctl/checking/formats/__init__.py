@@ -26,10 +26,3 @@ def render(report: Report, form: Format, *, colour: bool = False) -> str:
     from gemma4ctl.checking.formats.github import workflow_commands
 
     return workflow_commands(report)
-
-
-def printable(text: str) -> str:
-    """``text`` with everything escaped that a terminal would not show: hostile files are quoted."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gemma4ctl.checking.finding import Finding, Level
-from gemma4ctl.checking.formats import printable
 from gemma4ctl.checking.report import Report
+from gemma4ctl.printable import printable
 
 _COLOURS: dict[Level, int] = {"error": 31, "warning": 33, "note": 36}
 

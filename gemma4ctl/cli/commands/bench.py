@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from gemma4ctl.bench.payload import Api
     from gemma4ctl.bench.session import Way
     from gemma4ctl.bench.workload import Workload
-    from gemma4ctl.endpoint.address import Endpoint
     from gemma4ctl.endpoint.facts import Facts
     from gemma4ctl.planning.plan import Plan
 
@@ -176,19 +175,22 @@ def bench(
     from gemma4ctl.bench.session import Way
     from gemma4ctl.endpoint.address import endpoint as endpoint_at
     from gemma4ctl.endpoint.facts import read_facts
+    from gemma4ctl.endpoint.presence import require_model
     from gemma4ctl.rendering.planfile import read_plan
 
     gc.enable()  # the command line turns it off
     shape = Shape(input_tokens, output_tokens, requests, concurrency, range_ratio, images)
     workloads(scenario or (), shape, seed=seed, images=None)  # refuse before asking the server
     planned = read_plan(plan) if plan else None
+    _check_outputs(output, plot, html, force=force)
     endpoint = endpoint_at(url, api_key_file)
     facts = read_facts(endpoint)
+    model = require_model(endpoint, facts)
     python = _python(client)
     chosen = workloads(scenario or (), shape, seed=seed, images=facts.has_images)
     way = Way(
         endpoint=endpoint,
-        model=_model(facts, endpoint),
+        model=model,
         python=python,
         dataset=dataset,
         repeat=repeat,
@@ -208,14 +210,27 @@ def bench(
     raise typer.Exit(FAILED if failures else 0)
 
 
+def _check_outputs(
+    output: Path | None, plot: Path | None, html: Path | None, *, force: bool
+) -> None:
+    """Refuse files that cannot be written before anything is measured."""
+    from gemma4ctl.bench.document import MARKER
+    from gemma4ctl.rendering.files import check_new
+
+    if output is not None:
+        check_new(output, marker=MARKER, force=force)
+    bench_reports.check(plot, html, force=force)
+
+
 def _python(client: Client) -> str | None:
     """The interpreter of SGLang's own client; None: the built-in one measures."""
+    from gemma4ctl.bench.client import require_packages
     from gemma4ctl.bench.sglang_serving import python_with_sglang
     from gemma4ctl.errors import UsageError
 
-    if client is Client.builtin:
-        return None
-    python = python_with_sglang()
+    python = None if client is Client.builtin else python_with_sglang()
+    if python is None and client is not Client.sglang:
+        require_packages()
     if python is None and client is Client.sglang:
         raise UsageError(
             "SGLang's client needs SGLang here",
@@ -224,21 +239,6 @@ def _python(client: Client) -> str | None:
             code="bench-no-sglang",
         )
     return python
-
-
-def _model(facts: Facts, endpoint: Endpoint) -> str:
-    """The name of the served model."""
-    from gemma4ctl.errors import ProblemsFoundError
-
-    if not facts.model_ids:
-        raise ProblemsFoundError(
-            f"{endpoint.url} does not answer as an OpenAI-compatible server",
-            needed="a running endpoint",
-            found="; ".join(facts.problems),
-            remedies=["gemma4ctl serve ... starts one", "--url names another"],
-            code="bench-endpoint",
-        )
-    return facts.model_ids[0]
 
 
 def _blank(way: Way, facts: Facts, plan: Plan | None) -> BenchResult:
@@ -269,12 +269,11 @@ def _run(
     *,
     force: bool,
 ) -> BenchResult:
-    """Measure; with ``output`` the results are kept there from the start."""
+    """Measure; with ``output`` the results are kept there after every run."""
     from gemma4ctl.bench import document, session
     from gemma4ctl.bench.progress import display
 
     keep = partial(document.write, path=output, force=force) if output else _drop
-    keep(result)  # a file that cannot be written is known before anything is measured
     shown = display()
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -305,7 +304,7 @@ def _show(result: BenchResult, output: Path | None, *, json: bool) -> None:
         console().print(text.table(result))
     for note in dict.fromkeys(note for each in result.scenarios for note in each.notes):
         say(f"note: {note}")
-    kept = f"; results so far: {output}" if output else ""
+    kept = f"; results so far: {output}" if output and result.scenarios else ""
     if not result.complete:
         say(f"interrupted{kept}")
     elif output is not None:

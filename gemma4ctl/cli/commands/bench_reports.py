@@ -100,6 +100,21 @@ def report(
     write(document.read(file), plot, html, platform=platform, force=force)
 
 
+def check(plot: Path | None, html: Path | None, *, force: bool) -> None:
+    """Refuse what :func:`write` could not write, before anything is measured."""
+    from gemma4ctl import drawing
+    from gemma4ctl.bench.reports import page
+    from gemma4ctl.bench.reports.plot import MARKER
+    from gemma4ctl.rendering.files import check_new
+
+    if plot is not None:
+        drawing.check_name(plot)
+        drawing.style()
+        check_new(plot, marker=MARKER, force=force)
+    if html is not None:
+        check_new(html, marker=page.MARKER, force=force)
+
+
 def write(
     result: BenchResult,
     plot: Path | None,

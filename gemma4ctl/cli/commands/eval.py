@@ -139,20 +139,39 @@ def evaluate(
         dataset=_dataset(dataset, wanted),
         timeout_s=timeout,
     )
+    _check_outputs(output, keep, force=force)
     subject = _subject(endpoint(url, api_key_file), model)
     asked = None if harness is Harness.auto else cast(HarnessWord, harness.value)
     chosen = choose_all(wanted, asked, find(os.environ, python), subject, settings)
     _say_plan(subject, chosen, settings)
     with exit_on_signals(), _folder(keep) as folder:
         result = run_all(subject, chosen, settings, folder, on_progress=_Shown())
-    if output is not None:
-        _write(result, output, force=force)
     if json:
         print_json(result.model_dump(mode="json"))
     else:
         _print(result)
+    if output is not None:
+        _write(result, output, force=force)
     low = gate and bool(result.below_published)
     raise typer.Exit(FOUND if result.failures or low else 0)
+
+
+def _check_outputs(output: Path | None, keep: Path | None, *, force: bool) -> None:
+    """Refuse what cannot be written before the first question is asked; makes ``keep``."""
+    from gemma4ctl.errors import UsageError
+    from gemma4ctl.evaluation.result import KIND
+    from gemma4ctl.rendering.files import check_new
+
+    if output is not None:
+        check_new(output, marker=KIND, force=force)
+    if keep is None:
+        return
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the folder {keep} cannot be made", found=error.strerror, code="output-unwritable"
+        ) from None
 
 
 def _dataset(file: Path | None, tasks: list[Task]) -> Path | None:
@@ -177,26 +196,19 @@ def _subject(where: Endpoint, named: str | None) -> Subject:
     """What the endpoint serves."""
     from gemma4ctl.cli.inputs import say
     from gemma4ctl.endpoint.facts import read_facts
-    from gemma4ctl.errors import ProblemsFoundError
+    from gemma4ctl.endpoint.presence import require_model
     from gemma4ctl.evaluation.evaluate import Subject
     from gemma4ctl.profiles import load, lookup
 
     facts = read_facts(where)
-    if not facts.model_ids:
-        raise ProblemsFoundError(
-            f"no model is served at {where.url}",
-            needed="an OpenAI-compatible endpoint that serves Gemma 4",
-            found="; ".join(facts.problems) or "an empty list of models",
-            remedies=[f"gemma4ctl verify --url {where.url}"],
-            code="no-endpoint",
-        )
+    model = require_model(where, facts)
     variant = lookup.variant_name(load.load(), named) if named else facts.variant
     if variant is None:
         say(
-            f"{facts.model_ids[0]}: not known to be a variant of Gemma 4, so no published scores "
+            f"{model}: not known to be a variant of Gemma 4, so no published scores "
             "stand beside yours; --model names it"
         )
-    return Subject(where, facts.model_ids[0], variant, facts)
+    return Subject(where, model, variant, facts)
 
 
 def _say_plan(subject: Subject, chosen: dict[Any, Any], settings: Settings) -> None:
@@ -213,7 +225,6 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     from tempfile import TemporaryDirectory
 
     if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
         yield keep.resolve()
         return
     with TemporaryDirectory(prefix="gemma4ctl-eval-") as folder:

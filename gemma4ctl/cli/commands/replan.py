@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gemma4ctl.replanning.observation import Observation
 
 SECONDS = 30.0
+LARGEST_METRICS = 64 << 20  # bytes
 
 app = command_app()
 
@@ -100,16 +101,20 @@ def _from_log(file: Path, at_once: int | None) -> Observation:
 
 def _from_file(file: Path) -> Observation:
     """What metrics saved in a file tell."""
-    from gemma4ctl.endpoint.metrics import parse
+    from gemma4ctl.endpoint.metrics import MetricsError, parse
     from gemma4ctl.replanning import live
 
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with file.open("rb") as opened:
+            found = parse(opened.read(LARGEST_METRICS).decode())
+    except (OSError, UnicodeDecodeError, MetricsError) as error:
         raise UsageError(
-            f"{file} cannot be read", found=str(error), code="metrics-unreadable"
+            f"{file} cannot be read as metrics",
+            needed="what a server's /metrics answers",
+            found=str(error),
+            code="metrics-unreadable",
         ) from error
-    return live.observe([live.Sample(0.0, parse(text))], str(file))
+    return live.observe([live.Sample(0.0, found)], str(file))
 
 
 def _from_server(
@@ -121,6 +126,7 @@ def _from_server(
     from gemma4ctl.cli.inputs import say
     from gemma4ctl.endpoint.address import endpoint
     from gemma4ctl.endpoint.facts import read_facts
+    from gemma4ctl.endpoint.presence import require_answer
     from gemma4ctl.profiles.load import load
     from gemma4ctl.replanning import live
 
@@ -128,6 +134,7 @@ def _from_server(
     server = endpoint(url, Path(key_file) if key_file else None)
     _check_hardware(server, flags)
     facts = read_facts(server)
+    require_answer(server, facts)
     say(f"watching {server.url} for {seconds:.0f} s")
     seen = live.observe(live.watch(server, seconds), server.url)
     arguments = dict(facts.server_args or {})

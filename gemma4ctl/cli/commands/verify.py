@@ -91,6 +91,8 @@ def verify(
     Example: gemma4ctl verify --url http://127.0.0.1:30000 --junit verify.xml
     """
     from gemma4ctl.endpoint.address import endpoint
+    from gemma4ctl.rendering.files import check_new
+    from gemma4ctl.verify.junit import MARKER
     from gemma4ctl.verify.run import TIMEOUT_S, Options, names, run
 
     if listing:
@@ -113,6 +115,8 @@ def verify(
     if examples is not None:
         _write_examples(where, options, examples, force=force)
         return
+    if junit is not None:
+        check_new(junit, marker=MARKER, force=force)
     report = run(where, options, on_result=_ignore if json else _print_result)
     _finish(report, json=json, junit=junit, force=force)
     if not report.passed:
@@ -173,8 +177,8 @@ def _finish(report: Report, *, json: bool, junit: Path | None, force: bool) -> N
         print_json(verify_document(report).model_dump(mode="json"))
     if junit is not None:
         from gemma4ctl.rendering.files import write_new
-        from gemma4ctl.verify.junit import junit_text
+        from gemma4ctl.verify.junit import MARKER, junit_text
 
-        write_new(junit, junit_text(report), marker="gemma4ctl verify", force=force)
+        write_new(junit, junit_text(report), marker=MARKER, force=force)
     for line in closing_lines(report):
         say(line)

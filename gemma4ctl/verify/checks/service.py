@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from gemma4ctl.endpoint import http
 from gemma4ctl.endpoint.facts import read_facts
 from gemma4ctl.endpoint.metrics import Metrics, MetricsError, read_metrics
-from gemma4ctl.verify.faults import Fault, Skip
+from gemma4ctl.verify.faults import Fault, Skip, of_status
 from gemma4ctl.verify.session import Done, Session, question
 
 LARGEST_WAIT_S = 30.0  # /health of SGLang generates a token and waits up to 20 s for it
@@ -23,12 +25,8 @@ def health(session: Session) -> Done:
     answer = http.get(session.endpoint, "/health", limit_s)
     if answer.status == 404:
         raise Skip("the server has no /health, which is SGLang's own")
-    if answer.status is None:
-        code = "no-answer" if answer.problem and "within" in answer.problem else "unreachable"
-        raise Fault(code, f"/health: {answer.problem}")
     if answer.problem:
-        code = "unavailable" if answer.status == 503 else "server-error"
-        raise Fault(code, f"/health: {answer.problem}")
+        raise Fault(_code(answer.problem), f"/health: {answer.problem}")
     return Done("healthy")
 
 
@@ -36,9 +34,9 @@ def model(session: Session) -> Done:
     """The server lists the model asked for, and it is a Gemma 4."""
     facts, asked = session.facts, session.client.model
     for problem in facts.problems:
-        if problem.startswith("/v1/models: "):
-            code = "key-refused" if problem.endswith(("401", "403")) else "bad-shape"
-            raise Fault(code, problem)
+        path, _, said = problem.partition(": ")
+        if path == "/v1/models":
+            raise Fault(_code(said), problem)
     if asked not in facts.model_ids:
         listed = ", ".join(facts.model_ids) or "none"
         raise Fault("wrong-model", f"asked for {asked}, the server lists {listed}")
@@ -56,6 +54,17 @@ def model(session: Session) -> Done:
     ]
     figures = {"context_length": facts.context_length, "max_tokens": facts.max_tokens}
     return Done(", ".join(filter(None, known)), {k: v for k, v in figures.items() if v is not None})
+
+
+def _code(problem: str) -> str:
+    """The fault that a problem of :mod:`gemma4ctl.endpoint` is."""
+    if status := re.match(r"HTTP (\d+)", problem):
+        return of_status(int(status[1]))
+    if "within" in problem:
+        return "no-answer"
+    if "answer" in problem:  # it came, and is none of the API's
+        return "disconnected" if problem == http.CUT else "bad-shape"
+    return "unreachable"
 
 
 def metrics(session: Session) -> Done:
