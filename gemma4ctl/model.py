@@ -118,12 +118,17 @@ class Model:
             exclude: fields of this record to leave out.
             exclude_defaults: leave out what has its default, in all records.
         """
-        shown = (
-            (name, value)
-            for name, value in self
-            if name not in exclude and not (exclude_defaults and self._is_default(name, value))
-        )
-        return {name: _plain(value, mode, exclude_defaults) for name, value in shown}
+        shown = iter(self)
+        if exclude or exclude_defaults:
+            shown = (
+                (name, value)
+                for name, value in self
+                if name not in exclude and not (exclude_defaults and self._is_default(name, value))
+            )
+        return {
+            name: value if type(value) in _PLAIN else _plain(value, mode, exclude_defaults)
+            for name, value in shown
+        }
 
     def _is_default(self, name: str, value: object) -> bool:
         if name in self._factories:

@@ -8,6 +8,7 @@ one budget, so the best split fills both at the same n, which has a closed form.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import product
 from math import ceil, floor, inf
 from typing import Literal, NamedTuple
@@ -39,6 +40,7 @@ def held(found: Pools, hold: Hold, most: int) -> Held:
     return Held(max(0, count), "sliding pool" if count == by_sliding else "running requests")
 
 
+@lru_cache(maxsize=4096)
 def best_ratio(budget: float, cost: Cost, hold: Hold, *, window: int, page: int = 1) -> float:
     """The ratio of sliding to full tokens that holds the most requests of the load.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.hardware.inventory import Unit, units
 from gemma4ctl.planning.fraction import fraction
@@ -41,21 +39,19 @@ def device(s: Situation) -> Outcomes:
 def tensor_parallel(s: Situation) -> Outcomes:
     """The published TP where the host has it, else the smallest that fits and divides the heads."""
     possible = [tp for tp in _sizes(len(s.group) // s.groups) if divides(s, tp)]
-    working = [tp for tp in possible if fits(s, tp, LEAST_TOKENS)]
     asked = s.request.tp if s.given("tp_size") is None else s.given("tp_size")
     if asked is not None:
-        yield _asked(s, int(asked), working)
-    elif working:
-        yield _chosen(s, working)
-    else:
+        yield _asked(s, int(asked), possible)
+    least = next((tp for tp in possible if _works(s, tp)), None)
+    if least is None:
         raise _nothing_fits(s, max(possible, default=1))
-    yield Choose(
-        "min_tensor_parallel_size", min(working), "the smallest TP that fits", status="estimated"
-    )
+    if asked is None:
+        yield _chosen(s, possible, least)
+    yield Choose("min_tensor_parallel_size", least, "the smallest TP that fits", status="estimated")
     advice = recommended(s)
     if advice is not None:
         yield advice
-        yield from _compared(s, int(str(advice.value)), named=asked is not None)
+        yield from _compared(s, _number(advice), named=asked is not None)
 
 
 def recommended(s: Situation) -> Choose | None:
@@ -71,28 +67,46 @@ def recommended(s: Situation) -> Choose | None:
     return None
 
 
-def _chosen(s: Situation, working: list[int]) -> Choose:
-    """The recommended TP where it works, else the smallest that leaves room for KV cache.
-
-    One that holds the requests asked for; where none does, the one that holds the most.
-    """
+def _chosen(s: Situation, possible: list[int], least: int) -> Choose:
+    """The recommended TP where it works, else the smallest that leaves room for KV cache."""
     advice = recommended(s)
-    holding = [tp for tp in working if holds_load(s, tp)]
+    if s.request.concurrency and s.modelled and not s.request.safe:
+        return _for_load(s, possible, advice)
+    if advice is not None and advice.value in possible and _works(s, _number(advice)):
+        return _advised(advice, least)
+    roomy = next((tp for tp in possible if _works(s, tp) and _roomy(s, tp)), least)
+    reason = f"the smallest that fits {s.variant_name} and divides its heads"
+    return _tensor_parallel(roomy, reason, "estimated", None)
+
+
+def _for_load(s: Situation, possible: list[int], advice: Choose | None) -> Choose:
+    """The TP that holds the requests asked for; where none does, the one that holds the most."""
+    wanted = s.request.concurrency or 0
+    working = [tp for tp in possible if _works(s, tp)]
+    holding = [tp for tp in working if _held(s, tp) >= wanted]
     if not holding:
         most = max(working, key=lambda tp: (_held(s, tp), -tp))
-        reason = f"none holds the {s.request.concurrency} requests asked for; this one the most"
+        reason = f"none holds the {wanted} requests asked for; this one the most"
         return _tensor_parallel(most, reason, "estimated", None)
     if advice is not None and advice.value in holding:
-        reason = advice.reason
-        if int(str(advice.value)) > min(working):
-            reason += f" (TP {min(working)} would fit)"
-        return _tensor_parallel(int(str(advice.value)), reason, advice.status, advice.source)
-    if s.request.concurrency:
-        reason = f"the smallest that holds the {s.request.concurrency} requests asked for"
-        return _tensor_parallel(holding[0], reason, "estimated", None)
-    roomy = [tp for tp in working if _roomy(s, tp)]
-    reason = f"the smallest that fits {s.variant_name} and divides its heads"
-    return _tensor_parallel((roomy or working)[0], reason, "estimated", None)
+        return _advised(advice, working[0])
+    reason = f"the smallest that holds the {wanted} requests asked for"
+    return _tensor_parallel(holding[0], reason, "estimated", None)
+
+
+def _advised(advice: Choose, least: int) -> Choose:
+    tp, reason = _number(advice), advice.reason
+    if tp > least:
+        reason += f" (TP {least} would fit)"
+    return _tensor_parallel(tp, reason, advice.status, advice.source)
+
+
+def _number(advice: Choose) -> int:
+    return int(str(advice.value))
+
+
+def _works(s: Situation, tp: int) -> bool:
+    return fits(s, tp, LEAST_TOKENS)
 
 
 def _roomy(s: Situation, tp: int) -> bool:
@@ -103,15 +117,10 @@ def _roomy(s: Situation, tp: int) -> bool:
     return usual >= ROOMY_TOKENS and fits(s, tp, ROOMY_TOKENS)
 
 
-def holds_load(s: Situation, tp: int) -> bool:
-    """Whether TP ``tp`` runs the whole load asked for at once; True where none was."""
-    return _held(s, tp) >= (s.request.concurrency or 0)
-
-
-def _held(s: Situation, tp: int) -> float:
-    """Requests of the load that TP ``tp`` runs at once; no limit where it is not known."""
+def _held(s: Situation, tp: int) -> int:
+    """Requests of the load asked for that TP ``tp`` runs at once."""
     found = memory(s, tp, s.mtp)
-    return inf if found is None or found.load is None else found.held(found.load).requests
+    return found.held(found.load).requests if found and found.load else 0
 
 
 def _compared(s: Situation, advised: int, *, named: bool) -> Outcomes:
@@ -129,7 +138,7 @@ def _compared(s: Situation, advised: int, *, named: bool) -> Outcomes:
             severity="perf",
         )
     elif s.tp > advised:
-        fitting = divides(s, advised) and fits(s, advised, LEAST_TOKENS)
+        fitting = divides(s, advised) and _works(s, advised)
         why = "does not hold the load" if fitting else "does not fit in the free memory"
         yield Warn(
             "tp-above-recommended",
@@ -141,7 +150,7 @@ def _compared(s: Situation, advised: int, *, named: bool) -> Outcomes:
         )
 
 
-def _asked(s: Situation, tp: int, working: list[int]) -> Choose:
+def _asked(s: Situation, tp: int, possible: list[int]) -> Choose:
     """The TP that the user named, if it can work."""
     origin = s.request.origins.get("tp", "flag") if s.given("tp_size") is None else "after --"
     if tp < 1:
@@ -149,27 +158,27 @@ def _asked(s: Situation, tp: int, working: list[int]) -> Choose:
             f"TP {tp} is not possible", needed="--tp-size 1 or more", found=str(tp), code="tp-size"
         )
     if tp * s.groups > len(s.group):
-        raise _too_few(s, tp, working)
+        raise _too_few(s, tp, possible)
     if not divides(s, tp):
         raise NoPlanError(
             f"TP {tp} does not divide the heads of Gemma 4 {s.variant_name}",
             needed=f"a TP that divides {_heads(s)}",
             found=f"TP {tp}",
-            remedies=_nearest_tp(tp, working),
+            remedies=_nearest_tp(s, tp, possible),
             code="tp-indivisible",
         )
-    if tp not in working:
+    if not _works(s, tp):
         raise _nothing_fits(s, tp)
     return _tensor_parallel(tp, "asked for", "estimated", "user", origin)
 
 
-def _nearest_tp(tp: int, working: list[int]) -> list[str]:
+def _nearest_tp(s: Situation, tp: int, possible: list[int]) -> list[str]:
     """The option that gives the largest TP that works and is no larger than ``tp``."""
-    smaller = [size for size in working if size <= tp]
+    smaller = [size for size in possible if size <= tp and _works(s, size)]
     return [f"--tp-size {max(smaller)}"] if smaller else []
 
 
-def _too_few(s: Situation, tp: int, working: list[int]) -> NoPlanError:
+def _too_few(s: Situation, tp: int, possible: list[int]) -> NoPlanError:
     needed = tp * s.groups
     parts = f"TP {tp}" + (f" in {s.groups} groups" if s.groups > 1 else "")
     kind = "MIG slice" if s.group[0].kind == "mig" else "GPU"
@@ -177,7 +186,7 @@ def _too_few(s: Situation, tp: int, working: list[int]) -> NoPlanError:
         f"{parts} needs {needed} GPUs",
         needed=f"{needed} x {s.platform_name} that may work together",
         found=f"{len(s.group)} usable {kind}{'s' if len(s.group) > 1 else ''}",
-        remedies=_nearest_tp(tp, working),
+        remedies=_nearest_tp(s, tp, possible),
         code="too-few-gpus",
     )
 
