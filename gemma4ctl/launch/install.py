@@ -11,7 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGES = ("sglang", "torch", "transformers", "flashinfer-python", "sglang-kernel")
+PACKAGES = (
+    "sglang",
+    "torch",
+    "transformers",
+    "flashinfer-python",
+    "sglang-kernel",
+    "gemma4ctl",  # its model module, which SGLang imports
+)
 
 _VERSIONS = """
 import json, sys

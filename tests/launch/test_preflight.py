@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gemma4ctl import __version__
 from gemma4ctl.errors import PreflightError
 from gemma4ctl.hardware.inventory import Device, Health, Host, Inventory, Process, Unit, units
 from gemma4ctl.launch.install import SGLangInstall
@@ -541,3 +542,27 @@ def test_a_download_that_does_not_fit_fails(port, monkeypatch):
     found = run_all(needs(H100, port=port, models=(E2B,)))
     assert found["model"].status == "warn"
     assert "10.0 GiB" in found["disk"].needed
+
+
+@pytest.mark.parametrize(
+    ("versions", "status"),
+    [
+        ({"sglang": "0.5.16", "gemma4ctl": __version__}, "ok"),
+        ({"sglang": "0.5.16", "gemma4ctl": "0.0.1"}, "fail"),
+        ({"sglang": "0.5.16"}, "fail"),
+    ],
+)
+def test_the_model_module_is_where_sglang_imports_from(versions, status):
+    install = SGLangInstall(Path("/venv/bin/sglang"), "/venv/bin/python", versions)
+    check = software.check_module(needs(module=True), install)
+    assert check is not None
+    assert check.status == status
+    if status == "fail":
+        assert "/venv/bin/python -m pip install --no-deps gemma4ctl" in check.remedy
+        assert "--kernels stock" in check.remedy
+
+
+def test_the_model_module_is_checked_only_where_it_is_needed():
+    there = SGLangInstall(Path("/venv/bin/sglang"), "/venv/bin/python", {"sglang": "0.5.16"})
+    assert software.check_module(needs(), there) is None
+    assert software.check_module(needs(module=True), None) is None

@@ -42,6 +42,7 @@ def checks(
     if needs.runtime == "local":
         found += [software.check_sglang(needs, install)]
         found += _present(software.check_transformers(needs, install))
+        found += _present(software.check_module(needs, install))
     else:
         found += _docker_checks(needs, docker_info())
     found += _present(gpu.check_driver(needs, inventory))

@@ -9,6 +9,8 @@ from gemma4ctl.launch.runtime import Runtime
 from gemma4ctl.model import Model
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.profiles.table import Checkpoint, Profiles
+from gemma4ctl.rendering.command import environment
+from gemma4ctl.sglang_model import switches
 
 # The least that a start takes beside weights and KV pools. Measured with SGLang 0.5.16 on an H200:
 # 0.7 GiB for the CUDA context, 1.0 to 1.6 GiB for CUDA graphs and their buffers. The request table
@@ -34,6 +36,7 @@ class Needs(Model):
     memory); ``planned_mib``: with which it gets the planned KV pools. ``cuda_majors`` are the CUDA
     versions that the release (or the container image) is built for, ``transformers`` its pin.
     ``pinned``: the command names the units, so these very ones must be there.
+    ``module``: SGLang will import gemma4ctl's model module.
     ``weights``: False with ``--load-format dummy``, which reads none.
     """
 
@@ -50,6 +53,7 @@ class Needs(Model):
     cuda_majors: tuple[int, ...] = ()
     models: tuple[ModelFiles, ...] = ()
     largest_shard_bytes: int | None = None
+    module: bool = False
     weights: bool = True
 
 
@@ -73,6 +77,7 @@ def needs_of(plan: Plan, profiles: Profiles, runtime: Runtime) -> Needs:
         cuda_majors=_cuda_majors(plan, profiles, runtime),
         models=_models(plan, checkpoint),
         largest_shard_bytes=checkpoint.largest_shard_bytes if checkpoint else None,
+        module=switches.asked(environment(plan)),
         weights=not _loads_dummy_weights(plan.extra_args),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gemma4ctl import __version__
 from gemma4ctl.launch.install import SGLangInstall
 from gemma4ctl.launch.preflight.check import Check, fail, ok, warn
 from gemma4ctl.launch.preflight.needs import Needs
@@ -40,3 +41,17 @@ def check_transformers(needs: Needs, install: SGLangInstall | None) -> Check | N
     if found != needs.transformers:
         return warn(name, found, needed, f"if the start fails: {remedy}")
     return ok(name, found, needed)
+
+
+def check_module(needs: Needs, install: SGLangInstall | None) -> Check | None:
+    """gemma4ctl is where SGLang imports from: without it, a server that needs it does not start."""
+    if not needs.module or install is None or not install.versions:
+        return None
+    name, needed = "model module", f"gemma4ctl {__version__} in the environment of SGLang"
+    found = install.versions.get("gemma4ctl")
+    if found == __version__:
+        return ok(name, found, needed)
+    remedy = (
+        f"{install.python} -m pip install --no-deps gemma4ctl=={__version__}, or --kernels stock"
+    )
+    return fail(name, found or "not installed", needed, remedy)
