@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gemma4ctl.tuning import search, session
+from gemma4ctl.tuning import search, session, trial
 from gemma4ctl.tuning.space import PLAN, Dimension
 
 from .conftest import Host
@@ -21,11 +21,18 @@ SPLITS = Dimension("splits", ("triton_attention_num_kv_splits",), (PLAN, "64"))
 CHUNK = Dimension("chunk", ("chunked_prefill_size",), (PLAN, "16384"))  # dies at its start
 
 
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits for what a GPU needs and a stand-in does not."""
+    monkeypatch.setattr(trial, "LAST_WORDS_S", 0.5)
+    monkeypatch.setattr(trial, "PAUSE_S", 0.1)
+
+
 @pytest.fixture
 def small_space(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few things to try, and one repetition."""
+    """Few things to try, and no repetition, which test_search is about."""
     monkeypatch.setattr(session, "space", lambda *_: (SPLITS, CHUNK))
-    monkeypatch.setattr(search, "REPEATS", 1)
+    monkeypatch.setattr(search, "REPEATS", 0)
 
 
 @pytest.mark.usefixtures("small_space")
@@ -34,7 +41,7 @@ def test_what_is_faster_is_kept_and_a_crash_ends_nothing(host: Host) -> None:
     assert found.exit_code == 0, found.stderr
     result = json.loads(found.stdout)
     assert result["improved"] and result["settings"] == {"triton_attention_num_kv_splits": "64"}
-    assert result["verdict"]["gain"] > 0.15 and result["verdict"]["repeated"]
+    assert result["verdict"]["gain"] > 0.15
     assert "--triton-attention-num-kv-splits" in result["command"]["argv"]
     assert [trial["state"] for trial in result["trials"][:3]] == ["measured", "measured", "failed"]
     assert result["trials"][2]["code"] == "out-of-memory-weights"
@@ -69,7 +76,7 @@ def test_killed_at_any_time_nothing_is_left(
 ) -> None:
     running = host.tune("--budget", "1")
     wait_for(lambda: host.started)
-    time.sleep(random.Random().uniform(0.0, 2.0))
+    time.sleep(random.Random().uniform(0.0, 1.2))
     running.send_signal(number)
     running.communicate(timeout=20)
     stopped = {signal.SIGTERM: (143, 130), signal.SIGINT: (130,), signal.SIGKILL: (-9,)}
@@ -78,7 +85,7 @@ def test_killed_at_any_time_nothing_is_left(
     before, folder = len(host.servers), host.folder
     if number != signal.SIGKILL:
         return
-    again = host.tune("--budget", "0.06", "--resume", "--json", "--no-write")
+    again = host.tune("--budget", "0.03", "--resume", "--json", "--no-write")
     out, err = again.communicate(timeout=60)
     assert again.returncode == 0, err
     result = json.loads(out)
@@ -112,7 +119,7 @@ def test_the_host_is_not_ready(host: Host) -> None:
 def test_the_budget_ends_a_measurement(host: Host) -> None:
     host.environment["FAKE_TOKEN_MS"] = "2000"
     began = time.monotonic()
-    found = host.run(*host.search("--budget", "0.06"))
+    found = host.run(*host.search("--budget", "0.03"))
     assert found.exit_code == 6 and "out-of-time" in found.stderr
     assert time.monotonic() - began < 12 and host.left(5) == []
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -32,29 +32,31 @@ def written(sglang: Sglang, folder: Path, *, force: bool = False) -> list[str]:
         return [p.name for p in write_examples(Endpoint(url, KEY), OPTIONS, folder, force=force)]
 
 
-def test_every_example_runs(tmp_path: Path) -> None:
-    environment = {**os.environ, "GEMMA4CTL_API_KEY": KEY, "no_proxy": "*"}
+def test_every_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GEMMA4CTL_API_KEY", KEY)
+    monkeypatch.setenv("no_proxy", "*")
     with serving(Sglang(key=KEY)) as url:
         files = write_examples(Endpoint(url, KEY), OPTIONS, tmp_path / "new")
-        running = {
-            file: subprocess.Popen(
-                [sys.executable if file.suffix == ".py" else "sh", file],
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for file in files
-            if file.suffix in (".py", ".sh")
-        }
-        outputs = {file: process.communicate(timeout=60) for file, process in running.items()}
-    assert {file: error for file, (_, error) in outputs.items() if error} == {}
-    assert {f.stem: out for f, (out, _) in outputs.items() if f.suffix == ".py"} == SAID
-    for file, (out, _) in outputs.items():
-        if file.suffix == ".sh":
-            whole = "stream" not in file.name
-            assert json.loads(out)["object"] == "chat.completion" if whole else "[DONE]" in out
+        said = {}
+        for file in files:
+            if file.suffix == ".py":  # in this process, which has imported openai
+                runpy.run_path(str(file), run_name="__main__")
+                said[file.stem] = capsys.readouterr().out
+            elif file.suffix == ".sh":
+                done = subprocess.run(["sh", file], capture_output=True, text=True, check=True)
+                _check_raw(file, done.stdout)
+                assert not done.stderr
+    assert said == SAID
     assert not any(KEY.encode() in file.read_bytes() for file in files)
+
+
+def _check_raw(file: Path, answer: str) -> None:
+    if "stream" in file.name:
+        assert "[DONE]" in answer
+    else:
+        assert json.loads(answer)["object"] == "chat.completion"
 
 
 def test_only_what_is_served_has_examples(tmp_path: Path) -> None:
@@ -88,12 +90,12 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
         written(Sglang(), tmp_path / "file" / "folder")
 
 
-def test_odd_names_stay_names(tmp_path: Path) -> None:
+def test_odd_names_stay_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
     odd = 'we`id`ird/$HOME-"quoted"\\n\'model'
     sglang = Sglang(model=odd)
     with serving(sglang) as url:
         write_examples(Endpoint(url), OPTIONS, tmp_path)
-        for command in ([sys.executable, "chat.py"], ["sh", "chat.sh"]):
-            environment = {**os.environ, "no_proxy": "*"}
-            subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+        runpy.run_path(str(tmp_path / "chat.py"), run_name="__main__")
+        subprocess.run(["sh", "chat.sh"], cwd=tmp_path, check=True, capture_output=True)
     assert [request["model"] for request in sglang.requests] == [odd, odd]
