@@ -17,6 +17,7 @@ from gemma4ctl.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from gemma4ctl.errors import UsageError
     from gemma4ctl.planning.plan import Plan
 
 app = command_app()
@@ -31,9 +32,13 @@ def docker(
     compose: Annotated[
         bool, typer.Option("--compose", help="A Compose file instead of a command.")
     ] = False,
+    dockerfile: Annotated[
+        bool,
+        typer.Option("--dockerfile", help="An image with the bundled model module instead."),
+    ] = False,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the Compose file here."),
+        typer.Option("--output", "-o", metavar="FILE", help="Write the file here."),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Name of the container.")
@@ -43,15 +48,17 @@ def docker(
     explain: ExplainOption = False,
     force: ForceOption = False,
 ) -> None:
-    """Print the plan as a docker run command or a Compose file.
+    """Print the plan as a docker run command, a Compose file or a Dockerfile.
 
     Example: gemma4ctl docker --model 31B --compose -o compose.yaml
     """
     from gemma4ctl.cli import show
     from gemma4ctl.cli.plans import stored_or_made
 
-    _refuse_conflicts(compose=compose, output=output, name=name, json=json)
-    require_file(output, "--compose without -o prints the Compose file")
+    _refuse_conflicts(compose or dockerfile, output=output, name=name, json=json)
+    if compose and dockerfile:
+        raise _conflict("--compose and --dockerfile exclude each other", "drop one of them")
+    require_file(output, "--compose and --dockerfile without -o print the file")
     _require_name(name)
     planned = stored_or_made(plan_file, flags, extra, "docker")
     planned.keep_key()
@@ -63,37 +70,43 @@ def docker(
 
         show.print_json(plan_document(plan))
         return
-    text = _text(plan, compose, name)
+    text = _text(plan, name, compose=compose, dockerfile=dockerfile)
     if output is None:
         print(text, end="" if text.endswith("\n") else "\n")
     else:
-        _write(output, text, force)
+        _write(output, text, force, dockerfile=dockerfile)
     show.say_warnings(plan.warnings)
 
 
-def _refuse_conflicts(*, compose: bool, output: str | None, name: str | None, json: bool) -> None:
-    """Raise UsageError for options that would be ignored beside each other."""
+def _refuse_conflicts(file: bool, *, output: str | None, name: str | None, json: bool) -> None:
+    """Raise UsageError for options that would be ignored beside each other.
+
+    ``file``: a Compose file or Dockerfile is asked for.
+    """
+    if output is not None and not file:
+        raise _conflict(
+            "--output needs --compose or --dockerfile: a docker run command is printed",
+            "add --compose",
+            "or redirect: gemma4ctl docker ... > run.sh",
+        )
+    if json and (file or name is not None):
+        other = "--compose or --dockerfile" if file else "--name"
+        raise _conflict(
+            f"--json and {other} exclude each other: --json prints the whole plan",
+            f"drop --json or {other}",
+        )
+    if file and name is not None:
+        raise _conflict(
+            "--name names the container of a docker run command, not of a file",
+            "drop --name; Compose names containers itself: docker compose -p NAME up",
+        )
+
+
+def _conflict(message: str, *remedies: str) -> UsageError:
+    """The error for options that exclude each other."""
     from gemma4ctl.errors import UsageError
 
-    if output is not None and not compose:
-        raise UsageError(
-            "--output needs --compose: a docker run command is printed",
-            remedies=["add --compose", "or redirect: gemma4ctl docker ... > run.sh"],
-            code="conflicting-options",
-        )
-    if json and (compose or name is not None):
-        other = "--compose" if compose else "--name"
-        raise UsageError(
-            f"--json and {other} exclude each other: --json prints the whole plan",
-            remedies=[f"drop --json or {other}"],
-            code="conflicting-options",
-        )
-    if compose and name is not None:
-        raise UsageError(
-            "--name names the container of a docker run command, not of a Compose file",
-            remedies=["drop --name; Compose names containers itself: docker compose -p NAME up"],
-            code="conflicting-options",
-        )
+    return UsageError(message, remedies=list(remedies), code="conflicting-options")
 
 
 def _require_name(name: str | None) -> None:
@@ -111,7 +124,11 @@ def _require_name(name: str | None) -> None:
         )
 
 
-def _text(plan: Plan, compose: bool, name: str | None) -> str:
+def _text(plan: Plan, name: str | None, *, compose: bool, dockerfile: bool) -> str:
+    if dockerfile:
+        from gemma4ctl.rendering.dockerfile import dockerfile as dockerfile_text
+
+        return dockerfile_text(plan)
     if compose:
         from gemma4ctl.rendering.compose import compose as compose_text
 
@@ -121,7 +138,7 @@ def _text(plan: Plan, compose: bool, name: str | None) -> str:
     return docker_shell(plan, name=name)
 
 
-def _write(output: str, text: str, force: bool) -> None:
+def _write(output: str, text: str, force: bool, *, dockerfile: bool) -> None:
     from pathlib import Path
 
     from gemma4ctl.cli.inputs import say
@@ -129,4 +146,7 @@ def _write(output: str, text: str, force: bool) -> None:
     from gemma4ctl.rendering.files import write_new
 
     write_new(Path(output), text, marker=MARKER, force=force)
-    say(f"written: {output}; start it with: docker compose -f {output} up -d")
+    use = f"build it with: docker build --tag NAME - < {output}"
+    if not dockerfile:
+        use = f"start it with: docker compose -f {output} up -d"
+    say(f"written: {output}; {use}")
