@@ -489,6 +489,18 @@ SCENARIOS = [
     ),
     Scenario(
         "memory-unknown",
+        "Xeon",
+        {"model": "E2B", "optimize": True},
+        warnings=("load-not-modelled",),
+    ),
+    Scenario(
+        "memory-left",
+        node("H100", 1),
+        {"model": "E2B", "mem_fraction": "0.97"},
+        warnings=("memory-left",),
+    ),
+    Scenario(
+        "memory-unknown",
         host(gpu(0, memory_free_mib=None)),
         {"model": "E2B"},
         warnings=("free-memory-unknown",),
@@ -680,6 +692,7 @@ QUIET: list[tuple[str, Inventory | str, dict[str, Any]]] = [
     ("prefill-chunk", "B200", {"model": "31B", "modalities": ("text",)}),
     ("prefill-chunk", "H200", {"model": "31B", "context_length": 8_192}),
     ("radix-cap-chunk", "H200", _user("--disable-radix-cache", context_length=8_192)),
+    ("memory-left", "H100", {"model": "E2B", "mem_fraction": "0.9"}),
     (
         "radix-cap-chunk",
         "H200",

@@ -341,6 +341,24 @@ def test_where_nothing_holds_the_load_the_tp_that_holds_the_most() -> None:
     assert plan.capacity and plan.capacity.splits[0].requests < 1_000
 
 
+def test_a_count_without_lengths_gets_room_for_useful_requests() -> None:
+    """One RTX 5090 holds 16 requests of some hundred tokens, two hold long ones."""
+    plan = planned(node("RTX-5090", 2), model="12B", concurrency=16)
+    assert plan.hardware.gpu_count == 2 and plan.capacity
+    assert int(plan.capacity.load.split()[0].replace(",", "")) > 8_192
+
+
+def test_what_gives_images_larger_chunks() -> None:
+    """A remedy that can be taken: no context that is shorter than the requests named."""
+    wanted: dict[str, Any] = {"model": "12B", "request_tokens": "32k"}
+    plan = planned(node("H200", 1), **wanted)
+    cut = next(warning for warning in plan.warnings if warning.code == "images-cut")
+    assert cut.remedy.startswith("--context-length 32768 ")
+    other = planned(node("H200", 1), **wanted, context_length=32_768)
+    kept = next(warning for warning in other.warnings if warning.code == "images-cut")
+    assert kept.message != cut.message and "lower --mem-fraction" in kept.remedy
+
+
 def test_a_split_for_the_load_is_no_reason_for_fewer_gpus() -> None:
     """With a split for long requests one L40S starts, but holds no more than one of them."""
     wanted: dict[str, Any] = {"model": "26B-A4B", "checkpoint": "fp8"}

@@ -55,6 +55,7 @@ RULES: tuple[Rule, ...] = (
     attention.page_size,
     attention.aiter_kv,
     memory.memory_fraction,
+    memory.memory_left,
     memory.memory_unknown,
     memory.unified_memory,
     memory.context_length,

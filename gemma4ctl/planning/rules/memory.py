@@ -10,6 +10,8 @@ from gemma4ctl.planning.memory import (
     checkpoint_bytes,
     load_of,
     memory,
+    raised,
+    staged,
 )
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
@@ -47,9 +49,32 @@ def memory_fraction(s: Situation) -> Outcomes:
     )
 
 
+@rule("memory-left", source="measured", severity="oom")
+def memory_left(s: Situation) -> Outcomes:
+    """Say when the share that the user chose leaves too little for what is beside the KV cache."""
+    found = memory(s, s.tp, s.mtp)
+    if found is None or found.share.origin == "rule":
+        return
+    free, usual = staged(s, s.tp, found).free, raised(s, s.tp, found).value
+    if free < 0:
+        yield Warn(
+            "memory-left",
+            f"a share of {found.share.value:g} leaves about {-free / MIB:,.0f} MiB too little for "
+            "CUDA graphs and the table of running requests",
+            f"--mem-fraction {usual:g} leaves room for them and for activations",
+        )
+
+
 @rule("memory-unknown", source="detected", severity="oom")
 def memory_unknown(s: Situation) -> Outcomes:
-    """Say so where nobody checked that the model fits."""
+    """Say so where nobody checked that the model fits, or for what load the plan is."""
+    if not s.modelled and (load_of(s) is not None or s.request.concurrency):
+        yield Warn(
+            "load-not-modelled",
+            f"the memory of {s.platform.title} is not modelled: the plan is for no load",
+            "try the load on it, and compare with `gemma4ctl bench`",
+            severity="perf",
+        )
     if s.platform.kind != "gpu":
         return
     if s.unit_mib is None:
@@ -147,7 +172,7 @@ def prefill_chunk(s: Situation) -> Outcomes:
         yield from _judge_chunk(s, chunk, largest)
     elif chunk > 0:
         named = found.load.longest if found.load and s.request.request_tokens else 0
-        yield _images_cut(chunk, largest, named)
+        yield _images_cut(chunk, largest, named, s.context)
 
 
 CHUNK_REASONS = {
@@ -171,13 +196,15 @@ def _judge_chunk(s: Situation, chunk: int, largest: int) -> Outcomes:
         )
 
 
-def _images_cut(chunk: int, largest: int, named: int = 0) -> Warn:
+def _images_cut(chunk: int, largest: int, named: int = 0, context: int = 0) -> Warn:
     """``chunk``: tokens of a prefill chunk; ``largest``: of the largest that is safe.
 
-    ``named``: of the longest request asked for.
+    ``named``: of the longest request asked for, which needs no longer ``context``.
     """
     remedy = "a lower --mem-fraction leaves memory for larger chunks"
-    if largest >= max(USEFUL_CONTEXT, named):
+    if largest < named < context:
+        remedy = f"--context-length {named} makes image masks smaller, and chunks larger"
+    elif largest >= max(USEFUL_CONTEXT, named):
         remedy = f"--context-length {largest} or less lets the plan switch chunking off"
     return Warn(
         "images-cut",

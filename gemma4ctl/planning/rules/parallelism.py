@@ -80,10 +80,15 @@ def _chosen(s: Situation, possible: list[int], least: int) -> Choose:
 
 
 def _for_load(s: Situation, possible: list[int], advice: Choose | None) -> Choose:
-    """The TP that holds the requests asked for; where none does, the one that holds the most."""
+    """The TP that holds the requests asked for; where none does, the one that holds the most.
+
+    Without lengths any TP holds them, if they are short: then one with room for useful ones.
+    """
     wanted = s.request.concurrency or 0
     working = [tp for tp in possible if _works(s, tp)]
     holding = [tp for tp in working if _held(s, tp) >= wanted]
+    if not (s.request.request_tokens or s.request.context_length):
+        holding = [tp for tp in holding if _roomy(s, tp)] or holding
     if not holding:
         most = max(working, key=lambda tp: (_held(s, tp), -tp))
         reason = f"none holds the {wanted} requests asked for; this one the most"
