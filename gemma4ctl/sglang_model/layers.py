@@ -194,6 +194,7 @@ class FusedDecoderLayer(Gemma4DecoderLayer):
                 self.layer_scalar,
                 next_weight,
                 norm.variance_epsilon,
+                separate=self.has_ple,
             )
         return per_layer.per_layer_tail(
             hidden,
@@ -290,19 +291,25 @@ class FusedTextModel(Gemma4TextModel):
         last = number + 1 == len(self.layers)
         return self.norm if last else self.layers[number + 1].input_layernorm
 
+    def get_per_layer_inputs(self, input_ids: Tensor) -> Tensor | None:
+        """The token ids [T]: their embeddings are read where they are projected."""
+        return None if self.embed_tokens_per_layer is None else input_ids
+
     def project_per_layer_inputs(
         self, inputs_embeds: Tensor, per_layer_inputs: Tensor | None = None
     ) -> Tensor | None:
-        """Per-layer inputs [T, layers, P] of the embeddings [T, H] and those of the tokens."""
+        """Per-layer inputs [T, layers, P] of the embeddings [T, H] and of the tokens.
+
+        ``per_layer_inputs`` are token ids [T], or their embeddings [T, layers, P].
+        """
         if self.per_layer_model_projection is None or per_layer_inputs is None:
             return super().project_per_layer_inputs(inputs_embeds, per_layer_inputs)
         projected, _ = self.per_layer_model_projection(inputs_embeds)
         norm = self.per_layer_projection_norm
-        return per_layer.per_layer_inputs(
-            projected,
-            per_layer_inputs.flatten(-2, -1),
-            norm.weight,
-            norm.variance_epsilon,
-            self.projection_scale,
-            self.input_scale,
+        rest = (norm.weight, norm.variance_epsilon, self.projection_scale, self.input_scale)
+        if per_layer_inputs.is_floating_point():
+            return per_layer.per_layer_inputs(projected, per_layer_inputs.flatten(-2, -1), *rest)
+        table = self.embed_tokens_per_layer
+        return per_layer.per_layer_inputs_of_tokens(
+            projected, per_layer_inputs, table.weight, float(table.embed_scale), *rest
         )

@@ -164,6 +164,19 @@ def _per_layer(shape: Shape, tokens: int, make: _Make) -> Iterator[Check]:
         0.7,
     )
     yield per_layer.per_layer_inputs, reference.per_layer_inputs, inputs, {}
+    of_tokens = (
+        inputs[0],
+        make.places(tokens),
+        make.normal(SLOTS // 2, 2 * size),  # half of the tokens are not in the table
+        4.0,
+        *inputs[2:],
+    )
+    yield (
+        per_layer.per_layer_inputs_of_tokens,
+        reference.per_layer_inputs_of_tokens,
+        of_tokens,
+        {},
+    )
 
 
 def _attention(shape: Shape, tokens: int, make: _Make) -> Iterator[Check]:

@@ -25,7 +25,7 @@ def attention_tail(x, weight, residual, next_weight, eps):
     return _norm(residual, next_weight, eps), residual
 
 
-def layer_tail(x, weight, residual, scalar, next_weight, eps):
+def layer_tail(x, weight, residual, scalar, next_weight, eps, *, separate=False):
     out = (_norm(x, weight, eps) + residual) * scalar
     return (None if next_weight is None else _norm(out, next_weight, eps)), out
 
@@ -66,6 +66,13 @@ def per_layer_inputs(projected, embeds, norm_weight, eps, projection_scale, inpu
     shape = (projected.shape[0], -1, size)
     normed = _norm((projected * projection_scale).view(shape), norm_weight, eps)
     return (normed + embeds.view(shape)) * input_scale
+
+
+def per_layer_inputs_of_tokens(
+    projected, tokens, table, embed_scale, norm_weight, eps, projection_scale, input_scale
+):
+    embeds = table[tokens.where(tokens < len(table), 0)] * embed_scale
+    return per_layer_inputs(projected, embeds, norm_weight, eps, projection_scale, input_scale)
 
 
 def _rotated(x: Tensor, weight: Tensor | None, cos_sin: Tensor, positions: Tensor, eps: float):

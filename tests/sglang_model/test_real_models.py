@@ -206,3 +206,20 @@ def test_pools_without_shared_layers_give_the_same_hidden_states(
     small = backend(real, model, own=5)
     assert len(small.pool.layers_mapping) == 5
     assert difference(real.hidden_states(model, small, CHUNKS), expected) < CLOSE
+
+
+def test_per_layer_inputs_are_those_of_sglang(real: Any, plain_kernels: Any) -> None:
+    """From token ids, as here, and from embeddings, as another caller may pass them."""
+    import torch
+
+    ours, theirs = fused(real, "E2B").model, stock(real, "E2B").model
+    ids = torch.tensor([1, 5, 95, 0])
+    with torch.no_grad():
+        embeds = theirs.embed_tokens(ids)
+        tokens = theirs.get_per_layer_inputs(ids)
+        expected = theirs.project_per_layer_inputs(embeds, tokens)
+        assert ours.get_per_layer_inputs(ids) is ids
+        for given in (ids, tokens):
+            assert difference(ours.project_per_layer_inputs(embeds, given), expected) < CLOSE
+        alone = theirs.project_per_layer_inputs(embeds, None)
+        assert difference(ours.project_per_layer_inputs(embeds, None), alone) < CLOSE
