@@ -155,6 +155,24 @@ def gate_times(x: torch.Tensor, weight: torch.Tensor, factors: torch.Tensor) -> 
     return gate * factors
 
 
+def experts(
+    x: torch.Tensor,
+    topk_weights: torch.Tensor,
+    topk_ids: torch.Tensor,
+    gate_up: torch.Tensor,
+    down: torch.Tensor,
+) -> torch.Tensor:
+    """Each token's experts one by one, each product and activation rounded, summed in fp32."""
+    out = torch.zeros(x.shape, dtype=torch.float32, device=x.device)
+    for token, expert in torch.nonzero(topk_ids >= 0).tolist():
+        number = int(topk_ids[token, expert])
+        gate, up = linear(x[token : token + 1], gate_up[number]).float().chunk(2, dim=-1)
+        activated = (functional.gelu(gate) * up).to(x.dtype)
+        weighted = activated.float() @ down[number].float().t() * topk_weights[token, expert]
+        out[token] += weighted[0].to(x.dtype).float()
+    return out.to(x.dtype)
+
+
 def per_layer_tail(
     x: torch.Tensor,
     weight: torch.Tensor,
