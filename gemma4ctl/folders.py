@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from gemma4ctl.errors import UsageError
+
 OURS = "gemma4ctl"
 
 
@@ -32,6 +34,23 @@ def hub_cache(environment: Mapping[str, str]) -> Path | None:
     """The folder of models that a variable moves elsewhere; None: ``hub`` in the one above."""
     named = environment.get("HF_HUB_CACHE") or environment.get("HUGGINGFACE_HUB_CACHE")
     return Path(named).expanduser() if named else None
+
+
+def make(folder: Path, *, private: bool = False) -> None:
+    """Make ``folder`` and all that leads to it; ``private``: for its owner alone.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
+    except OSError as error:
+        raise UsageError(
+            f"the folder {folder} cannot be made",
+            needed="a place that you can write to",
+            found=error.strerror or str(error),
+            code="output-unwritable",
+        ) from error
 
 
 def _home(environment: Mapping[str, str]) -> Path:

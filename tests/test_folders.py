@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gemma4ctl import folders
+from gemma4ctl.errors import UsageError
 
 HOME = {"HOME": "/home/me"}
 
@@ -44,3 +45,12 @@ def test_our_own_files(environment: dict[str, str], state: str, config: str) -> 
 def test_hugging_faces_files(environment: dict[str, str], home: str, models: str | None) -> None:
     assert folders.hugging_face(environment) == Path(home)
     assert folders.hub_cache(environment) == (Path(models) if models else None)
+
+
+def test_a_folder_is_made_or_it_is_said_why_not(tmp_path: Path) -> None:
+    folders.make(tmp_path / "a" / "b", private=True)
+    folders.make(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o077 == 0
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"the folder .*file/c cannot be made"):
+        folders.make(tmp_path / "file" / "c")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gemma4ctl import folders
 from gemma4ctl.errors import PreflightError
 
 PATIENCE_S = 60.0
@@ -23,9 +24,10 @@ def held(path: Path, say: Callable[[str], None], patience_s: float = PATIENCE_S)
     search that was killed, and the ``serve`` that ends its server.
 
     Raises:
+        UsageError: the folder of ``path`` cannot be made.
         PreflightError: another search holds it, still after ``patience_s``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folders.make(path.parent, private=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _take(descriptor, path, say, patience_s)

@@ -21,7 +21,6 @@ from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.launch.spec import LaunchSpec
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.planning.request import Request
-from gemma4ctl.profiles.load import default_user_file
 from gemma4ctl.profiles.table import Profiles
 from gemma4ctl.rendering.command import environment
 from gemma4ctl.rendering.command import words as flag_words
@@ -37,6 +36,7 @@ from gemma4ctl.tuning.trial import Bench
 
 FOLDER = "tune"  # in the folder of our state
 RESULT = "result.json"
+FORMAT = 1  # of what is kept of a search: one in another format is not resumed
 NEEDED = ("optuna", "aiohttp", "ruamel.yaml")  # to search, to measure, to keep the winner
 OF_A_LAUNCH = "api_key_config"  # a decision that is another one in each invocation
 
@@ -98,14 +98,11 @@ class Session:
         text = json.dumps(self.document(None), indent=2) + "\n"
         (self._folder / RESULT).write_text(text, encoding="utf-8")
 
-    def keep(self, table: Path | None) -> Path | None:
-        """Write the winner, if there is one, into the profile table of the user.
+    def keep(self, table: Path) -> Path | None:
+        """Write the winner, if there is one, into the user's profile table; it, where it was.
 
-        Args:
-            table: the user's own; None: the one in the configuration folder.
-
-        Returns:
-            The table that was written; None where nothing was.
+        Raises:
+            UsageError: it cannot be written.
         """
         verdict, profiles = self._found.verdict, self._question.profiles
         if verdict is None or not verdict.better:
@@ -123,12 +120,11 @@ class Session:
             results=self._folder / RESULT,
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
-        path = table or default_user_file()
         row, key = cell.cell(winner, profiles), cell.source_name(winner)
-        backup = userfile.add(path, row, key, cell.source(winner))
+        backup = userfile.add(table, row, key, cell.source(winner))
         if backup is not None:
             self._progress.says(f"the table as it was before: {backup}")
-        return path
+        return table
 
     def document(self, table: Path | None) -> dict[str, Any]:
         """The result as a JSON-ready object; ``table`` is where the winner was written."""
@@ -159,6 +155,7 @@ class Session:
         plan, question = self._judge.baseline, self._question
         made = (d for d in plan.decisions if d.name != OF_A_LAUNCH)
         key = {
+            "format": FORMAT,
             "argv": [*(word for decision in made for word in flag_words(decision))],
             "own": list(plan.extra_args),
             "env": environment(plan),

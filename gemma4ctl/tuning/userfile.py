@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from gemma4ctl.errors import UsageError
+from gemma4ctl import folders
 from gemma4ctl.extras import require
 from gemma4ctl.profiles.load import IDENTITY, load
-from gemma4ctl.rendering.files import write_new
+from gemma4ctl.rendering.files import check_new, write_new
 
 HEAD = "# Your own rows of gemma4ctl's profile table; `gemma4ctl profiles schema` describes them.\n"
 BACKUP = ".bak"
@@ -37,29 +39,52 @@ def add(path: Path, row: Mapping[str, Any], key: str, evidence: Mapping[str, str
         UsageError: the file cannot be written, is no valid table, or ruamel.yaml is missing.
     """
     path = path.resolve()  # a link stays a link
-    text = _added(path, row, key, evidence)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_name(f".{path.name}.checked")
-        draft.write_text(text, encoding="utf-8")
-        try:
-            load(draft)
-        finally:
-            draft.unlink()
-        backup = None
-        if path.exists():
-            backup = path.with_name(path.name + BACKUP)
-            shutil.copy2(path, backup)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be changed",
-            needed="a folder and file that you can write to",
-            found=error.strerror or str(error),
-            code="profiles-unwritable",
-        ) from error
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-    write_new(path, text, marker="", force=True, mode=mode)
+    folders.make(path.parent, private=True)
+    with _locked(path.parent):
+        text = _added(path, row, key, evidence)
+        _check(path, text)
+        backup = path.with_name(path.name + BACKUP) if path.exists() else None
+        if backup is not None:
+            write_new(backup, path.read_bytes(), marker="", force=True, mode=_mode(path))
+        write_new(path, text, marker="", force=True, mode=_mode(path))
     return backup
+
+
+def check(path: Path) -> None:
+    """Refuse a table that :func:`add` could not write; makes nothing.
+
+    Raises:
+        UsageError: its folder cannot be made, or the file cannot be written.
+    """
+    place = path.resolve()
+    while not place.parent.exists():
+        place = place.parent
+    check_new(place, marker="", force=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other searches from changing a table in ``folder`` at the same time."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _check(path: Path, text: str) -> None:
+    """Refuse ``text`` unless it is a table that can be loaded."""
+    draft = path.with_name(f".{path.name}.checked")
+    write_new(draft, text, marker="", force=True)
+    try:
+        load(draft)
+    finally:
+        draft.unlink()
+
+
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777 if path.exists() else 0o644
 
 
 def _added(path: Path, row: Mapping[str, Any], key: str, evidence: Mapping[str, str]) -> str:

@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from gemma4ctl import folders
 from gemma4ctl.endpoint.address import Endpoint
-from gemma4ctl.errors import UsageError
 from gemma4ctl.rendering.files import write_new
 from gemma4ctl.verify import media
 from gemma4ctl.verify.run import Options, Target, find
@@ -35,14 +35,7 @@ def write_examples(
         UsageError: a file exists already, or cannot be written.
     """
     target = find(endpoint, options)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"the folder {folder} cannot be made",
-            found=error.strerror or str(error),
-            code="output-unwritable",
-        ) from error
+    folders.make(folder)
     written = []
     for name in names(target):
         for language in LANGUAGES:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gemma4ctl.tuning import search, session, trial
+from gemma4ctl.errors import UsageError
+from gemma4ctl.tuning import search, session, trial, userfile
 from gemma4ctl.tuning.space import PLAN, Dimension
 
 from .conftest import Host
@@ -128,6 +129,7 @@ def test_the_budget_ends_a_measurement(host: Host) -> None:
     ("words", "message"),
     [
         (("--metric", "speed"), "unknown metric: speed"),
+        (("--budget", "inf"), "--budget"),
         (("--scenario", "text-c7"), "unknown scenario: text-c7"),
         (("--scenario", "text-c100"), "text-c100 has 100 requests at once"),
         (("--context-length", "10"), "does not fit in the context"),
@@ -138,6 +140,28 @@ def test_usage(host: Host, words: tuple[str, ...], message: str) -> None:
     found = host.run(*host.search(*words))
     assert (found.exit_code, found.stdout) == (2, "") and message in found.stderr
     assert not host.started
+
+
+def test_what_cannot_be_kept_is_said_before_a_server_starts(host: Host) -> None:
+    (host.home / ".config").write_text("in the way")
+    found = host.run(*host.search())
+    assert found.exit_code == 2 and "Cannot write" in found.stderr
+    (host.home / ".local").write_text("in the way")
+    found = host.run(*host.search("--no-write"))
+    assert found.exit_code == 2 and "cannot be made" in found.stderr
+    assert not host.started
+
+
+@pytest.mark.usefixtures("small_space")
+def test_a_result_that_cannot_be_kept_is_shown(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise UsageError("Cannot write it")
+
+    monkeypatch.setattr(userfile, "add", full)
+    found = host.run(*host.search("--budget", "0.2", "--json"))
+    assert found.exit_code == 2 and "Cannot write it" in found.stderr
+    result = json.loads(found.stdout)
+    assert result["improved"] and result["profile"] is None
 
 
 def test_what_is_missing_is_said_before_a_server_starts(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,8 +111,33 @@ def test_a_bad_row_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be changed"):
-        userfile.add(tmp_path / "file" / "profiles.yaml", ROW, "tune-1", EVIDENCE)
+    path = tmp_path / "file" / "folder" / "profiles.yaml"
+    with pytest.raises(UsageError, match="cannot be made"):
+        userfile.add(path, ROW, "tune-1", EVIDENCE)
+    with pytest.raises(UsageError, match="Cannot write"):
+        userfile.check(path)
+
+
+def test_a_table_that_can_be_written_is_not_made_before(tmp_path: Path) -> None:
+    userfile.check(tmp_path / "new" / "folder" / "profiles.yaml")
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_searches_that_end_together_both_keep_their_rows(tmp_path: Path) -> None:
+    path = tmp_path / "profiles.yaml"
+    variants = ("E2B", "E4B", "12B", "31B")
+    rows = [{**ROW, "variant": name, "source": f"tune-{name}"} for name in variants]
+    adding = [
+        threading.Thread(target=userfile.add, args=(path, row, row["source"], EVIDENCE))
+        for row in rows
+    ]
+    for thread in adding:
+        thread.start()
+    for thread in adding:
+        thread.join()
+    table = yaml.safe_load(path.read_text())
+    assert {row["variant"] for row in table["cells"]} == set(variants)
+    assert len(table["sources"]) == 4
 
 
 # --- the row

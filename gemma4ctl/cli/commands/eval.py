@@ -158,20 +158,14 @@ def evaluate(
 
 def _check_outputs(output: Path | None, keep: Path | None, *, force: bool) -> None:
     """Refuse what cannot be written before the first question is asked; makes ``keep``."""
-    from gemma4ctl.errors import UsageError
+    from gemma4ctl import folders
     from gemma4ctl.evaluation.result import KIND
     from gemma4ctl.rendering.files import check_new
 
     if output is not None:
         check_new(output, marker=KIND, force=force)
-    if keep is None:
-        return
-    try:
-        keep.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"the folder {keep} cannot be made", found=error.strerror, code="output-unwritable"
-        ) from None
+    if keep is not None:
+        folders.make(keep)
 
 
 def _dataset(file: Path | None, tasks: list[Task]) -> Path | None:

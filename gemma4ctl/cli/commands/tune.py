@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gemma4ctl.tuning.session import Access
 
 BUDGET_MIN = 10.0
+LONGEST_MIN = 7 * 24 * 60.0
 REQUESTS_PER_USER = 3
 FEWEST_REQUESTS = 8
 TOKENS = 600_000  # of a measurement, where that is not less than a request for each at once
@@ -54,7 +55,10 @@ def tune(
         str, typer.Option("--metric", metavar="NAME", help="output-throughput, tpot or ttft.")
     ] = "output-throughput",
     budget: Annotated[
-        float, typer.Option("--budget", min=0.01, metavar="MINUTES", help="Time for the search.")
+        float,
+        typer.Option(
+            "--budget", min=0.01, max=LONGEST_MIN, metavar="MINUTES", help="Time for the search."
+        ),
     ] = BUDGET_MIN,
     repeats: Annotated[
         int, typer.Option("--repeats", min=1, help="Measurements on each server.")
@@ -82,6 +86,8 @@ def tune(
     from gemma4ctl.cli import inputs
     from gemma4ctl.cli.show import print_json
     from gemma4ctl.launch.signals import exit_on_signals
+    from gemma4ctl.profiles.load import default_user_file
+    from gemma4ctl.tuning import userfile
     from gemma4ctl.tuning.session import Question, Session
 
     chosen = _metric(metric)
@@ -89,11 +95,17 @@ def tune(
     read = inputs.read(_for_load(flags, load), extra, "serve")
     question = Question(read.request, read.inventory, read.profiles, load, chosen, repeats)
     session = Session(question, _server_access(read, flags, runtime))
+    own = read.settings.get("profiles")
+    table = Path(own) if own else default_user_file()
+    if write:
+        userfile.check(table)
     with exit_on_signals():
         session.search(budget * 60, resume=resume)
-    own = read.settings.get("profiles")
-    table = session.keep(Path(own) if own else None) if write else None
-    print_json(session.document(table)) if json else print(session.text(table))
+    kept = None
+    try:
+        kept = session.keep(table) if write else None
+    finally:  # the result is worth showing, whatever becomes of the table
+        print_json(session.document(kept)) if json else print(session.text(kept))
 
 
 def _metric(name: str) -> Metric:
