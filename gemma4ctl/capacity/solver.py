@@ -124,12 +124,3 @@ def longest(
 def _all(fits: bool) -> float:
     """Any length where the constant part ``fits``."""
     return inf if fits else 0.0
-
-
-def solve(
-    budget: float, cost: Cost, hold: Hold, *, window: int, most: int, page: int = 1
-) -> tuple[float, Pools, Held]:
-    """The best ratio, its pools and what they hold."""
-    ratio = best_ratio(budget, cost, hold, window=window, page=page)
-    found = pools(budget, cost, ratio, page=page)
-    return ratio, found, held(found, hold, most)

@@ -13,7 +13,7 @@ from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.errors import Gemma4ctlError, NoPlanError
 from gemma4ctl.flags.parse import Words
 from gemma4ctl.hardware.inventory import Inventory
-from gemma4ctl.planning.memory import MIB, USUAL_REQUEST, Memory, memory, staged, tuned
+from gemma4ctl.planning.memory import MIB, USUAL_REQUEST, Memory, memory, optimized, staged
 from gemma4ctl.planning.nearest import alternatives, command, host_of
 from gemma4ctl.planning.plan import (
     DEFAULT_SPLIT,
@@ -307,7 +307,7 @@ def _capacity(s: Situation) -> Capacity | None:
     if found is None:
         return None
     ratio = found.ratio.value
-    other = found.default_split() if found.load else tuned(s, s.tp, s.mtp)
+    other = found.default_split() if found.load else optimized(s, s.tp, s.mtp)
     load = found.load or (other and other.load) or uniform(min(USUAL_REQUEST, s.context))
     splits = [_split(THIS_PLAN, found, load)]
     if other is not None:

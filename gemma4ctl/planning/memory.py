@@ -15,7 +15,13 @@ from gemma4ctl.capacity.stages import Stages
 from gemma4ctl.capacity.weights import Shards, file_bytes, loaded
 from gemma4ctl.capacity.workload import Hold, Workload, hold, uniform
 from gemma4ctl.planning.chunks import AUTO_CHUNK, Lever, chunks
-from gemma4ctl.planning.fraction import Fraction, fraction, least_free_mib, rounded_down
+from gemma4ctl.planning.fraction import (
+    TP_OF_LARGE_GRAPHS,
+    Fraction,
+    fraction,
+    least_free_mib,
+    rounded_down,
+)
 from gemma4ctl.planning.situation import Situation
 
 USUAL_REQUEST = 32_768  # tokens of a request when a plan is to be tuned and no load is named
@@ -125,7 +131,7 @@ def _named(s: Situation) -> Workload | None:
     return None
 
 
-def tuned(s: Situation, tp: int, mtp: bool) -> Memory | None:
+def optimized(s: Situation, tp: int, mtp: bool) -> Memory | None:
     """What the unit would hold with --optimize and without --safe; None where that is no plan."""
     request = s.request.model_copy(update={"safe": False, "optimize": True})
     return memory(s.model_copy(update={"request": request, "memories": {}}), tp, mtp)
@@ -360,7 +366,7 @@ def graph_batch(s: Situation, tp: int, found: Memory) -> int:
     size = s.auto_size
     if size is None:
         return found.running
-    usual = size.graph_max_bs if tp < 4 else size.graph_max_bs_tp4
+    usual = size.graph_max_bs if tp < TP_OF_LARGE_GRAPHS else size.graph_max_bs_tp4
     return usual if found.load is None else min(usual, found.running)
 
 

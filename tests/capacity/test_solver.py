@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gemma4ctl.capacity.pools import DEFAULT_RATIO, Cost, Pools, cost, pools, works
-from gemma4ctl.capacity.solver import Held, best_ratio, held, longest, solve
+from gemma4ctl.capacity.solver import Held, best_ratio, held, longest
 from gemma4ctl.capacity.workload import Hold, Share, Workload, hold, uniform
 from tests.planning.hosts import table
 
@@ -32,6 +32,15 @@ WINDOWS = st.sampled_from([512, 1_024])
 CHUNKS = st.sampled_from([-1, 2_048, 8_192])
 PAGES = st.sampled_from([1, 64])
 DRAFTS = st.sampled_from([1, 6])
+
+
+def solve(
+    budget: float, row: Cost, hold: Hold, *, window: int, most: int, page: int = 1
+) -> tuple[float, Pools, Held]:
+    """The best ratio, its pools and what they hold."""
+    ratio = best_ratio(budget, row, hold, window=window, page=page)
+    found = pools(budget, row, ratio, page=page)
+    return ratio, found, held(found, hold, most)
 
 
 @settings(max_examples=150)
