@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -20,7 +20,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from gemma4ctl.profiles.load import load
 from gemma4ctl.profiles.table import Variant
-from gemma4ctl.sglang_model.kernels import attention, linear, norms, per_layer, reference
+from gemma4ctl.sglang_model.kernels import (
+    attention,
+    experts,
+    linear,
+    norms,
+    per_layer,
+    reference,
+)
 
 EPS = 1e-6
 BF16 = 2
@@ -96,6 +103,10 @@ def cases(v: Variant, rows: int) -> Iterator[Case]:
     yield Case("attention_tail", 4 * moved, partial(_attention_tail, hidden, rows))
     yield Case("layer_tail", 4 * moved, partial(_layer_tail, hidden, rows))
     if v.experts:
+        if rows <= experts.LARGEST_BATCH:
+            chosen, inner = v.experts.top_k * rows, v.experts.intermediate_size
+            size, shape = BF16 * 3 * chosen * inner * hidden, (v.experts, hidden, rows)
+            yield Case("experts", size, partial(_experts, *shape))
         yield Case("moe_attention_tail", 6 * moved, partial(_moe_attention_tail, hidden, rows))
         yield Case("moe_layer_tail", 5 * moved, partial(_moe_layer_tail, hidden, rows))
     if p := v.per_layer_input:
@@ -168,6 +179,26 @@ def _moe_layer_tail(hidden: int, rows: int, number: int) -> Calls:
         partial(norms.moe_layer_tail, a, w[0], b, w[1], w[2], old, scalar, w[3], EPS),
         lambda: ops.norm(ops.dual_tail(a, w[0], b, w[1], w[2], old, scalar), w[3]),
     )
+
+
+def _experts(config: Any, hidden: int, rows: int, number: int) -> Calls:
+    ops, count, inner = stock(), config.count, config.intermediate_size
+    gate_up = _expert_weights(count, 2 * inner, hidden)
+    down = _expert_weights(count, hidden, inner)
+    x = random(number, rows, hidden)
+    order = torch.rand(rows, count, generator=torch.Generator().manual_seed(number)).argsort(1)
+    ids = order[:, : config.top_k].int().contiguous().to(DEVICE)
+    shares = torch.full(ids.shape, 1 / config.top_k, dtype=torch.float32, device=DEVICE)
+    return (
+        partial(experts.experts, x, shares, ids, gate_up, down),
+        partial(ops.experts, x, shares, ids, gate_up, down),
+    )
+
+
+@cache
+def _expert_weights(*shape: int) -> torch.Tensor:
+    """All experts once: the copies choose different ones."""
+    return random(5, *shape, spread=shape[-1] ** -0.5)
 
 
 def _per_layer_tail(hidden: int, p: int, rows: int, number: int) -> Calls:
@@ -244,6 +275,7 @@ def _table(size: int) -> torch.Tensor:
     return torch.cat((angles.cos(), angles.sin()), dim=-1)
 
 
+@cache
 def stock() -> Any:
     """SGLang's launches by what they do, or PyTorch's operations where it is not installed."""
     try:
@@ -252,6 +284,12 @@ def stock() -> Any:
         from sglang.jit_kernel.kvcache import store_cache
         from sglang.jit_kernel.rope import apply_rope_with_cos_sin_cache_inplace as rope
         from sglang.kernels.ops.layernorm import gemma4_fused_ops as ops
+        from sglang.srt.layers.moe.moe_runner import MoeRunnerConfig
+        from sglang.srt.layers.moe.moe_runner.triton_utils import (
+            fused_moe,
+            fused_moe_triton_config,
+        )
+        from sglang.srt.layers.moe.topk import StandardTopKOutput
     except ImportError:
         return _pytorch()
 
@@ -267,8 +305,21 @@ def stock() -> Any:
     def store(k: torch.Tensor, v: torch.Tensor, k_pool: Any, v_pool: Any, slots: Any) -> None:
         store_cache(k, v, k_pool.flatten(1), v_pool.flatten(1), slots)
 
+    # The two settings of a server that SGLang's experts ask for.
+    settings = SimpleNamespace(
+        enable_fused_moe_sum_all_reduce=False, enable_deterministic_inference=False
+    )
+    for module in (fused_moe, fused_moe_triton_config):
+        module.get_server_args = lambda: settings
+
+    def many(x: torch.Tensor, shares: Any, ids: Any, gate_up: Any, down: Any) -> Any:
+        chosen = StandardTopKOutput(shares, ids, shares)
+        runner = MoeRunnerConfig(activation="gelu", inplace=False)
+        return fused_moe.fused_experts(x, gate_up, down, chosen, runner)
+
     return SimpleNamespace(
         against="sglang",
+        experts=many,
         norm=lambda x, w: rmsnorm(x, w, EPS),
         add_norm=add_norm,
         tail=ops.gemma_rmsnorm_residual_scalar,
@@ -304,8 +355,14 @@ def _pytorch() -> Any:
     def norm(x: Any, w: Any) -> Any:
         return functional.rms_norm(x, w.shape, w, EPS)
 
+    def many(x: Any, shares: Any, ids: Any, gate_up: Any, down: Any) -> Any:
+        gate, up = (gate_up[ids.long()] @ x[:, None, :, None]).squeeze(-1).chunk(2, dim=-1)
+        made = down[ids.long()] @ (functional.gelu(gate) * up)[..., None]
+        return (made.squeeze(-1) * shares[..., None]).sum(1).to(x.dtype)
+
     return SimpleNamespace(
         against="pytorch",
+        experts=many,
         norm=norm,
         add_norm=lambda x, old, w: norm(old.add_(x), w),
         tail=lambda x, w, old, scalar: (norm(x, w) + old) * scalar,
