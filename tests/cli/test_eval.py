@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from gemma4ctl import evaluation
 from gemma4ctl.cli.commands.eval import _Shown
 from gemma4ctl.evaluation.process import Progress
 from tests.cli.conftest import ROOT, Result
@@ -60,6 +62,8 @@ def test_json(run: Cli, tmp_path: Path) -> None:
     file = tmp_path / "result.json"
     result = run("gsm8k", "--json", "--limit", "40", "-o", str(file))
     assert result.code == 0, result.err
+    schema = Path(evaluation.__file__).with_name("eval.schema.json")
+    jsonschema.validate(result.json, json.loads(schema.read_text(encoding="utf-8")))
     assert result.json["kind"] == "gemma4ctl-eval"
     assert result.json["scores"][0]["score"] == 0.75
     assert result.json == json.loads(file.read_text())
