@@ -7,6 +7,7 @@ the layers call them with the right weights, residuals and KV slots, in every la
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 import pytest
@@ -223,3 +224,15 @@ def test_per_layer_inputs_are_those_of_sglang(real: Any, plain_kernels: Any) -> 
             assert difference(ours.project_per_layer_inputs(embeds, given), expected) < CLOSE
         alone = theirs.project_per_layer_inputs(embeds, None)
         assert difference(ours.project_per_layer_inputs(embeds, None), alone) < CLOSE
+
+
+@pytest.mark.skipif(
+    os.environ.get("TRITON_INTERPRET") != "1", reason="needs TRITON_INTERPRET=1 from the start"
+)
+@pytest.mark.parametrize("case", CASES)
+def test_the_kernels_themselves_in_a_real_model(real: Any, case: str) -> None:
+    """Nothing is replaced here: Triton's interpreter runs the kernels."""
+    model = stock(real, case)
+    expected = real.hidden_states(model, backend(real, model), [4, 1])
+    model = fused(real, case)
+    assert difference(real.hidden_states(model, backend(real, model), [4, 1]), expected) < 1e-4
