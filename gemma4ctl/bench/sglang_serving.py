@@ -24,6 +24,7 @@ from gemma4ctl.bench.workload import SCENARIOS, TEXT_TOKENS, Workload
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import ProblemsFoundError, UsageError
 from gemma4ctl.launch.install import find_sglang
+from gemma4ctl.launch.processes import die_with_parent
 
 BACKENDS: dict[Api, str] = {
     "generate": "sglang",
@@ -155,6 +156,7 @@ def _run(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 check=False,
+                preexec_fn=die_with_parent(),  # safe: see its docstring
             )
         except OSError as error:
             raise UsageError(

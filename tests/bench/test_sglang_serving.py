@@ -6,7 +6,10 @@ import json
 import os
 import re
 import stat
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -153,3 +156,28 @@ def test_which_interpreter_has_sglang(tmp_path: Path, monkeypatch: pytest.Monkey
     answer.write_text('#!/bin/sh\necho \'{"sglang": "0.5.16"}\'\n')
     answer.chmod(0o755)
     assert sglang_serving.python_with_sglang(nowhere) == str(answer)
+
+
+def test_it_ends_with_us_however_we_end(tmp_path: Path) -> None:
+    pid_file, python = tmp_path / "pid", tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho $$ > {pid_file}\nexec sleep 60\n")
+    python.chmod(0o755)
+    code = (
+        "from gemma4ctl.bench.sglang_serving import *\n"
+        "from gemma4ctl.bench.workload import SCENARIOS\n"
+        f"measure(Endpoint('http://127.0.0.1:1'), SCENARIOS['image-c1'], api='chat', "
+        f"python={str(python)!r})"
+    )
+    ours = subprocess.Popen([sys.executable, "-c", code])
+    wait_until(lambda: pid_file.is_file() and pid_file.read_text().strip())
+    ours.kill()
+    ours.wait()
+    theirs = Path(f"/proc/{pid_file.read_text().strip()}")
+    wait_until(lambda: not theirs.exists() or "Z (zombie)" in (theirs / "status").read_text())
+
+
+def wait_until(so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

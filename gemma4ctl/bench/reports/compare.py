@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from math import inf
 from typing import Final, Literal
 
 from gemma4ctl.bench.document import BenchResult, Scenario
@@ -97,8 +98,8 @@ def compare(old: BenchResult, new: BenchResult) -> Comparison:
     if not fitting:
         raise UsageError(
             "the results have no scenario in common",
-            needed="the same scenario in both, with the same lengths",
-            found=f"{_names(old.scenarios)} and {_names(new.scenarios)}",
+            needed="the same scenario in both, with the same lengths, and a whole run of it",
+            found="; ".join(_skipped(old, new)) or "no scenarios",
             code="bench-nothing-in-common",
         )
     return Comparison(
@@ -108,10 +109,6 @@ def compare(old: BenchResult, new: BenchResult) -> Comparison:
         rows=tuple(row for one, other in fitting for row in _rows(one, other)),
         skipped=tuple(_skipped(old, new)),
     )
-
-
-def _names(scenarios: Iterable[Scenario]) -> str:
-    return ", ".join(each.workload.name for each in scenarios) or "nothing"
 
 
 def _why_not(old: Scenario, new: Scenario) -> str | None:
@@ -143,9 +140,9 @@ def _rows(old: Scenario, new: Scenario) -> Iterator[Row]:
 
 
 def values(scenario: Scenario, figure: Figure) -> list[float]:
-    """``figure`` of each whole run; empty where one lacks it."""
+    """``figure`` of each whole run; empty where one lacks it, or it is no positive number."""
     found = [run.summary.figures().get(figure.name) for run in scenario.whole]
-    known = [value for value in found if value]
+    known = [value for value in found if value is not None and 0 < value < inf]
     return known if len(known) == len(found) else []
 
 

@@ -135,9 +135,21 @@ def test_what_is_left_out_is_said() -> None:
 def test_nothing_in_common() -> None:
     with pytest.raises(UsageError, match="no scenario in common") as caught:
         compare(result(scenario("text-c1")), result(scenario("image-c1")))
-    assert "text-c1 and image-c1" in str(caught.value)
+    assert "text-c1: only in the old result; image-c1: only in the new" in str(caught.value)
     with pytest.raises(UsageError, match="no scenario in common") as caught:
         compare(one(), result(scenario("text-c1", ())))
+    assert caught.value.found == "text-c1: no whole run"
+
+
+@pytest.mark.parametrize("number", [-1.0, 0.0, float("nan"), float("inf")])
+def test_what_no_run_can_give_is_left_out(number: float) -> None:
+    bad = scenario()
+    (run,) = bad.runs
+    broken = run.model_copy(
+        update={"summary": run.summary.model_copy(update={"output_throughput": number})}
+    )
+    found = compare(one(), result(bad.model_copy(update={"runs": (broken,)})))
+    assert "output_throughput" not in {row.figure for row in found.rows}
 
 
 @pytest.mark.parametrize(
