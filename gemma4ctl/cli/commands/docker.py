@@ -48,7 +48,7 @@ def docker(
     explain: ExplainOption = False,
     force: ForceOption = False,
 ) -> None:
-    """Print the plan as a docker run command, a Compose file or a Dockerfile.
+    """Print the plan as docker run, a Compose file or a Dockerfile.
 
     Example: gemma4ctl docker --model 31B --compose -o compose.yaml
     """
