@@ -16,13 +16,11 @@ TESTS = ROOT / "tests"
 LONGEST_FILE = 400  # lines
 MODULES = sorted(PACKAGE.rglob("*.py"))
 AHEAD: set[str] = set()  # ready and tested, for commands that are still to come
-DEVICE = "gemma4ctl.sglang_model.kernels.device"  # Triton sources, imported when one is called
 BY_NAME = {
     *(f"gemma4ctl.cli.commands.{name}" for name in COMMANDS),
     # SGLang loads these two: an entry point, and the modules of a package
     "gemma4ctl.sglang_model.plugin",
     "gemma4ctl.sglang_model.models.gemma4",
-    *(f"{DEVICE}.{name}" for name in ("attention", "experts", "linear", "norms", "per_layer")),
 }
 
 

@@ -11,9 +11,12 @@ as stock does. Offsets into the pools are 64-bit.
 
 from __future__ import annotations
 
+from functools import cache
+from types import ModuleType
+
 import torch
 
-from . import runtime
+from gemma4ctl.sglang_model.kernels import runtime
 
 
 def norm_rope_store(
@@ -87,7 +90,7 @@ def _launch(
     tokens, head_dim = q.shape[0], q_weight.shape[0]
     q_heads = q.shape[1] // head_dim
     kv_heads = 0 if k_pool is None else k_pool.shape[1]
-    runtime.device("attention").norm_rope_store[(tokens, q_heads + 2 * kv_heads)](
+    _kernels().norm_rope_store[(tokens, q_heads + 2 * kv_heads)](
         q,
         k,
         v,
@@ -127,3 +130,11 @@ def _check(q: torch.Tensor, head_dim: int, cos_sin: torch.Tensor, positions: tor
         )
     if positions.shape != (q.shape[0],):
         raise ValueError(f"expected {q.shape[0]} positions, got {tuple(positions.shape)}")
+
+
+@cache
+def _kernels() -> ModuleType:
+    runtime.need_triton()
+    from gemma4ctl.sglang_model.kernels.device import attention
+
+    return attention

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from . import runtime
+from gemma4ctl.sglang_model.kernels import runtime
 
 
 class Row(NamedTuple):

@@ -10,9 +10,12 @@ where stock rounds them, the sum over experts is fp32.
 
 from __future__ import annotations
 
+from functools import cache
+from types import ModuleType
+
 import torch
 
-from . import runtime
+from gemma4ctl.sglang_model.kernels import runtime
 
 LARGEST_BATCH = 4
 
@@ -40,7 +43,7 @@ def experts(
     tokens, hidden = x.shape
     count, width = topk_ids.shape[1], down.shape[2]
     _check(x, topk_weights, topk_ids, gate_up, down)
-    kernels, launch = runtime.device("experts"), runtime.launch(x)
+    kernels, launch = _kernels(), runtime.launch(x)
     activated = torch.empty((tokens, count, width), dtype=x.dtype, device=x.device)
     out = torch.empty((tokens, hidden), dtype=x.dtype, device=x.device)
     block_n, block_k = 2, min(1024, runtime.power_of_two(hidden))
@@ -102,3 +105,11 @@ def _check(
         raise ValueError("expected a contiguous last dimension of input and weights")
     if not (topk_ids.is_contiguous() and topk_weights.is_contiguous()):
         raise ValueError("expected contiguous ids and shares of the chosen experts")
+
+
+@cache
+def _kernels() -> ModuleType:
+    runtime.need_triton()
+    from gemma4ctl.sglang_model.kernels.device import experts
+
+    return experts

@@ -14,10 +14,13 @@ fills a GPU already from N of about 256.
 
 from __future__ import annotations
 
+from functools import cache
+from types import ModuleType
+
 import torch
 from torch.nn import functional
 
-from . import configs, norms, runtime
+from gemma4ctl.sglang_model.kernels import configs, norms, runtime
 
 SMALL_BATCH = configs.SMALL_BATCH
 LONGEST_PROLOGUE = 4096
@@ -164,7 +167,7 @@ def gelu_times(gate: torch.Tensor, factors: torch.Tensor, rounding: int) -> torc
     tokens, n = gate.shape
     out = torch.empty((tokens, n), dtype=gate.dtype, device=gate.device)
     block = min(runtime.power_of_two(n), 1024)
-    runtime.device("per_layer").gelu_times[(tokens, -(-n // block))](
+    _per_layer_kernels().gelu_times[(tokens, -(-n // block))](
         gate,
         factors,
         out,
@@ -208,7 +211,7 @@ def _product(
     k = weight.shape[1]
     tiles = configs.rows(runtime.architecture(x.device.index), n, k, gated=epilogue == _GATE_UP)
     out = torch.empty((x.shape[0], n), dtype=x.dtype, device=x.device)
-    runtime.device("linear").rows[(-(-n // tiles.block_n),)](
+    _kernels().rows[(-(-n // tiles.block_n),)](
         x,
         weight,
         out,
@@ -253,7 +256,7 @@ def _row(
     tiles = configs.row(runtime.architecture(x.device.index), n, k, gated=gated)
     out = torch.empty((1, n), dtype=x.dtype, device=x.device)
     total = torch.empty((1, k), dtype=x.dtype, device=x.device) if prologue >= _SUM else x
-    runtime.device("linear").row[(-(-n // tiles.block_n),)](
+    _kernels().row[(-(-n // tiles.block_n),)](
         x,
         weight,
         out,
@@ -293,3 +296,19 @@ def _check(x: torch.Tensor, weight: torch.Tensor) -> None:
             f"expected x [tokens, K] and weight [N, K] of one type with contiguous rows, got "
             f"{x.dtype} {tuple(x.shape)} and {weight.dtype} {tuple(weight.shape)}"
         )
+
+
+@cache
+def _kernels() -> ModuleType:
+    runtime.need_triton()
+    from gemma4ctl.sglang_model.kernels.device import linear
+
+    return linear
+
+
+@cache
+def _per_layer_kernels() -> ModuleType:
+    runtime.need_triton()
+    from gemma4ctl.sglang_model.kernels.device import per_layer
+
+    return per_layer

@@ -9,9 +9,12 @@ hidden size of 16384. The returned residual is the value that stock passes on as
 
 from __future__ import annotations
 
+from functools import cache
+from types import ModuleType
+
 import torch
 
-from . import runtime
+from gemma4ctl.sglang_model.kernels import runtime
 
 LARGEST_HIDDEN = 16384
 
@@ -65,7 +68,7 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     _check(x, weight)
     out = _like(x)
     n = x.shape[1]
-    runtime.device("norms").norm[(x.shape[0],)](
+    _kernels().norm[(x.shape[0],)](
         x,
         weight,
         out,
@@ -97,7 +100,7 @@ def moe_attention_tail(
     _check(x, weight, residual, dense_weight, router_weight, expert_weight)
     dense, router, experts, total = (_like(x) for _ in range(4))
     n = x.shape[1]
-    runtime.device("norms").tail[(x.shape[0],)](
+    _kernels().tail[(x.shape[0],)](
         x,
         weight,
         residual,
@@ -143,7 +146,7 @@ def moe_layer_tail(
     total = _like(dense)
     hidden = None if next_weight is None else _like(dense)
     n = dense.shape[1]
-    runtime.device("norms").dual_tail[(dense.shape[0],)](
+    _kernels().dual_tail[(dense.shape[0],)](
         dense,
         dense_weight,
         experts,
@@ -182,7 +185,7 @@ def _tail(
     hidden = None if next_weight is None else _like(x)
     unused = weight
     n = x.shape[1]
-    runtime.device("norms").tail[(x.shape[0],)](
+    _kernels().tail[(x.shape[0],)](
         x,
         weight,
         residual,
@@ -229,3 +232,11 @@ def _check(x: torch.Tensor, *others: torch.Tensor) -> None:
 def _warps(n: int) -> int:
     """Warps per row: 8 to 16 values a thread up to 8192, where one row is all the parallelism."""
     return 4 if n <= 1024 else 8 if n <= 4096 else 16
+
+
+@cache
+def _kernels() -> ModuleType:
+    runtime.need_triton()
+    from gemma4ctl.sglang_model.kernels.device import norms
+
+    return norms

@@ -6,9 +6,12 @@ stock, with a launch for each operation, rounds them. Types as in ``norms`` and 
 
 from __future__ import annotations
 
+from functools import cache
+from types import ModuleType
+
 import torch
 
-from . import linear, norms, runtime
+from gemma4ctl.sglang_model.kernels import linear, norms, runtime
 
 
 def per_layer_tail(
@@ -96,7 +99,7 @@ def _inputs(
     out = torch.empty(
         (rows, width // per_layer, per_layer), dtype=projected.dtype, device=projected.device
     )
-    runtime.device("per_layer").inputs[(rows, width // per_layer)](
+    _kernels().inputs[(rows, width // per_layer)](
         projected,
         embeds,
         projected if tokens is None else tokens,
@@ -116,3 +119,11 @@ def _inputs(
         **runtime.launch(projected),
     )
     return out
+
+
+@cache
+def _kernels() -> ModuleType:
+    runtime.need_triton()
+    from gemma4ctl.sglang_model.kernels.device import per_layer
+
+    return per_layer

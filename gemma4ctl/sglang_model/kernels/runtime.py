@@ -11,7 +11,6 @@ import importlib
 import importlib.util
 import os
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -38,16 +37,12 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-@cache
-def device(name: str) -> ModuleType:
-    """The module ``name`` of Triton sources; ImportError says what is missing."""
+def need_triton() -> None:
+    """Raise an ImportError that says who needs Triton, unless it can be loaded."""
     try:
         importlib.import_module("triton")
     except ImportError as error:
-        raise ImportError(
-            f"the fused kernels need Triton, which cannot be loaded: {error}"
-        ) from error
-    return importlib.import_module(f".device.{name}", __package__)
+        raise ImportError(f"the fused kernels need Triton: {error}") from error
 
 
 @cache

@@ -6,7 +6,7 @@
 import triton
 import triton.language as tl
 
-from .ops import begin, rounded, wait
+from gemma4ctl.sglang_model.kernels.device.ops import begin, rounded, wait
 
 
 @triton.jit

@@ -12,7 +12,14 @@ rows, tensor cores, the rows padded to 16.
 import triton
 import triton.language as tl
 
-from .ops import add_normed, begin, gelu, inverse_rms, rounded, wait
+from gemma4ctl.sglang_model.kernels.device.ops import (
+    add_normed,
+    begin,
+    gelu,
+    inverse_rms,
+    rounded,
+    wait,
+)
 
 
 @triton.jit

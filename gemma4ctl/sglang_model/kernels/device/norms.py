@@ -6,7 +6,7 @@
 import triton
 import triton.language as tl
 
-from .ops import add_normed, begin, inverse_rms, rounded, wait
+from gemma4ctl.sglang_model.kernels.device.ops import add_normed, begin, inverse_rms, rounded, wait
 
 
 @triton.jit

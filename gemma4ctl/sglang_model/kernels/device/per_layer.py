@@ -6,7 +6,7 @@
 import triton
 import triton.language as tl
 
-from .ops import begin, gelu, inverse_rms, rounded, wait
+from gemma4ctl.sglang_model.kernels.device.ops import begin, gelu, inverse_rms, rounded, wait
 
 
 @triton.jit
