@@ -346,6 +346,8 @@ def test_a_count_without_lengths_gets_room_for_useful_requests() -> None:
     plan = planned(node("RTX-5090", 2), model="12B", concurrency=16)
     assert plan.hardware.gpu_count == 2 and plan.capacity
     assert int(plan.capacity.load.split()[0].replace(",", "")) > 8_192
+    many = planned(node("H100", 8), model="31B", concurrency=300)  # on no TP are they that long
+    assert many.hardware.gpu_count == 8
 
 
 def test_what_gives_images_larger_chunks() -> None:

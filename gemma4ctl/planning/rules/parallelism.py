@@ -82,13 +82,14 @@ def _chosen(s: Situation, possible: list[int], least: int) -> Choose:
 def _for_load(s: Situation, possible: list[int], advice: Choose | None) -> Choose:
     """The TP that holds the requests asked for; where none does, the one that holds the most.
 
-    Without lengths any TP holds them, if they are short: then one with room for useful ones.
+    Without lengths any TP holds them, if they are short: then one where they may be useful ones.
     """
     wanted = s.request.concurrency or 0
     working = [tp for tp in possible if _works(s, tp)]
     holding = [tp for tp in working if _held(s, tp) >= wanted]
     if not (s.request.request_tokens or s.request.context_length):
-        holding = [tp for tp in holding if _roomy(s, tp)] or holding
+        useful = [tp for tp in holding if _longest(s, tp) >= LEAST_TOKENS]
+        holding = useful or sorted(holding, key=lambda tp: -_longest(s, tp))[:1]
     if not holding:
         most = max(working, key=lambda tp: (_held(s, tp), -tp))
         reason = f"none holds the {wanted} requests asked for; this one the most"
@@ -126,6 +127,12 @@ def _held(s: Situation, tp: int) -> int:
     """Requests of the load asked for that TP ``tp`` runs at once."""
     found = memory(s, tp, s.mtp)
     return found.held(found.load).requests if found and found.load else 0
+
+
+def _longest(s: Situation, tp: int) -> int:
+    """Tokens of the longest request of the load asked for, with TP ``tp``."""
+    found = memory(s, tp, s.mtp)
+    return found.load.longest if found and found.load else 0
 
 
 def _compared(s: Situation, advised: int, *, named: bool) -> Outcomes:
