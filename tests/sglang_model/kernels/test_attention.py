@@ -114,6 +114,19 @@ def test_a_negative_slot_is_not_written() -> None:
         assert torch.equal(pool[-1], before[-1])
 
 
+@pytest.mark.skipif(DEVICE == "cpu", reason="pools of 8.6 GB: needs a GPU")
+def test_slots_beyond_two_to_the_31_values() -> None:
+    layer = Layer(3, 8, 1, 512, torch.bfloat16)
+    rows = 2**31 // 512 + 8
+    small = layer.run(attention, keep=False)
+    layer.pools = tuple(
+        torch.zeros(rows, 1, 512, dtype=torch.bfloat16, device=DEVICE) for _ in "kv"
+    )
+    far = torch.tensor([rows - 1, 5, rows - 3], device=DEVICE)
+    for pool, near in zip(layer.run(attention, keep=False, slots=far)[1:], small[1:], strict=True):
+        assert torch.equal(pool[far], near[layer.slots])
+
+
 def test_a_slot_a_position_or_a_table_that_is_off_is_seen() -> None:
     layer = Layer(8, 8, 1, 512, torch.bfloat16)
     qkv, k_pool, v_pool = layer.run(attention, keep=True)
