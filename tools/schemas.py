@@ -19,6 +19,7 @@ from gemma4ctl.evaluation.result import EvalResult
 from gemma4ctl.fitting.document import FitDocument
 from gemma4ctl.model import Model
 from gemma4ctl.profiles.generated import write_or_check
+from gemma4ctl.tuning.document import TuneDocument
 from gemma4ctl.verify.document import VerifyDocument
 
 PACKAGE = Path(gemma4ctl.__file__).parent
@@ -28,6 +29,7 @@ SCHEMAS: dict[str, type[Model]] = {
     "bench/reports/reference.schema.json": Reference,
     "evaluation/eval.schema.json": EvalResult,
     "fitting/fit.schema.json": FitDocument,
+    "tuning/tune.schema.json": TuneDocument,
     "verify/verify.schema.json": VerifyDocument,
 }
 

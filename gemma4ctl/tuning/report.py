@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any, TextIO
+from typing import TextIO
 
 from gemma4ctl import __version__
 from gemma4ctl.bench.workload import Workload
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.rendering.command import argv, environment
 from gemma4ctl.tuning.cell import load_text
+from gemma4ctl.tuning.document import (
+    CommandDocument,
+    DimensionDocument,
+    MetricDocument,
+    TuneDocument,
+)
 from gemma4ctl.tuning.metrics import Metric
 from gemma4ctl.tuning.search import Found
 from gemma4ctl.tuning.space import TITLES, Dimension, describe, settings
 from gemma4ctl.tuning.study import Trial
-
-KIND = "gemma4ctl-tune"
 
 
 class Progress:
@@ -62,8 +65,9 @@ def document(
     found: Found,
     folder: Path,
     seconds: float,
-) -> dict[str, Any]:
-    """The result of a search as a JSON-ready object.
+    table: Path | None,
+) -> TuneDocument:
+    """The result of a search as data.
 
     Args:
         baseline: the planner's own plan.
@@ -74,35 +78,33 @@ def document(
         found: the end of the search.
         folder: where trials and logs are kept.
         seconds: how long this invocation took.
+        table: where the winner was written; None: nowhere.
     """
     verdict = found.verdict
-    return {
-        "schema_version": 1,
-        "kind": KIND,
-        "gemma4ctl_version": __version__,
-        "variant": baseline.variant.name,
-        "platform": baseline.hardware.platform,
-        "gpu_count": baseline.hardware.gpu_count,
-        "sglang_version": baseline.release,
-        "load": load.model_dump(mode="json"),
-        "metric": {"name": metric.name, "unit": metric.unit, "higher_is_better": metric.higher},
-        "space": {
-            dimension.name: {
-                "title": TITLES[dimension.name],
-                "arguments": list(dimension.dests),
-                "values": list(dimension.choices),
-            }
+    return TuneDocument(
+        gemma4ctl_version=__version__,
+        variant=baseline.variant.name,
+        platform=baseline.hardware.platform,
+        gpu_count=baseline.hardware.gpu_count,
+        sglang_version=baseline.release,
+        load=load,
+        metric=MetricDocument(name=metric.name, unit=metric.unit, higher_is_better=metric.higher),
+        space={
+            dimension.name: DimensionDocument(
+                title=TITLES[dimension.name], arguments=dimension.dests, values=dimension.choices
+            )
             for dimension in dimensions
         },
-        "improved": bool(verdict and verdict.better),
-        "verdict": asdict(verdict) if verdict else None,
-        "settings": settings(found.best, dimensions) if verdict and verdict.better else {},
-        "command": {"argv": argv(winner), "env": environment(winner)},
-        "ended": found.ended,
-        "seconds": round(seconds, 1),
-        "folder": str(folder),
-        "trials": [asdict(trial) for trial in found.trials],
-    }
+        improved=bool(verdict and verdict.better),
+        verdict=verdict,
+        settings=settings(found.best, dimensions) if verdict and verdict.better else {},
+        command=CommandDocument(argv=tuple(argv(winner)), env=dict(environment(winner))),
+        ended=found.ended,
+        seconds=round(seconds, 1),
+        folder=str(folder),
+        trials=tuple(found.trials),
+        profile=str(table) if table else None,
+    )
 
 
 def text(

@@ -208,7 +208,7 @@ class Search:
 
     def _pass_over(self, asked: Asked, reason: str) -> Trial:
         """Record a trial that needs no server."""
-        trial = Trial(asked.number, asked.point, "infeasible", reason=reason)
+        trial = Trial(number=asked.number, point=asked.point, state="infeasible", reason=reason)
         self.study.end(asked, trial, None)
         self._trials.append(trial)
         return trial

@@ -128,7 +128,7 @@ class Session:
 
     def document(self, table: Path | None) -> dict[str, Any]:
         """The result as a JSON-ready object; ``table`` is where the winner was written."""
-        result = report.document(
+        return report.document(
             baseline=self._judge.baseline,
             winner=self._winner(),
             dimensions=self._dimensions,
@@ -137,8 +137,8 @@ class Session:
             found=self._found,
             folder=self._folder,
             seconds=self._seconds,
-        )
-        return {**result, "profile": str(table) if table else None}
+            table=table,
+        ).model_dump(mode="json")
 
     def text(self, table: Path | None) -> str:
         """The result for the reader; ``table`` is where the winner was written."""

@@ -11,12 +11,12 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from gemma4ctl.errors import UsageError
 from gemma4ctl.extras import require
+from gemma4ctl.model import Model
 from gemma4ctl.tuning.space import Dimension
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ NAME = "tune"
 _RESULT = "result"  # the attribute of an optuna trial that holds ours
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(Model):
     """One trial. ``figures`` are of the repeated measurements on one server, in order.
 
     ``repeat``: a point that was measured before, tried again for the verdict. ``code``, ``reason``
@@ -51,7 +50,7 @@ class Trial:
     reason: str | None = None
     remedy: str | None = None
     measurements: tuple[dict[str, Any], ...] = ()
-    reported: dict[str, Any] = field(default_factory=dict)
+    reported: dict[str, Any] = {}
     log: str | None = None
 
 
@@ -124,7 +123,7 @@ class Study:
 
     def end(self, asked: Asked, trial: Trial, value: float | None) -> None:
         """Record ``trial``; ``value`` is its figure, None where it has none."""
-        asked.handle.set_user_attr(_RESULT, asdict(trial))
+        asked.handle.set_user_attr(_RESULT, trial.model_dump(mode="json"))
         if value is None:
             self._study.tell(asked.handle, state=self._failed)
         else:
@@ -141,7 +140,8 @@ def _trial(frozen: FrozenTrial) -> Trial:
     kept = frozen.user_attrs.get(_RESULT)
     if kept is None:
         point = {name: str(value) for name, value in frozen.params.items()}
-        return Trial(frozen.number, point, "interrupted", reason="the search was stopped here")
+        stopped = "the search was stopped here"
+        return Trial(number=frozen.number, point=point, state="interrupted", reason=stopped)
     lists = {name: tuple(kept[name]) for name in ("figures", "measurements")}
     return Trial(**{**kept, **lists})
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
 
+from gemma4ctl.model import Model
 from gemma4ctl.tuning.metrics import Metric
 
 LEAST_NOISE = 0.01  # figures of two starts of the same server differ by that at least
@@ -13,8 +13,7 @@ UNREPEATED_GAIN = 0.05  # what a gain must be when nothing was measured again
 UNREPEATED_NOISE = 2.0
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Model):
     """How the best point compares with the plan.
 
     ``gain`` and ``noise`` are shares of the plan's figure; ``repeated``: both were started again
@@ -70,4 +69,12 @@ def judge(
         needed = max(UNREPEATED_GAIN, UNREPEATED_NOISE * noise)
         better = gain > needed
         reason = f"not measured again: only more than {needed:.0%} counts"
-    return Verdict(better, gain, noise, repeated, theirs, ours, reason)
+    return Verdict(
+        better=better,
+        gain=gain,
+        noise=noise,
+        repeated=repeated,
+        plan_figure=theirs,
+        best_figure=ours,
+        reason=reason,
+    )

@@ -7,11 +7,13 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import jsonschema
 import pytest
 
 from gemma4ctl.errors import UsageError
-from gemma4ctl.tuning import search, session, trial, userfile
+from gemma4ctl.tuning import document, search, session, trial, userfile
 from gemma4ctl.tuning.space import PLAN, Dimension
 
 from .conftest import Host
@@ -41,6 +43,8 @@ def test_what_is_faster_is_kept_and_a_crash_ends_nothing(host: Host) -> None:
     found = host.run(*host.search("--budget", "2", "--json"))
     assert found.exit_code == 0, found.stderr
     result = json.loads(found.stdout)
+    schema = Path(document.__file__).with_name("tune.schema.json")
+    jsonschema.validate(result, json.loads(schema.read_text(encoding="utf-8")))
     assert result["improved"] and result["settings"] == {"triton_attention_num_kv_splits": "64"}
     assert result["verdict"]["gain"] > 0.15
     assert "--triton-attention-num-kv-splits" in result["command"]["argv"]
@@ -86,7 +90,7 @@ def test_killed_at_any_time_nothing_is_left(
     before, folder = len(host.servers), host.folder
     if number != signal.SIGKILL:
         return
-    again = host.tune("--budget", "0.03", "--resume", "--json", "--no-write")
+    again = host.tune("--budget", "0.06", "--resume", "--json", "--no-write")
     out, err = again.communicate(timeout=60)
     assert again.returncode == 0, err
     result = json.loads(out)

@@ -27,7 +27,9 @@ def study(folder: Path) -> Study:
 
 def measured(made: Study, point: dict[str, str], value: float) -> Trial:
     asked = made.begin(point)
-    trial = Trial(asked.number, asked.point, "measured", figures=(value,), log="l")
+    trial = Trial(
+        number=asked.number, point=asked.point, state="measured", figures=(value,), log="l"
+    )
     made.end(asked, trial, value)
     return trial
 
@@ -36,7 +38,14 @@ def test_trials_come_back_as_they_were(tmp_path: Path) -> None:
     first = study(tmp_path)
     kept = [measured(first, POINT, 5.0)]
     asked = first.begin({"a": "2", "b": "3"})
-    failed = Trial(asked.number, asked.point, "failed", code="oom", reason="why", remedy="less")
+    failed = Trial(
+        number=asked.number,
+        point=asked.point,
+        state="failed",
+        code="oom",
+        reason="why",
+        remedy="less",
+    )
     first.end(asked, failed, None)
     assert study(tmp_path).trials == [*kept, failed]
 
@@ -53,7 +62,7 @@ def test_the_sampler_proposes_points_of_the_space(tmp_path: Path) -> None:
     for _ in range(5):
         asked = made.begin(None)
         assert set(asked.point) == {"a", "b"} and asked.point["a"] in (PLAN, "1", "2")
-        made.end(asked, Trial(asked.number, asked.point, "infeasible"), None)
+        made.end(asked, Trial(number=asked.number, point=asked.point, state="infeasible"), None)
 
 
 def test_a_journal_cut_at_any_byte_is_read(tmp_path: Path) -> None:

@@ -146,7 +146,15 @@ def test_two_searches_that_end_together_both_keep_their_rows(tmp_path: Path) -> 
 def winner(**request: object) -> cell.Winner:
     made = planned("H200", **{"model": "26B-A4B", "mtp": False, **request})
     settings = {"mem_fraction_static": "0.9", "cuda_graph_max_bs_decode": "512"}
-    verdict = Verdict(True, 0.12, 0.01, True, 100.0, 112.0, "measured again on 2 and 2 starts")
+    verdict = Verdict(
+        better=True,
+        gain=0.12,
+        noise=0.01,
+        repeated=True,
+        plan_figure=100.0,
+        best_figure=112.0,
+        reason="measured again on 2 and 2 starts",
+    )
     load = workload(concurrency=512)
     date = "2026-11-22T06:07:08+00:00"
     metric = METRICS["output-throughput"]
