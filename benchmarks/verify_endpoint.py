@@ -27,7 +27,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gemma4ctl.endpoint import http
 from gemma4ctl.endpoint.address import Endpoint, endpoint
-from gemma4ctl.endpoint.facts import SECRET_ARGUMENTS
+from gemma4ctl.endpoint.facts import SECRET_ARGUMENTS, read_facts
+from gemma4ctl.endpoint.presence import require_model
+from gemma4ctl.errors import Gemma4ctlError
 from gemma4ctl.launch.redact import MASK
 from gemma4ctl.verify.checks import chat, media, thinking, tools
 from gemma4ctl.verify.media import audio_part, image_part, text_part
@@ -71,25 +73,22 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=120.0)
     parser.add_argument("--skip", action="append", default=[])
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
     where = endpoint(options.url)
+    facts = read_facts(where)
+    try:
+        model = require_model(where, facts)
+    except Gemma4ctlError as error:
+        sys.exit(f"{error}")
+    options.out.mkdir(parents=True, exist_ok=True)
     redact = redactor()
     for path in PAGES:
         name = path.strip("/").replace("/", "-")
         record(options.out / f"{name}.json", {}, lambda p=path: http.get(where, p, 30), redact)
-    model, random_weights = served(where)
-    for name, body in requests(random_weights):
+    for name, body in requests(bool(facts.random_weights)):
         full = {"model": model, "temperature": 0, **body}
         ask = lambda b=full: http.post(where, "/v1/chat/completions", b, options.timeout)  # noqa: E731
         record(options.out / f"{name}.json", full, ask, redact)
     return verify(where, options, redact)
-
-
-def served(where: Endpoint) -> tuple[str, bool]:
-    """The model to ask, and whether its weights are random."""
-    models = http.get(where, "/v1/models", 30).json()
-    info = http.get(where, "/server_info", 30)
-    return models["data"][0]["id"], info.ok and info.json().get("load_format") == "dummy"
 
 
 def record(file: Path, body: dict[str, Any], ask: Any, redact: Any) -> None:
