@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-import struct
-import zlib
 from base64 import b64encode
+
+from gemma4ctl.png import png as encoded
 
 BLOCK = 16  # pixels: the side of a square of one colour
 AS_ABOVE = 2  # PNG's row filter "Up": the row is given as its difference to the one above
@@ -18,10 +18,7 @@ def picture(width: int, height: int, colours: random.Random) -> str:
 
 def png(width: int, height: int, colours: random.Random) -> bytes:
     """A PNG file, RGB with 8 bits a colour, of squares drawn from ``colours``."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(_rows(width, height, colours), level=1)
-    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", pixels), _chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    return encoded(width, height, _rows(width, height, colours), level=1)
 
 
 def _rows(width: int, height: int, colours: random.Random) -> bytes:
@@ -33,7 +30,3 @@ def _rows(width: int, height: int, colours: random.Random) -> bytes:
         rows += b"\0" + b"".join(squares)[: 3 * width]
         rows += same * (min(BLOCK, height - top) - 1)
     return bytes(rows)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -6,9 +6,10 @@ import base64
 import math
 import struct
 import wave
-import zlib
 from io import BytesIO
 from typing import Any
+
+from gemma4ctl.png import png as encoded
 
 SIDE = 448  # pixels of an image's edge
 SAMPLE_RATE = 16_000
@@ -19,18 +20,7 @@ COLOURS = {"red": (220, 20, 20), "blue": (20, 40, 220), "green": (20, 170, 40)}
 def png(colour: str, side: int = SIDE) -> bytes:
     """A square of one colour of ``COLOURS``."""
     row = b"\0" + bytes(COLOURS[colour]) * side
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    chunks = (
-        (b"IHDR", header),
-        (b"tEXt", b"Software\0gemma4ctl"),
-        (b"IDAT", zlib.compress(row * side, 9)),
-        (b"IEND", b""),
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return encoded(side, side, row * side, level=9, software="gemma4ctl")
 
 
 def wav(seconds: float = 2.0) -> bytes:
