@@ -34,13 +34,19 @@ class Pools(NamedTuple):
     sliding: int
 
 
-def cost(v: Variant, tp: int, *, draft: bool = False, kv_bytes: int = BF16) -> Cost:
+def cost(
+    v: Variant, tp: int, *, draft: bool = False, kv_bytes: int = BF16, shared: bool = False
+) -> Cost:
     """What a token costs at tensor parallelism ``tp``; ``kv_bytes`` is 1 for FP8 KV.
 
-    With an MTP draft SGLang charges its layers as full ones, although they own no KV.
+    SGLang charges every layer, and with an MTP draft its layers as full ones, although they own no
+    KV. With ``shared``, as our model module sets it, only layers that write KV are charged.
     """
     full = max(1, v.kv_heads.full // tp) * 2 * v.head_dim.full * kv_bytes
     sliding = max(1, v.kv_heads.sliding // tp) * 2 * v.head_dim.sliding * kv_bytes
+    if shared:
+        writing = v.layers.full - v.kv_shared_layers.full
+        return Cost(full * writing, sliding * (v.layers.sliding - v.kv_shared_layers.sliding))
     charged = v.draft.layers.sliding + v.draft.layers.full if draft else 0
     return Cost(full * (v.layers.full + charged), sliding * v.layers.sliding)
 

@@ -210,14 +210,13 @@ def _with_share(s: Situation, tp: int, mtp: bool, share: Fraction) -> Memory:
     taken = loaded(s.variant, s.checkpoint, Shards(tp, s.pp), draft=drafting)
     totals = [unit.memory_total_mib or 0 for unit in s.selection(tp).units]
     start = stages.before_weights(min(totals), least_free_mib(s, tp) or 0, tp * s.pp)
-    kv_bytes = 1 if str(s.given("kv_cache_dtype") or "").startswith("fp8") else BF16
     found = Memory(
         share=share,
         start=start,
         weights=taken.weights,
         draft=taken.draft,
         budget=max(0, int(start * share.value) - taken.weights - taken.draft - _image_cache(s)),
-        cost=cost(s.variant, tp, draft=drafting, kv_bytes=kv_bytes),
+        cost=_cost(s, tp, draft=drafting),
         ratio=Lever(DEFAULT_RATIO, "sglang"),
         chunk=Lever(AUTO_CHUNK, "sglang"),
         pools=Pools(0, 0),
@@ -340,12 +339,17 @@ def _running(s: Situation, found: Memory, drafting: bool) -> int:
     return min(max(1, full // 2), max(LEAST_RUNNING, s.concurrency_of_each or 0, room))
 
 
+def _cost(s: Situation, tp: int, *, draft: bool) -> Cost:
+    """What a token of the pools costs; ``draft``: with what SGLang charges for one."""
+    kv_bytes = 1 if str(s.given("kv_cache_dtype") or "").startswith("fp8") else BF16
+    shared = "kv_pools" in s.made
+    return cost(s.variant, tp, draft=draft, kv_bytes=kv_bytes, shared=shared)
+
+
 def staged(s: Situation, tp: int, found: Memory) -> Stages:
     """``found`` as the memory of one GPU from bottom to top."""
     total = min(unit.memory_total_mib or 0 for unit in s.selection(tp).units) * MIB
     free = (least_free_mib(s, tp) or 0) * MIB
-    own, drafts = s.variant.layers.full, s.variant.draft.layers
-    charged = own + (drafts.sliding + drafts.full if found.draft else 0)
     tokens = sum(found.pools)
     table = stages.request_table(found.running, s.context, found.draft_tokens)
     return Stages(
@@ -354,7 +358,7 @@ def staged(s: Situation, tp: int, found: Memory) -> Stages:
         runtime=max(0, min(free, stages.idle_free_mib(total // MIB) * MIB) - found.start),
         weights=found.weights,
         draft=found.draft,
-        full_kv=found.pools.full * found.cost.full * own // charged,
+        full_kv=found.pools.full * _cost(s, tp, draft=False).full,
         sliding_kv=found.pools.sliding * found.cost.sliding,
         tables=table + stages.pool_overhead(s.variant, tokens),
         graphs=stages.cuda_graphs(s.variant, graph_batch(s, tp, found)),

@@ -73,3 +73,14 @@ def test_a_larger_budget_never_buys_less(
     less, more = sorted((a, b))
     small, large = (pools(budget, row, ratio, page=page) for budget in (less, more))
     assert small.full <= large.full and small.sliding <= large.sliding
+
+
+@pytest.mark.parametrize(
+    ("variant", "draft", "gain"),
+    [("E2B", False, 2.33), ("E2B", True, 2.85), ("E4B", False, 1.75), ("31B", False, 1.0)],
+)
+def test_shared_layers_without_pools(variant: str, draft: bool, gain: float) -> None:
+    """What the model module gains: layers that reuse another's KV, and drafts, are not charged."""
+    row = table().variants[variant]
+    stock, module = (cost(row, 1, draft=draft, shared=shared) for shared in (False, True))
+    assert stock.cell(0.8) / module.cell(0.8) == pytest.approx(gain, abs=0.005)
