@@ -16,6 +16,7 @@ from gemma4ctl.planning.engine import plan
 from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles.lookup import checkpoint
 from gemma4ctl.rendering.command import argv, environment
+from gemma4ctl.sglang_model import switches
 
 from .hosts import gpu, mig, sick, table
 
@@ -150,5 +151,7 @@ def test_plan_or_readable_refusal(request: Request, inventory: Inventory) -> Non
         "CUDA_DEVICE_ORDER",
         "ROCR_VISIBLE_DEVICES",
         "SGLANG_USE_AITER",
+        *switches.fused_environment(),
+        *switches.shared_kv_environment(),
     }
     assert checkpoint(table(), made.variant.name, made.variant.checkpoint)
