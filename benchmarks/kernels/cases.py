@@ -366,8 +366,9 @@ def _pytorch() -> Any:
         norm=norm,
         add_norm=lambda x, old, w: norm(old.add_(x), w),
         tail=lambda x, w, old, scalar: (norm(x, w) + old) * scalar,
-        dual_tail=lambda a, wa, b, wb, w, old, scalar: (norm(norm(a, wa) + norm(b, wb), w) + old)
-        * scalar,
+        dual_tail=lambda a, wa, b, wb, w, old, scalar: (
+            (norm(norm(a, wa) + norm(b, wb), w) + old) * scalar
+        ),
         gelu_and_mul=gelu_and_mul,
         qkv_norm=qkv_norm,
         rope=rope,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ SLOW_WITHOUT_LIMITS = [
 def test_hostile_texts_take_little_time(label: str) -> None:
     name, make = TEXTS[label]
     spent, outcome = seconds(name, make(LENGTH))
-    assert spent < 4, outcome
+    assert spent < (12 if sys.gettrace() else 4), outcome  # more where coverage counts lines
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ Script = Callable[[str], ModuleType]
 @pytest.fixture
 def capacity(script: Script, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script with a load of 1,280 tokens; the fake's pools hold 1,000 and 2,300."""
-    module = script("capacity")
+    module = script("kv_capacity")
     for name, value in (("REQUESTS", 8), ("TOKENS_IN", 60), ("TOKENS_OUT", 100)):
         monkeypatch.setattr(module, name, value)
     return module
@@ -75,7 +75,7 @@ def test_no_part_is_begun_without_time_for_it(
 
 
 def test_agreement(script: Script) -> None:
-    capacity = script("capacity")
+    capacity = script("kv_capacity")
     ours, theirs = [[1, 2, 3], [4, 5, 6]], [[1, 2, 3], [4, 9, 6]]
     found = capacity.agreement(ours, theirs)
     assert found == {"requests": 2, "same": 0.5, "prefix": 2.0, "first_tokens": 1.0}

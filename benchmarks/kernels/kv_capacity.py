@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """KV only for the layers that own it: tokens at the same memory, and a load that stock retracts.
 
-    capacity.py run MODELS OUT [--variants V ...] [--contenders stock C] [-- FLAGS]
-    capacity.py compare OUT [RESULTS]
+    kv_capacity.py run MODELS OUT [--variants V ...] [--contenders stock C] [-- FLAGS]
+    kv_capacity.py compare OUT [RESULTS]
 
 First both servers are started at SGLang's own memory fraction, up to their pools. Then both serve
 one load at a fraction where stock's full pool holds 87% of it: 256 requests of 128 tokens in and
