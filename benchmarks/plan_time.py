@@ -55,7 +55,7 @@ def plans(nodes: dict[str, Inventory], profiles: Profiles, wanted: dict[str, Any
         for variant in profiles.variants:
             request = Request(model=variant, hardware=name, **wanted)
             try:
-                plan(request, node, profiles, name_nearest=False)
+                plan(request, node, profiles, advise=False)
             except NoPlanError:
                 continue
             made += 1

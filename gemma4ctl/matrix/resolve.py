@@ -52,7 +52,7 @@ def resolve(
     outcomes: list[Outcome] = []
     for case in batch:
         try:
-            made = plan(case.request(), nodes[case.platform], profiles, name_nearest=False)
+            made = plan(case.request(), nodes[case.platform], profiles, advise=False)
         except NoPlanError as error:
             outcomes.append(Outcome(case, refusal=error.code or "no-plan"))
             continue

@@ -48,7 +48,7 @@ def plan(
     profiles: Profiles,
     *,
     without: Collection[str] = (),
-    name_nearest: bool = True,
+    advise: bool = True,
 ) -> Plan:
     """The plan for ``request`` on ``inventory``.
 
@@ -57,16 +57,17 @@ def plan(
         inventory: the devices, with their platforms identified.
         profiles: the fact table.
         without: ids of rules to leave out, for tests.
-        name_nearest: look for the nearest plans on a refusal, which takes many plannings.
+        advise: plan further than asked: the nearest plans on a refusal, and the split of the KV
+            cache that --optimize would make.
 
     Raises:
         NoPlanError: nothing fits or is supported; its remedies name the nearest plans that work.
         UsageError: a name is unknown.
     """
     try:
-        return _plan(request, inventory, profiles, without)
+        return _plan(request, inventory, profiles, without, advise=advise)
     except NoPlanError as error:
-        if not name_nearest:
+        if not advise:
             raise
         found = nearest(request, inventory, profiles)
         raise NoPlanError(
@@ -137,7 +138,12 @@ def _warning(outcome: Warn, rule: Rule) -> PlanWarning:
 
 
 def _plan(
-    request: Request, inventory: Inventory, profiles: Profiles, without: Collection[str]
+    request: Request,
+    inventory: Inventory,
+    profiles: Profiles,
+    without: Collection[str] = (),
+    *,
+    advise: bool,
 ) -> Plan:
     verdict = consider(request, inventory, profiles, without=without)
     situation = verdict.situation
@@ -151,7 +157,7 @@ def _plan(
         image=_image(situation),
         decisions=(*situation.made.values(), *_extras(situation)),
         extra_args=request.extra_args,
-        capacity=_capacity(situation),
+        capacity=_capacity(situation, advise=advise),
         warnings=verdict.warnings,
     )
 
@@ -302,12 +308,13 @@ def _variant(s: Situation) -> VariantSummary:
     )
 
 
-def _capacity(s: Situation) -> Capacity | None:
+def _capacity(s: Situation, *, advise: bool) -> Capacity | None:
     found = memory(s, s.tp, s.mtp)
     if found is None:
         return None
     ratio = found.ratio.value
-    other = found.default_split() if found.load else optimized(s, s.tp, s.mtp)
+    improved = optimized(s, s.tp, s.mtp) if advise and not found.load else None
+    other = found.default_split() if found.load else improved
     load = found.load or (other and other.load) or uniform(min(USUAL_REQUEST, s.context))
     splits = [_split(THIS_PLAN, found, load)]
     if other is not None:
@@ -351,7 +358,7 @@ def nearest(request: Request, inventory: Inventory, profiles: Profiles) -> tuple
     for candidate in alternatives(request, profiles):
         host = host_of(candidate, request, inventory, profiles)
         try:
-            _plan(candidate, host, profiles, ())
+            _plan(candidate, host, profiles, advise=False)
         except Gemma4ctlError:
             continue
         if (words := command(candidate)) not in found:

@@ -50,7 +50,7 @@ class Judge:
             update={"extra_args": (*self._request.extra_args, *words)}
         )
         try:
-            changed = plan(request, self._inventory, self._profiles, name_nearest=False)
+            changed = plan(request, self._inventory, self._profiles, advise=False)
             situation = consider(request, self._inventory, self._profiles).situation
         except Gemma4ctlError as error:
             raise InfeasibleError(error.message) from error

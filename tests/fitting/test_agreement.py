@@ -81,7 +81,7 @@ def test_the_figures_of_all_variants_are_those_of_their_plans(platform: str, gpu
     for one in everything(platform, gpus).variants:
         request = asked(platform, gpus, model=one.variant)
         try:
-            made = plan(request, node(platform, gpus), table(), name_nearest=False)
+            made = plan(request, node(platform, gpus), table(), advise=False)
         except NoPlanError:
             assert not one.as_asked
             assert one.group != "runs"
@@ -126,7 +126,7 @@ def test_fit_and_suggest_judge_every_scenario_of_the_rules_alike(scenario: Scena
     inventory = node(place) if isinstance(place, str) else place
     usual = {"hardware": place} if isinstance(place, str) else {}
     request = Request(**{**usual, **scenario.request})
-    assert judged(lambda: plan(request, inventory, profiles, name_nearest=False)) == judged(
+    assert judged(lambda: plan(request, inventory, profiles, advise=False)) == judged(
         lambda: fit([request], inventory, profiles, NO_ROWS).variants[0]
     )
 

@@ -36,7 +36,7 @@ def blocks(platform: str) -> Iterator[str]:
             request = Request(model=variant, hardware=platform, mtp=mtp)
             head = f"{variant}, {platform}, {'MTP' if mtp else 'no MTP'}"
             try:
-                made = plan(request, node, table, name_nearest=False)
+                made = plan(request, node, table, advise=False)
             except NoPlanError as error:
                 yield f"{head}\n  refused: {error.code}\n"
             else:
