@@ -41,7 +41,6 @@ def usable_cpus() -> int:
 def _start(nodes: dict[str, Inventory], profiles: Profiles) -> None:
     """Prepare a worker process: it ends before the little garbage in cycles would matter."""
     _given.append((nodes, profiles))
-    gc.freeze()
     gc.disable()
 
 
