@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from records import write
+
 LONG = ("--context-length", "32768", "--modality", "text")
 FP8 = ("--", "--kv-cache-dtype", "fp8_e4m3")
 DUMMY = ("--load-format", "dummy", "--grammar-backend", "none")
@@ -243,14 +245,6 @@ def compare(predicted: Path, out: Path) -> None:
         )
     for held_out, error in worst.items():
         print(f"largest error, {'held out' if held_out else 'others'}: {error:.2%}")
-
-
-def write(path: Path, document: object) -> None:
-    """Write JSON so that an interruption leaves no half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, indent=1) + "\n")
-    partial.replace(path)
 
 
 def main() -> None:

@@ -39,6 +39,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from records import write
+
 from gemma4ctl.bench import client
 from gemma4ctl.bench.measure import flush_cache
 from gemma4ctl.bench.summary import summarize
@@ -334,13 +336,6 @@ def compare(out: Path) -> None:
                 f"({ratio:.2f}x the page) by turn {by_turn}, TTFT {ttft} ms, failed {failed}, "
                 f"retracted {found['retracted']}"
             )
-
-
-def write(path: Path, document: object) -> None:
-    """Write JSON so that an interruption leaves no half of it."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, indent=1) + "\n")
-    partial.replace(path)
 
 
 def main() -> None:

@@ -34,6 +34,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from records import write
+
 CLI = [sys.executable, "-m", "gemma4ctl"]
 READY_TIMEOUT_S = 420
 STOP_TIMEOUT_S = 120
@@ -186,13 +188,6 @@ def start(case: Case, port: int, session: Session) -> dict[str, Any]:
 def is_recorded(path: Path) -> bool:
     """Whether ``path`` records a start that became ready."""
     return path.exists() and json.loads(path.read_text()).get("status") == "ready"
-
-
-def write(path: Path, document: object) -> None:
-    """Write JSON so that an interruption leaves no half of it."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, indent=1) + "\n")
-    partial.replace(path)
 
 
 def run_lane(cases: Iterable[Case], port: int, session: Session, host: dict[str, Any]) -> None:

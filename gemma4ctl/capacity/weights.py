@@ -56,7 +56,7 @@ def loaded(v: Variant, checkpoint: Checkpoint, shards: Shards, *, draft: bool = 
     """What loading takes on the fullest rank, with or without the MTP draft."""
     memory = Allocator()
     per_parameter = bytes_per_parameter(v, checkpoint)
-    quantized = ("mlp",) if checkpoint.format == "nvfp4" else ("mlp", "attention")
+    quantized = _quantized_kinds(checkpoint)
     for matrix in _towers(v, shards.tp):
         memory.take(matrix.parameters * BF16)
     for matrix in _language_model(v, shards):
@@ -72,21 +72,13 @@ def loaded(v: Variant, checkpoint: Checkpoint, shards: Shards, *, draft: bool = 
     return Loaded(weights, memory.reserved - weights)
 
 
-def parameters(v: Variant) -> int:
-    """Parameters of an unsharded model as SGLang builds it."""
-    matrices = (*_towers(v, 1), *_language_model(v, Shards()))
-    return sum(m.parameters for m in matrices if m.kind != "rotary")
-
-
 def bytes_per_parameter(v: Variant, checkpoint: Checkpoint) -> float:
     """Bytes of a parameter of the quantized layers: from the size of the files where known."""
     if checkpoint.format == "bf16":
         return BF16
     if checkpoint.weight_bytes is None:
         return BYTES_PER_PARAMETER[checkpoint.format]
-    matrices = list(_language_model(v, Shards()))
-    kinds = ("mlp",) if checkpoint.format == "nvfp4" else ("mlp", "attention")
-    quantized = sum(m.parameters for m in matrices if m.kind in kinds)
+    quantized = _quantized_parameters(v, checkpoint)
     doubled = v.layers.full * v.hidden_size * v.kv_heads.full * v.head_dim.full if v.k_eq_v else 0
     kept = v.parameters - (quantized - doubled)
     return max(0.25, (checkpoint.weight_bytes - kept * BF16) / (quantized - doubled))
@@ -96,11 +88,20 @@ def file_bytes(v: Variant, checkpoint: Checkpoint) -> int:
     """Bytes of the checkpoint's files; estimated by format where they are not published."""
     if checkpoint.weight_bytes is not None:
         return checkpoint.weight_bytes
-    kinds = ("mlp",) if checkpoint.format == "nvfp4" else ("mlp", "attention")
-    matrices = _language_model(v, Shards())
-    quantized = sum(m.parameters for m in matrices if m.kind in kinds)
+    quantized = _quantized_parameters(v, checkpoint)
     each = BYTES_PER_PARAMETER[checkpoint.format]
     return int((v.parameters - quantized) * BF16 + quantized * each)
+
+
+def _quantized_kinds(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The kinds of matrix that a quantized checkpoint holds in fewer bytes."""
+    return ("mlp",) if checkpoint.format == "nvfp4" else ("mlp", "attention")
+
+
+def _quantized_parameters(v: Variant, checkpoint: Checkpoint) -> int:
+    """Parameters of those matrices, unsharded, as SGLang builds them."""
+    kinds = _quantized_kinds(checkpoint)
+    return sum(m.parameters for m in _language_model(v, Shards()) if m.kind in kinds)
 
 
 def _towers(v: Variant, tp: int) -> Iterator[Matrix]:

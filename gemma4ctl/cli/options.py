@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -151,6 +152,20 @@ def require_file(output: str | None, instead: str) -> None:
         )
 
 
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="The endpoint (or GEMMA4CTL_URL; default http://127.0.0.1:30000).",
+    ),
+]
+ApiKeyFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--api-key-file", metavar="FILE", help="File with the API key (or GEMMA4CTL_API_KEY)."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ExplainOption = Annotated[
     bool, typer.Option("--explain", help="Show rule, reason, source and origin of every value.")

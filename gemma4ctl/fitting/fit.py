@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gemma4ctl import __version__
+from gemma4ctl.capacity.stages import MIB
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.fitting.document import FitDocument, FitHardware, VariantFit
 from gemma4ctl.fitting.judge import Judged, judge
@@ -13,7 +14,7 @@ from gemma4ctl.fitting.levers import levers, load_of, plan_for_load
 from gemma4ctl.fitting.outcome import Outcome, Planner
 from gemma4ctl.fitting.rows import at_concurrency, at_length, published
 from gemma4ctl.hardware.inventory import Inventory
-from gemma4ctl.planning.memory import MIB, staged
+from gemma4ctl.planning.memory import staged
 from gemma4ctl.planning.plan import MemoryStages
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import free_mib, situate

@@ -21,6 +21,7 @@ from gemma4ctl.fitting.document import (
     Split,
     VariantFit,
 )
+from gemma4ctl.rendering.table import gib
 
 WIDE = 110  # columns from which weights and pools have columns of their own
 TITLES: dict[Group, str] = {
@@ -47,9 +48,9 @@ def _heading(hardware: FitHardware | None) -> Text:
         return Text("No GPU that can be used", style="bold")
     text = f"{hardware.gpu_count} x {hardware.platform}{KINDS[hardware.kind]}"
     if hardware.memory_mib is not None:
-        text += f", {_gib(hardware.memory_mib)} each"
+        text += f", {gib(hardware.memory_mib)} each"
     if hardware.memory_mib is not None and hardware.free_mib not in (None, hardware.memory_mib):
-        text += f", {_gib(hardware.free_mib or 0)} free on the fullest"
+        text += f", {gib(hardware.free_mib or 0)} free on the fullest"
     return Text(f"{text} (source: {hardware.source})", style="bold")
 
 
@@ -122,7 +123,7 @@ def _overview_rows(
     alone = one.longest
     rows = [*(by_length.get(tokens) for tokens in shared), one.lengths[-1]]
     pools = one.published
-    weights = _gib(one.usage.weights) if one.usage else ""
+    weights = gib(one.usage.weights) if one.usage else ""
     yield (
         one.variant,
         str(one.gpus),
@@ -159,7 +160,7 @@ def _detail(one: VariantFit, width: int) -> Parts:
     if one.gpus is not None:
         parts += [Text(""), _facts(one)]
     if one.usage is not None:
-        heading = f"Memory of each GPU, {_gib(one.usage.total)}"
+        heading = f"Memory of each GPU, {gib(one.usage.total)}"
         parts += [Text(""), Text(heading, style="bold"), bar(one.usage, width)]
     if one.lengths:
         parts += [Text(""), _length_table(one)]
@@ -267,10 +268,6 @@ def _short(tokens: int) -> str:
 
 def _number(value: int | None, missing: str = "-") -> str:
     return missing if value is None else f"{value:,}"
-
-
-def _gib(mib: int) -> str:
-    return f"{mib / 1024:,.1f} GiB"
 
 
 def _indented(content: RenderableType) -> Padding:

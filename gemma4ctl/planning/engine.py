@@ -9,11 +9,12 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from gemma4ctl import __version__
+from gemma4ctl.capacity.stages import MIB
 from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.errors import Gemma4ctlError, NoPlanError
 from gemma4ctl.flags.parse import Words
 from gemma4ctl.hardware.inventory import Inventory
-from gemma4ctl.planning.memory import MIB, USUAL_REQUEST, Memory, memory, optimized, staged
+from gemma4ctl.planning.memory import USUAL_REQUEST, Memory, memory, optimized, staged
 from gemma4ctl.planning.nearest import alternatives, command, host_of
 from gemma4ctl.planning.plan import (
     DEFAULT_SPLIT,

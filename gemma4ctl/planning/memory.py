@@ -10,8 +10,7 @@ from typing import NamedTuple
 from gemma4ctl.capacity import stages, workload
 from gemma4ctl.capacity.pools import BF16, DEFAULT_RATIO, Cost, Pools, cost, pools, works
 from gemma4ctl.capacity.solver import LARGEST_RATIO, Held, best_ratio, held, longest
-from gemma4ctl.capacity.stages import MIB as MIB
-from gemma4ctl.capacity.stages import Stages
+from gemma4ctl.capacity.stages import MIB, Stages
 from gemma4ctl.capacity.weights import Shards, file_bytes, loaded
 from gemma4ctl.capacity.workload import Hold, Workload, hold, uniform
 from gemma4ctl.planning.chunks import AUTO_CHUNK, Lever, chunks

@@ -159,9 +159,9 @@ def _explanation(decision: Decision) -> list[RenderableType]:
 
 
 def _capacity_facts(capacity: Capacity, safe: bool) -> list[tuple[str, str | None]]:
-    memory = f"{_gib(capacity.weights_mib_per_gpu)} weights"
+    memory = f"{gib(capacity.weights_mib_per_gpu)} weights"
     if capacity.draft_mib_per_gpu:
-        memory += f", {_gib(capacity.draft_mib_per_gpu)} draft"
+        memory += f", {gib(capacity.draft_mib_per_gpu)} draft"
     return [
         ("Each GPU", f"{memory}; KV cache {capacity.kv_bytes_per_token / 1024:,.1f} KiB a token"),
         (
@@ -265,10 +265,10 @@ def _free(free_mib: int | None, total_mib: int | None, bar: bool) -> Text:
     if not total_mib:
         return Text("not readable")
     if free_mib is None:
-        return Text(f"unknown of {_gib(total_mib)}")
+        return Text(f"unknown of {gib(total_mib)}")
     full = round(10 * free_mib / total_mib)
     drawn = f"{'#' * full}{'.' * (10 - full)} " if bar else ""
-    return Text(f"{drawn}{free_mib / 1024:.1f} of {_gib(total_mib)}")
+    return Text(f"{drawn}{free_mib / 1024:.1f} of {gib(total_mib)}")
 
 
 def _state(device: Device) -> Text:
@@ -311,7 +311,7 @@ def _process_facts(devices: Iterable[Device]) -> list[tuple[str, str | None]]:
     facts: list[tuple[str, str | None]] = []
     for device in devices:
         for process in device.processes:
-            held = "unknown memory" if process.memory_mib is None else _gib(process.memory_mib)
+            held = "unknown memory" if process.memory_mib is None else gib(process.memory_mib)
             name = process.name or "process"
             facts.append((f"GPU {device.index}", f"{name} (pid {process.pid}) holds {held}"))
     return facts
@@ -335,7 +335,7 @@ def _host_facts(host: Host) -> list[tuple[str, str | None]]:
         value = getattr(host, field)
         if value is not None:
             source = host.sources.get(field)
-            text = _gib(value) if field.endswith("_mib") else str(value)
+            text = gib(value) if field.endswith("_mib") else str(value)
             facts.append((label, f"{text} ({source})" if source else text))
     packages = ", ".join(f"{name} {version}" for name, version in host.packages.items())
     return [*facts, ("Installed", packages or None)]
@@ -344,7 +344,8 @@ def _host_facts(host: Host) -> list[tuple[str, str | None]]:
 # Shared
 
 
-def _gib(mib: int) -> str:
+def gib(mib: int) -> str:
+    """``mib`` as text in GiB."""
     return f"{mib / 1024:,.1f} GiB"
 
 

@@ -6,22 +6,28 @@ from itertools import pairwise
 
 import pytest
 
+from gemma4ctl.capacity import weights
 from gemma4ctl.capacity.weights import (
     BYTES_PER_PARAMETER,
     Shards,
     bytes_per_parameter,
     file_bytes,
     loaded,
-    parameters,
 )
 from gemma4ctl.profiles.lookup import checkpoint
-from gemma4ctl.profiles.table import Checkpoint
+from gemma4ctl.profiles.table import Checkpoint, Variant
 from tests.planning.hosts import table
 
 from .recorded import Start, starts
 
 GIB = 1 << 30
 VARIANTS = tuple(table().variants)
+
+
+def parameters(v: Variant) -> int:
+    """Parameters of an unsharded model as SGLang builds it."""
+    matrices = (*weights._towers(v, 1), *weights._language_model(v, Shards()))
+    return sum(m.parameters for m in matrices if m.kind != "rotary")
 
 
 @pytest.mark.parametrize("name", VARIANTS)

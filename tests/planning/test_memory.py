@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from gemma4ctl.capacity.stages import MIB
 from gemma4ctl.capacity.workload import uniform
 from gemma4ctl.planning.chunks import Lever
 from gemma4ctl.planning.memory import (
-    MIB,
     Memory,
     checkpoint_bytes,
     memory,

@@ -16,7 +16,7 @@ from gemma4ctl.checking.readers.yaml_containers import (
     words,
 )
 from gemma4ctl.checking.readers.yaml_scalars import excerpt
-from gemma4ctl.checking.readers.yaml_tree import MASK, Mapping, Node, Scalar, Sequence
+from gemma4ctl.checking.readers.yaml_tree import MASK, Mapping, Node, Scalar, mappings
 
 _ARGUMENTS = re.compile(r"(?i).*(?:args|arguments|flags|options|params)")
 _MODEL_KEY = re.compile(r"(?i)model[_-]?(?:path|name|id|repo|uri)?")
@@ -28,20 +28,13 @@ _TELLING = {*_MODEL_FLAGS, *FLAGS_OF_SGLANG}
 
 def containers(root: Node | None, text: str) -> Iterator[tuple[list[Node], Declared]]:
     """The flags found beside each image of SGLang: the nodes that hold them, and the container."""
-    waiting = [(root, _image_of_parts(root, text))]
-    seen: set[int] = set()
-    while waiting:
-        node, image = waiting.pop()
-        if node is None or isinstance(node, Scalar) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, Sequence):
-            waiting += [(entry, image) for entry in reversed(node.items)]
-            continue
-        image = image_name(node.get("image"), text) or image
+
+    def with_image(node: Mapping, outer: str | None) -> str | None:
+        return image_name(node.get("image"), text) or outer
+
+    for node, image in mappings(root, _image_of_parts(root, text), with_image):
         if serves_sglang(image):
             yield from _flags(node, text, image)
-        waiting += [(value, image) for _, value in reversed(list(node.items()))]
 
 
 def _image_of_parts(root: Node | None, text: str) -> str | None:

@@ -19,7 +19,7 @@ from gemma4ctl.checking.readers.yaml_containers import (
     words,
 )
 from gemma4ctl.checking.readers.yaml_scalars import excerpt
-from gemma4ctl.checking.readers.yaml_tree import MASK, Mapping, Node, Scalar, Sequence
+from gemma4ctl.checking.readers.yaml_tree import MASK, Mapping, Node, Scalar, Sequence, mappings
 
 _GPU_RESOURCES: tuple[tuple[str, Vendor], ...] = (
     ("nvidia.com/", "nvidia"),
@@ -80,20 +80,9 @@ def containers(
     kind: Kind = "kubernetes",
 ) -> Iterator[tuple[Mapping, Declared]]:
     """Each mapping under ``root`` that says what to run, with the container it is."""
-    waiting: list[tuple[Node | None, Pod]] = [(root, Pod({}))]
-    seen: set[int] = set()
-    while waiting:
-        node, pod = waiting.pop()
-        if node is None or isinstance(node, Scalar) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, Sequence):
-            waiting += [(entry, pod) for entry in reversed(node.items)]
-            continue
-        pod = _pod(node, pod)
+    for node, pod in mappings(root, Pod({}), _pod):
         if node.get("command") or node.get("args"):
             yield node, _container(node, pod, text, selectors, kind)
-        waiting += [(value, pod) for _, value in reversed(list(node.items()))]
 
 
 def _pod(node: Mapping, outer: Pod) -> Pod:

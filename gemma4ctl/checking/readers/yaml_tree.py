@@ -7,9 +7,9 @@ is the node it names, never a copy of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -23,6 +23,8 @@ MASK = "\ue000"
 
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # libyaml where it is there
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")  # an anchor and a tag, before a scalar
+
+_Known = TypeVar("_Known")
 
 
 class Scalar:
@@ -161,3 +163,25 @@ def _too_large() -> UsageError:
         remedies=["check only the part of it that starts SGLang"],
         code="yaml-too-large",
     )
+
+
+def mappings(
+    root: Node | None, known: _Known, learn: Callable[[Mapping, _Known], _Known]
+) -> Iterator[tuple[Mapping, _Known]]:
+    """Each mapping under ``root`` once, in the order of the file, with what is known at it.
+
+    That is what was ``known`` outside of it and what ``learn`` adds from the mapping itself.
+    """
+    waiting = [(root, known)]
+    seen: set[int] = set()
+    while waiting:
+        node, outer = waiting.pop()
+        if node is None or isinstance(node, Scalar) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, Sequence):
+            waiting += [(entry, outer) for entry in reversed(node.items)]
+            continue
+        inner = learn(node, outer)
+        yield node, inner
+        waiting += [(value, inner) for _, value in reversed(list(node.items()))]

@@ -16,7 +16,7 @@ import typer
 from gemma4ctl.cli.commands import bench_reports
 from gemma4ctl.cli.commands.bench_reports import HtmlOption, PlotOption
 from gemma4ctl.cli.help import command_app
-from gemma4ctl.cli.options import ForceOption, JsonOption
+from gemma4ctl.cli.options import ApiKeyFileOption, ForceOption, JsonOption, UrlOption
 
 if TYPE_CHECKING:
     from gemma4ctl.bench.document import BenchResult
@@ -46,18 +46,8 @@ class Client(str, Enum):
 @app.callback()
 def bench(
     ctx: typer.Context,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            "--url", metavar="URL", help="The endpoint (default: GEMMA4CTL_URL, else port 30000)."
-        ),
-    ] = None,
-    api_key_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--api-key-file", metavar="FILE", help="File with the API key (or GEMMA4CTL_API_KEY)."
-        ),
-    ] = None,
+    url: UrlOption = None,
+    api_key_file: ApiKeyFileOption = None,
     scenario: Annotated[
         list[str] | None,
         typer.Option(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from gemma4ctl.cli.help import Command, command_app
-from gemma4ctl.cli.options import ForceOption, JsonOption
+from gemma4ctl.cli.options import ApiKeyFileOption, ForceOption, JsonOption, UrlOption
 
 if TYPE_CHECKING:
     from gemma4ctl.endpoint.address import Endpoint
@@ -53,18 +53,8 @@ def evaluate(
         list[TaskName] | None,
         typer.Argument(help="What to score, one or several (default: gsm8k and mmlu)."),
     ] = None,
-    url: Annotated[
-        str | None,
-        typer.Option("--url", metavar="URL", help="The endpoint (default 127.0.0.1:30000)."),
-    ] = None,
-    api_key_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--api-key-file",
-            metavar="FILE",
-            help="File with the API key (or GEMMA4CTL_API_KEY).",
-        ),
-    ] = None,
+    url: UrlOption = None,
+    api_key_file: ApiKeyFileOption = None,
     model: Annotated[
         str | None,
         typer.Option(

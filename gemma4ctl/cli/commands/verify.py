@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gemma4ctl.cli.help import Command, command_app
-from gemma4ctl.cli.options import ForceOption, JsonOption
+from gemma4ctl.cli.options import ApiKeyFileOption, ForceOption, JsonOption, UrlOption
 from gemma4ctl.errors import ProblemsFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -21,26 +21,14 @@ app = command_app()
 
 @app.command("verify", cls=Command)
 def verify(
-    url: Annotated[
-        str | None,
-        typer.Option(
-            "--url",
-            metavar="URL",
-            help="The endpoint (or GEMMA4CTL_URL; default http://127.0.0.1:30000).",
-        ),
-    ] = None,
+    url: UrlOption = None,
     model: Annotated[
         str | None,
         typer.Option(
             "--model", "-m", metavar="NAME", help="Served id, or the variant that it has to be."
         ),
     ] = None,
-    api_key_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--api-key-file", metavar="FILE", help="File with the API key (or GEMMA4CTL_API_KEY)."
-        ),
-    ] = None,
+    api_key_file: ApiKeyFileOption = None,
     only: Annotated[
         list[str] | None,
         typer.Option("--only", metavar="CHECK", help="Run these checks only; may be repeated."),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from gemma4ctl.capacity.stages import MIB
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.planning.chunks import CHUNK_STEP, masks_images, safe_chunk
 from gemma4ctl.planning.fraction import fraction
 from gemma4ctl.planning.memory import (
-    MIB,
     checkpoint_bytes,
     load_of,
     memory,
