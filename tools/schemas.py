@@ -19,6 +19,7 @@ from gemma4ctl.evaluation.result import EvalResult
 from gemma4ctl.fitting.document import FitDocument
 from gemma4ctl.model import Model
 from gemma4ctl.profiles.generated import write_or_check
+from gemma4ctl.replanning.document import ReplanDocument
 from gemma4ctl.tuning.document import TuneDocument
 from gemma4ctl.verify.document import VerifyDocument
 
@@ -29,6 +30,7 @@ SCHEMAS: dict[str, type[Model]] = {
     "bench/reports/reference.schema.json": Reference,
     "evaluation/eval.schema.json": EvalResult,
     "fitting/fit.schema.json": FitDocument,
+    "replanning/replan.schema.json": ReplanDocument,
     "tuning/tune.schema.json": TuneDocument,
     "verify/verify.schema.json": VerifyDocument,
 }

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from gemma4ctl import __version__
 from gemma4ctl.rendering.command import argv, environment
 from gemma4ctl.rendering.shell import shell
+from gemma4ctl.replanning.document import (
+    ChangeDocument,
+    CommandDocument,
+    GainDocument,
+    LimitDocument,
+    ObservedDocument,
+    ReplanDocument,
+    ShareDocument,
+    SideDocument,
+    ThroughputDocument,
+)
 from gemma4ctl.replanning.observation import Observation
 from gemma4ctl.replanning.proposal import Change, Gain, Proposal, Side
 
-KIND = "gemma4ctl-replan"
 MODEL = "requests/s = 1 / (prefill + output tokens x step(n) / n), step(n) = weights + request x n"
 UNCHANGED = "nothing: the present settings already hold the most of this load"
 NO_CHANGE = {
@@ -26,52 +35,49 @@ ASSUMED = (
 )
 
 
-def document(seen: Observation, proposal: Proposal) -> dict[str, Any]:
-    """The proposal as a JSON-ready object."""
-    gain = proposal.gain
-    return {
-        "schema_version": 1,
-        "kind": KIND,
-        "gemma4ctl_version": __version__,
-        "observed": {
+def document(seen: Observation, proposal: Proposal) -> ReplanDocument:
+    """The proposal as data."""
+    plan, gain = proposal.after.plan, proposal.gain
+    return ReplanDocument(
+        gemma4ctl_version=__version__,
+        observed=_observed(seen),
+        limit=LimitDocument(**proposal.limit._asdict()),
+        before=_side(proposal.before),
+        after=_side(proposal.after),
+        changes=tuple(ChangeDocument(**change._asdict()) for change in proposal.changes),
+        gain=_gain(gain) if gain else None,
+        command=CommandDocument(
+            argv=tuple(argv(plan)), env=dict(environment(plan)), shell=shell(plan)
+        ),
+        warnings=tuple(plan.warnings),
+    )
+
+
+def _observed(seen: Observation) -> ObservedDocument:
+    return ObservedDocument(
+        **{
             **asdict(seen),
-            "mix": [share._asdict() for share in seen.mix],
+            "mix": tuple(ShareDocument(**share._asdict()) for share in seen.mix),
             "in_flight": seen.in_flight,
             "output_tok_s": seen.output_tok_s,
-        },
-        "limit": proposal.limit._asdict(),
-        "before": _side(proposal.before),
-        "after": _side(proposal.after),
-        "changes": [change._asdict() for change in proposal.changes],
-        "gain": _gain(gain) if gain else None,
-        "command": {
-            "argv": argv(proposal.after.plan),
-            "env": environment(proposal.after.plan),
-            "shell": shell(proposal.after.plan),
-        },
-        "warnings": [warning.model_dump(mode="json") for warning in proposal.after.plan.warnings],
-    }
+        }
+    )
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: Side) -> SideDocument:
     """The predicted pools of a plan and what they hold of the load."""
-    found = side.memory
-    return {
-        "full_layer_tokens": found.pools.full if found else None,
-        "swa_layer_tokens": found.pools.sliding if found else None,
-        "requests": side.held.requests if side.held else None,
-        "limit": side.held.limit if side.held else None,
-    }
+    pools = side.memory.pools if side.memory else None
+    return SideDocument(
+        full_layer_tokens=pools.full if pools else None,
+        swa_layer_tokens=pools.sliding if pools else None,
+        requests=side.held.requests if side.held else None,
+        limit=side.held.limit if side.held else None,
+    )
 
 
-def _gain(gain: Gain) -> dict[str, Any]:
-    return {
-        **gain._asdict(),
-        "status": "estimated",
-        "formula": MODEL,
-        "assumed": list(ASSUMED),
-        "model": gain.model._asdict() if gain.model else None,
-    }
+def _gain(gain: Gain) -> GainDocument:
+    model = ThroughputDocument(**gain.model._asdict()) if gain.model else None
+    return GainDocument(**{**gain._asdict(), "model": model}, formula=MODEL, assumed=ASSUMED)
 
 
 def text(seen: Observation, proposal: Proposal) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from typer.testing import CliRunner
 
@@ -15,9 +16,11 @@ from gemma4ctl.hardware import detect as detection
 from gemma4ctl.hardware.files import read_inventory
 from gemma4ctl.replanning import live
 from tests.endpoint.server import fixed, serving
+from tools.schemas import PACKAGE
 
 from .seen import exposition
 
+SCHEMA = PACKAGE / "replanning/replan.schema.json"
 CAPTURED = Path(__file__).parents[1] / "hardware/fixtures/captured/h200-inventory.json"
 METRICS = exposition(
     requests=20, prompts=(0, 0, 0, 20, 20), steps=(100, 900, 1000, 1000), decoded=4000
@@ -53,6 +56,13 @@ def log(tmp_path: Path) -> Path:
 HERE = ("--model", "31B", "--hardware", "H200", "--tp-size", "1")
 
 
+def document_of(result: Any) -> Any:
+    """What was printed with ``--json``, which follows its schema."""
+    document = json.loads(result.stdout)
+    jsonschema.validate(document, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    return document
+
+
 def test_a_log(run: Run, log: Path) -> None:
     result = run(*HERE, "--requests", str(log))
     assert result.exit_code == 0
@@ -65,9 +75,15 @@ def test_a_log_without_times(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text(json.dumps({"input_tokens": 32_000, "output_tokens": 500}))
     result = run(*HERE, "--requests", str(path), "--concurrency", "24", "--json")
-    document = json.loads(result.stdout)
+    document = document_of(result)
     assert document["gain"]["running_after"] > document["gain"]["running_before"]
     assert document["gain"]["ratio"] is None
+
+
+def test_a_host_without_pools_to_predict(run: Run, log: Path) -> None:
+    result = run("--model", "E2B", "--hardware", "Xeon", "--requests", str(log), "--json")
+    document = document_of(result)
+    assert document["before"]["full_layer_tokens"] is None and document["gain"] is None
 
 
 def test_saved_metrics(run: Run, tmp_path: Path) -> None:
@@ -114,7 +130,7 @@ def busy_h200(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_running_server(run: Run) -> None:
     with serving(served("google/gemma-4-31B-it")) as url:
         result = run("--url", url, "--seconds", "1", "--json")
-    document = json.loads(result.stdout)
+    document = document_of(result)
     assert document["limit"]["name"] == "sliding pool"
     assert document["observed"]["most_running"] == 2048
     assert document["after"]["full_layer_tokens"] > 3 * document["before"]["full_layer_tokens"]

@@ -119,7 +119,7 @@ def test_a_cpu_has_no_pools_to_predict() -> None:
     seen = observation(mix=(Share(1280, 1.0),), **SEEN)
     found = propose(seen, Request(model="E2B", hardware="Xeon"), node("Xeon", 1), table())
     assert found.gain is None and found.before.memory is None
-    assert report.document(seen, found)["before"]["requests"] is None
+    assert report.document(seen, found).before.requests is None
     report.text(seen, found)
 
 
@@ -136,6 +136,6 @@ def test_the_reader_is_told() -> None:
     ):
         assert part in text
     document = report.document(seen, found)
-    assert document["gain"]["status"] == "estimated" and document["gain"]["assumed"]
-    assert document["command"]["argv"] == argv(found.after.plan)
-    assert document["observed"]["in_flight"] == 12
+    assert document.gain is not None and document.gain.assumed
+    assert document.command.argv == tuple(argv(found.after.plan))
+    assert document.observed.in_flight == 12

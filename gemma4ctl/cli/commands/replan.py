@@ -79,7 +79,7 @@ def replan(
     inventory = _as_if_idle(read.inventory) if running else read.inventory
     proposal = propose(seen, read.request, inventory, read.profiles)
     if json:
-        print_json(report.document(seen, proposal))
+        print_json(report.document(seen, proposal).model_dump(mode="json"))
         return
     print(report.text(seen, proposal))
     print(shell(proposal.after.plan))
