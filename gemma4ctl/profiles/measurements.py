@@ -53,7 +53,7 @@ class Accuracy(Model):
     metric: Literal["mmlu", "gsm8k", "mmmu", "asr_wer", "fleurs_en_us_wer"]
     value: float
     questions: int | None = None
-    harness: Literal["run_eval", "few_shot", "sgl-eval"] | None = None
+    harness: Literal["sgl-eval", "run_eval", "few_shot"] | None = None
     source: str
 
 
