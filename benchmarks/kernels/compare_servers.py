@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Whether fused servers compute what stock ones do, by log-probabilities; with negative controls.
 
-    compare_servers.py run MODELS OUT [--variants E2B ...] [--checks ...] -- FLAGS
+    compare_servers.py run MODELS OUT [--cases E2B E2B-mtp ...] [--contenders ...] [-- FLAGS]
     compare_servers.py judge OUT
 
-``run`` serves each checkpoint with stock, with fused kernels, and with kernels broken on purpose,
-asks all the same 66 prompts (one at a time and eight at once) and keeps the answers, a file a
-server; ``judge`` compares them: fused must pass, every broken one must fail. Weights are taken to
-be random (``--load-format dummy`` with a fill that keeps activations alive), so nearly every prompt
-must have an answer of its own. ``--checks experts`` records how evenly experts are used.
+A case is a variant, alone, with its MTP draft, or on two GPUs. ``run`` serves it with stock, with
+fused kernels, and with kernels broken on purpose (E2B and 26B-A4B), as many servers at once as fit
+on a GPU. All are asked the same 66 prompts and about the same images, one at a time and eight at
+once, and the answers are kept, a file a server; ``judge`` compares them: fused must pass, every
+broken one must fail. Weights are taken to be random (``--load-format dummy`` with a fill that keeps
+activations alive), so nearly every prompt must have an answer of its own. Of 26B-A4B it is
+recorded how evenly experts are used.
 """
 
 from __future__ import annotations
@@ -17,26 +19,32 @@ import argparse
 import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import servers
+from sizes import size
 
-from gemma4ctl.certifying import collect
+from gemma4ctl.certifying import collect, images
 from gemma4ctl.certifying.compare import Comparison, Sample, compare
 from gemma4ctl.certifying.prompts import prompts
 from gemma4ctl.endpoint import http
+from gemma4ctl.errors import Gemma4ctlError
 from gemma4ctl.sglang_model import switches
 
 HERE = Path(__file__).parent
 VARIANTS = ("E2B", "E4B", "12B", "26B-A4B", "31B")
 LONGEST = 12_000  # tokens of a prompt
 AT_ONCE = 8
+POOL_TOKENS = 32_768  # for all that is asked at once; what prefixes share stays cached
+RUNNING = 2 * AT_ONCE
 UNEVEN = 3.0  # largest over mean load of an expert
 FUSED = {**switches.fused_environment(), **switches.shared_kv_environment()}
 BROKEN = ("residual", "scalar", "slot")
+CONTROLLED = ("E2B", "26B-A4B")  # the cases that the controls are run on
 CONTENDERS = {
     "stock": servers.CONTENDERS["stock"],
     "fused": servers.CONTENDERS["fused"],
@@ -49,6 +57,46 @@ CONTENDERS = {
     },
 }
 EXPERT_FLAGS = ("--expert-distribution-recorder-mode", "stat")
+MTP_FLAGS = (
+    "--speculative-algorithm", "NEXTN", "--speculative-num-steps", "5",
+    "--speculative-eagle-topk", "1", "--speculative-num-draft-tokens", "6",
+)  # fmt: skip
+
+
+class Case(NamedTuple):
+    """What is served: a variant, with or without its draft, on ``tp`` GPUs."""
+
+    variant: str
+    mtp: bool = False
+    tp: int = 1
+
+    @property
+    def name(self) -> str:
+        """As on the command line: ``E2B``, ``E2B-mtp``, ``26B-A4B-tp2``."""
+        return f"{self.variant}{'-mtp' if self.mtp else ''}{'-tp2' if self.tp == 2 else ''}"
+
+    def flags(self, models: Path) -> list[str]:
+        """The flags of the case."""
+        draft = models / f"{self.variant}-it-assistant"
+        drafts = [*MTP_FLAGS, "--speculative-draft-model-path", str(draft)] if self.mtp else []
+        return [*drafts, *(["--tp-size", "2"] if self.tp == 2 else [])]
+
+
+CASES = {
+    case.name: case
+    for case in (
+        *(Case(variant) for variant in VARIANTS),
+        *(Case(variant, mtp=True) for variant in VARIANTS),
+        *(Case(variant, tp=2) for variant in VARIANTS),
+    )
+}
+
+
+def contenders_of(case: Case, chosen: Sequence[str]) -> list[str]:
+    """The contenders of a case: controls only where they are asked for or belong."""
+    if chosen:
+        return list(chosen)
+    return [name for name in CONTENDERS if name in servers.CONTENDERS or case.name in CONTROLLED]
 
 
 def run(options: argparse.Namespace, flags: Sequence[str]) -> None:
@@ -59,48 +107,101 @@ def run(options: argparse.Namespace, flags: Sequence[str]) -> None:
     end = time.monotonic() + options.deadline
     servers.clear(options.logs)
 
-    def work(variant: str, gpu: servers.Gpu) -> None:
-        for name in options.contenders:
-            file = options.out / f"{variant}-{name}.json"
-            if not file.exists() and time.monotonic() < end:
-                servers.write(file, ask(variant, name, gpu, options, flags, end))
-                print(f"{variant} {name}: written")
+    def work(name: str, gpu: servers.Gpu) -> None:
+        for group in groups(CASES[name], gpu, options):
+            if time.monotonic() < end:
+                side_by_side(CASES[name], group, gpu, options, flags, end)
 
-    servers.spread(options.variants, work, options.gpus)
+    single = [name for name in options.cases if CASES[name].tp == 1]
+    servers.spread(single, work, options.gpus)
+    pairs = [name for name in options.cases if CASES[name].tp == 2]
+    servers.spread(pairs, work, (options.gpus or [gpu.index for gpu in servers.gpus()])[:-1:2])
 
 
-def ask(
-    variant: str,
-    name: str,
+def groups(case: Case, gpu: servers.Gpu, options: argparse.Namespace) -> Iterator[list[str]]:
+    """The contenders without a file, as many at a time as fit on the GPU."""
+    open_ones = [
+        name for name in contenders_of(case, options.contenders)
+        if not (options.out / f"{case.name}-{name}.json").exists()
+    ]  # fmt: skip
+    room = servers.fitting(gpu, size(case.variant, POOL_TOKENS))
+    for first in range(0, len(open_ones), room):
+        yield open_ones[first : first + room]
+
+
+def side_by_side(
+    case: Case,
+    names: Sequence[str],
     gpu: servers.Gpu,
     options: argparse.Namespace,
     flags: Sequence[str],
     end: float,
-) -> dict[str, Any]:
-    """Start one server and keep what it answers."""
-    experts = "experts" in options.checks and variant == "26B-A4B" and name == "stock"
-    place = servers.Place(
-        options.models / f"{variant}-it",
-        gpu,
-        options.port + gpu.index,
-        options.logs / f"{variant}-{name}.log",
-    )
-    own = [*flags, *(EXPERT_FLAGS if experts else ())]
-    server = servers.Server(CONTENDERS[name], place, own)
-    try:
-        server.must_be_ready(end)
-        if experts:
-            http.post(server.endpoint, "/start_expert_distribution_record", {}, 60)
-        asked = prompts(LONGEST)
-        alone = collect.collect(server.endpoint, asked, 1)
-        together = collect.collect(server.endpoint, asked, AT_ONCE)
-        loads = expert_loads(server) if experts else None
-        record = {**servers.host(gpu), "variant": variant, "contender": name, **server.facts()}
-        answers = {"alone": _plain(alone), "together": _plain(together)}
-        seconds = collect.seconds_per_token(server.endpoint)
-        return {**record, "expert_load": loads, "seconds_per_token": seconds, **answers}
-    finally:
+) -> None:
+    """Start servers at the same time, and write what each answers."""
+    started = [(name, start(case, name, gpu, options, flags)) for name in names]
+
+    def work(name: str, server: servers.Server) -> None:
+        try:
+            found = ask(case, name, server, end)
+        except (Gemma4ctlError, OSError) as error:
+            print(case.name, name, error, *server.last_lines(8), sep="\n  ", flush=True)
+        else:
+            servers.write(options.out / f"{case.name}-{name}.json", found)
+            print(f"{case.name} {name}: written", flush=True)
+
+    threads = [threading.Thread(target=work, args=one) for one in started]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for _, server in started:
         server.stop()
+
+
+def start(
+    case: Case, name: str, gpu: servers.Gpu, options: argparse.Namespace, flags: Sequence[str]
+) -> servers.Server:
+    """Start a contender."""
+    place = servers.Place(
+        options.models / f"{case.variant}-it",
+        gpu,
+        options.port + 100 * gpu.index + list(CONTENDERS).index(name),
+        options.logs / f"{case.name}-{name}.log",
+    )
+    needed = size(case.variant, POOL_TOKENS)
+    own = [
+        *servers.pool_flags(gpu, needed, POOL_TOKENS, servers.fitting(gpu, needed)),
+        "--max-running-requests", str(RUNNING), *case.flags(options.models),
+        *(EXPERT_FLAGS if records_experts(case, name) else ()), *flags,
+    ]  # fmt: skip
+    return servers.Server(CONTENDERS[name], place, own, case.tp)
+
+
+def records_experts(case: Case, name: str) -> bool:
+    """Whether a server counts how often experts are chosen."""
+    return case == Case("26B-A4B") and name == "stock"
+
+
+def ask(case: Case, name: str, server: servers.Server, end: float) -> dict[str, Any]:
+    """What a server answers, when it is ready.
+
+    Raises:
+        StartError: it did not become ready.
+        ServerFailedError: it did not answer.
+    """
+    server.must_be_ready(end)
+    if records_experts(case, name):
+        http.post(server.endpoint, "/start_expert_distribution_record", {}, 60)
+    asked = prompts(LONGEST)
+    alone = collect.collect(server.endpoint, asked, 1)
+    together = collect.collect(server.endpoint, asked, AT_ONCE)
+    loads = expert_loads(server) if records_experts(case, name) else None
+    record = {**servers.host(server.gpu), "variant": case.variant, "case": case.name}
+    return {
+        **record, "contender": name, **server.facts(), "expert_load": loads,
+        "alone": _plain([*alone, *images.collect(server.endpoint, 1)]),
+        "together": _plain([*together, *images.collect(server.endpoint, AT_ONCE)]),
+    }  # fmt: skip
 
 
 def expert_loads(server: servers.Server) -> float | None:
@@ -130,14 +231,14 @@ def judge(out: Path) -> bool:
     right = True
     for file in sorted(out.glob("*-stock.json")):
         stock = json.loads(file.read_text())
-        variant = stock["variant"]
-        load = stock.get("expert_load")
+        case = stock["case"]
+        load = stock["expert_load"]
         if load is not None:
             even = load < UNEVEN
             right = right and even
-            print(f"{variant} experts: load up to {load:.2f} of the mean, {_word(even)}")
+            print(f"{case} experts: load up to {load:.2f} of the mean, {_word(even)}")
         for name in list(CONTENDERS)[1:]:
-            other = out / f"{variant}-{name}.json"
+            other = out / f"{case}-{name}.json"
             if not other.exists():
                 continue
             record = json.loads(other.read_text())
@@ -145,7 +246,7 @@ def judge(out: Path) -> bool:
             wanted = found.passed != name.startswith("broken")
             active = any("kernels: fused" in line for line in record["announced"])
             right = right and wanted and active
-            print(line(variant, name, found, wanted and active))
+            print(line(case, name, found, wanted and active))
             if not active:
                 print(f"    it did not run the kernels: {record['announced']}")
     return right
@@ -165,11 +266,11 @@ def _samples(rows: Sequence[dict[str, Any]]) -> list[Sample]:
     return [Sample.model_validate(row) for row in rows]
 
 
-def line(variant: str, name: str, found: Comparison, right: bool) -> str:
+def line(case: str, name: str, found: Comparison, right: bool) -> str:
     """A row of the table."""
     fused, noise = found.fused, found.noise
     return (
-        f"{variant} {name}: mean {fused.mean:.4f} (noise {noise.mean:.4f}), p99 {fused.p99:.3f} "
+        f"{case} {name}: mean {fused.mean:.4f} (noise {noise.mean:.4f}), p99 {fused.p99:.3f} "
         f"({noise.p99:.3f}) nats of {fused.values}; {fused.same_texts} of {found.prompts} same "
         f"texts; spread {found.spread:.1f}, distinct {found.distinct:.0%}; "
         f"{'passed' if found.passed else 'refused'}: {_word(right)}"
@@ -187,15 +288,8 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run")
-    running.add_argument("models", type=Path, metavar="MODELS")
-    running.add_argument("out", type=Path, metavar="OUT")
-    running.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    running.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
-    running.add_argument("--checks", nargs="*", choices=["experts"], default=[])
-    running.add_argument("--deadline", type=float, default=3600, metavar="SECONDS")
-    running.add_argument("--logs", type=Path, default=servers.LOGS / "compare_servers")
-    running.add_argument("--port", type=int, default=30_000)
-    running.add_argument("--gpus", nargs="+", type=int, metavar="N")
+    servers.add_options(running, [], "compare_servers", CONTENDERS)
+    running.add_argument("--cases", nargs="+", choices=CASES, default=list(VARIANTS))
     judging = commands.add_parser("judge")
     judging.add_argument("out", type=Path, metavar="OUT")
     options = parser.parse_args(before)

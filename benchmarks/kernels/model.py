@@ -8,10 +8,12 @@
 MODELS holds checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all servers, such as
 ``--load-format dummy``. Every GPU works on a variant of its own. As many servers as fit stay on a
 GPU, one working and the others idle; where only one fits they are started in turn, each for the
-last half of a pair and the first half of the next (A, B B, A A, B). Measures:
+last half of a pair and the first half of the next (A, B B, A A, B). All have KV pools of the same
+number of tokens, enough for the load. Measures:
 
   c1     one request at a time, 610 tokens in and 422 out: TPOT, TTFT
   c100   100 requests at once, 512 in and 512 out: output throughput, TTFT
+  profile  launches and busy time of a decode step, as step_profile.py takes them
   start  seconds from the start of a server to its first good answer, alone on the GPU, with the
          kernels compiled before
 
@@ -36,7 +38,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import results
 import servers
-from sizes import VARIANTS, Size, size
+import step_profile
+from sizes import VARIANTS, size
 
 from gemma4ctl.bench.measure import measure
 from gemma4ctl.bench.workload import Workload
@@ -63,8 +66,10 @@ COMPILE_S = 120  # more for torch.compile
 # Requests of c1 and of c100: fewer where they take long.
 REQUESTS = {"12B": (6, 100), "31B": (3, 100)}
 RUNNING = 128  # requests a server runs at most: the table of their tokens would take 2 GiB else
-MEASURES = ("c1", "c100", "start")
-POOL_TOKENS = {"c1": 4_096, "c100": 110_000, "start": 4_096}
+LOADS = ("c1", "c100")
+MEASURES = (*LOADS, "profile", "start")
+POOL_TOKENS = {"c1": 4_096, "c100": 110_000, "profile": 4_096, "start": 4_096}
+PROFILE_S = 20
 BOTH = ("stock", "fused")
 LONGEST_FIRST = ("31B", "26B-A4B", "12B", "E4B", "E2B")
 
@@ -91,9 +96,10 @@ class Match:
     def __init__(self, variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> None:
         self.variant, self.args, self.gpu = variant, args, gpu
         self.contenders = [servers.CONTENDERS[name] for name in args.contenders]
-        self.measures = [name for name in args.measures if name != "start"]
-        self.size = taken(variant, args.measures)
-        self.room = room(variant, args.measures, gpu)
+        self.measures = [name for name in args.measures if name in LOADS]
+        self.tokens = tokens(args.measures)
+        self.size = size(variant, self.tokens)
+        self.room = servers.fitting(gpu, self.size)
         self.running: dict[str, servers.Server] = {}
         self.end = time.monotonic() + args.deadline
         self.path = args.out / f"{variant}-{gpu.short}-{args.campaign}.json"
@@ -108,6 +114,8 @@ class Match:
         try:
             for number in range(1, self.args.pairs + 1):
                 self.round(number)
+            if "profile" in self.args.measures:
+                self.profiles()
             if "start" in self.args.measures:
                 self.starts()
         except OutOfTimeError as reason:
@@ -127,10 +135,10 @@ class Match:
         ]  # fmt: skip
         self.check_time(f"round {number}", self.round_seconds(todo))
         for contender, name in todo:
-            if contender not in self.contenders:
-                continue  # it failed
+            server = self.server(contender)
             try:
-                self.measure(self.acquire(contender), number, name)
+                if server is not None:
+                    self.measure(server, number, name)
             except (Gemma4ctlError, OSError) as error:
                 self.fail(contender, str(error))
 
@@ -145,7 +153,9 @@ class Match:
         absent = {found for found, _ in todo if found.name not in self.running}
         takes = SECONDS[self.variant]
         runs: list[float] = [getattr(takes, name) for _, name in todo]
-        return sum(map(self.start_seconds, absent)) + sum(runs)
+        starts = [self.start_seconds(contender) for contender in absent]
+        beside = len(self.contenders) <= self.room
+        return (max(starts, default=0) if beside else sum(starts)) + sum(runs)
 
     def start_seconds(self, contender: servers.Contender) -> float:
         """How long a start takes."""
@@ -161,31 +171,54 @@ class Match:
         if left < seconds:
             raise OutOfTimeError(f"{what} ({seconds:.0f} s, {left:.0f} s are left)")
 
-    def acquire(self, contender: servers.Contender) -> servers.Server:
-        """A contender's server; others make room for it, the one that runs longest first."""
-        if contender.name in self.running:
-            return self.running[contender.name]
+    def server(self, contender: servers.Contender) -> servers.Server | None:
+        """A contender's server, started where it does not run; None where it failed."""
+        if contender in self.contenders and contender.name not in self.running:
+            self.start(self.fitting(contender))
+        return self.running.get(contender.name)
+
+    def fitting(self, contender: servers.Contender) -> list[servers.Contender]:
+        """What is started for a contender: where there is room, the others too.
+
+        Servers make room for it, the one that runs longest first.
+        """
         while len(self.running) >= self.room:
             self.release(next(iter(self.running)))
+        absent = [found for found in self.contenders if found.name not in self.running]
+        absent.sort(key=lambda found: found is not contender)
+        return absent[: self.room - len(self.running)]
+
+    def start(self, wanted: Sequence[servers.Contender]) -> None:
+        """Start servers side by side, and record them or how they failed."""
         gpu = servers.gpus()[self.gpu.index]
-        share = servers.fraction(gpu, self.size.weights, self.size.pool)
-        place = servers.Place(
-            self.args.models / f"{self.variant}-it", gpu,
-            self.args.port + 100 * gpu.index + list(servers.CONTENDERS).index(contender.name),
-            self.args.logs / f"{self.variant}-{contender.name}-{gpu.index}.log",
-        )  # fmt: skip
-        flags = ["--mem-fraction-static", share, "--max-running-requests", str(RUNNING)]
-        server = servers.Server(contender, place, [*flags, *self.args.flags])
-        self.running[contender.name] = server
+        flags = [
+            *servers.pool_flags(gpu, self.size, self.tokens, self.room),
+            "--max-running-requests", str(RUNNING), *self.args.flags,
+        ]  # fmt: skip
+        for contender in wanted:
+            place = servers.Place(
+                self.args.models / f"{self.variant}-it", gpu,
+                self.args.port + 100 * gpu.index + list(servers.CONTENDERS).index(contender.name),
+                self.args.logs / f"{self.variant}-{contender.name}-{gpu.index}.log",
+            )  # fmt: skip
+            self.running[contender.name] = servers.Server(contender, place, flags)
+        for contender in wanted:
+            try:
+                self.running[contender.name].must_be_ready(self.end)
+                self.started(contender)
+            except (Gemma4ctlError, OSError) as error:
+                self.fail(contender, str(error))
+
+    def started(self, contender: servers.Contender) -> None:
+        """Record a start."""
+        server = self.running[contender.name]
         others = [name for name in self.running if name != contender.name]
-        server.must_be_ready(self.end)
         cold = not self.marker(contender).exists()
         self.marker(contender).touch()
         about = {"contender": contender.name, "session": self.session, "cold": cold}
         self.record["servers"].append({**about, "beside": others, **server.facts()})
         self.write()
         self.say(f"{contender.name} ready after {server.seconds_to_ready} s")
-        return server
 
     def measure(self, server: servers.Server, number: int, name: str) -> None:
         """One run of a workload; all contents of a round are the same, and new to every cache."""
@@ -210,6 +243,23 @@ class Match:
             f"{time.monotonic() - began:.0f} s"
         )
 
+    def profiles(self) -> None:
+        """A decode step of every contender, as ``step_profile.py`` records it."""
+        path = step_profile.record_path(self.args.out, self.variant, self.gpu)
+        record = step_profile.opened(path, self.variant)
+        for contender in self.order(self.args.pairs):
+            if not step_profile.missing(record, contender.name, [1]):
+                continue
+            absent = contender.name not in self.running
+            self.check_time("a profile", PROFILE_S + absent * self.start_seconds(contender))
+            server = self.server(contender)
+            try:
+                if server is not None:
+                    step_profile.note(record, server, 1, self.args.logs)
+                    servers.write(path, record | servers.host(self.gpu))
+            except (Gemma4ctlError, OSError, ValueError) as error:
+                self.fail(contender, f"profile: {error}")
+
     def starts(self) -> None:
         """Start the contenders alone, in turn, until there are enough warm starts of each."""
         while lacking := [c for c in self.contenders if self.warm_starts(c) < self.args.pairs]:
@@ -217,10 +267,7 @@ class Match:
                 self.check_time("a start", self.start_seconds(contender))
                 for name in list(self.running):
                     self.release(name)
-                try:
-                    self.acquire(contender)
-                except (Gemma4ctlError, OSError) as error:
-                    self.fail(contender, str(error))
+                self.start([contender])
 
     def warm_starts(self, contender: servers.Contender) -> int:
         return len(results.warm_starts(self.record["servers"], contender.name))
@@ -286,23 +333,19 @@ def child(args: argparse.Namespace, variant: str, gpu: int, left: float) -> list
     ]  # fmt: skip
 
 
-def room(variant: str, measures: Iterable[str], gpu: servers.Gpu) -> int:
-    """How many servers of a variant stay on a GPU beside each other."""
-    need = sum(taken(variant, measures)) + servers.RUNTIME_GIB
-    return max(1, int((gpu.free / servers.GIB - 1) / need))
-
-
-def taken(variant: str, measures: Iterable[str]) -> Size:
-    """Weights and pools of a server for these measures."""
-    return size(variant, max(POOL_TOKENS[name] for name in measures))
+def tokens(measures: Iterable[str]) -> int:
+    """Tokens that the KV pools hold for these measures."""
+    return max(POOL_TOKENS[name] for name in measures)
 
 
 def estimate(variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> str:
     """How many servers fit, and how long all pairs of a variant take."""
-    takes, fit, count = SECONDS[variant], room(variant, args.measures, gpu), len(args.contenders)
-    starts = count if fit >= count else (count - 1) * args.pairs + 1
-    each = sum(getattr(takes, name) for name in args.measures if name != "start")
+    takes, count = SECONDS[variant], len(args.contenders)
+    fit = servers.fitting(gpu, size(variant, tokens(args.measures)))
+    starts = 1 if fit >= count else (count - 1) * args.pairs + 1
+    each = sum(getattr(takes, name) for name in args.measures if name in LOADS)
     seconds = takes.cold + starts * takes.start + count * args.pairs * each
+    seconds += count * PROFILE_S * ("profile" in args.measures)
     seconds += COMPILE_S * ("stock-compile" in args.contenders)
     seconds += count * args.pairs * takes.start * ("start" in args.measures)
     return f"{variant:8} {fit} servers on a GPU, about {seconds} s"

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from sizes import Size
+
 from gemma4ctl import __version__
 from gemma4ctl.endpoint import http
 from gemma4ctl.endpoint.address import Endpoint
@@ -38,6 +40,7 @@ RELEASE_S = 10.0  # for the driver to take memory back
 GIB = 1024  # MiB
 CONTEXT_GIB = 0.7
 RUNTIME_GIB = 5.0  # beside weights and pools: context, CUDA graphs, activations
+SHARED_FRACTION = "0.98"  # of servers that share a GPU, whose pools a number of tokens limits
 
 
 @dataclass(frozen=True)
@@ -145,16 +148,19 @@ class StartError(Gemma4ctlError):
 
 
 class Server:
-    """One server on one GPU, from its start on."""
+    """One server on one GPU, or on ``tp`` GPUs from that one on, from its start on."""
 
-    def __init__(self, contender: Contender, place: Place, flags: Sequence[str]) -> None:
+    def __init__(
+        self, contender: Contender, place: Place, flags: Sequence[str], tp: int = 1
+    ) -> None:
         self.contender, self.gpu, self.log = contender, place.gpu, place.log
         self.endpoint = Endpoint(url=f"http://127.0.0.1:{place.port}")
         self.argv = [
             "sglang", "serve", "--model-type", "llm", "--model-path", str(place.checkpoint),
             "--host", "127.0.0.1", "--port", str(place.port), *contender.flags, *flags,
         ]  # fmt: skip
-        self.environment = {**contender.environment, "CUDA_VISIBLE_DEVICES": str(place.gpu.index)}
+        visible = ",".join(str(place.gpu.index + rank) for rank in range(tp))
+        self.environment = {**contender.environment, "CUDA_VISIBLE_DEVICES": visible}
         self.seconds_to_ready: float | None = None
         folder = self.log.parent
         folder.mkdir(parents=True, exist_ok=True)
@@ -267,6 +273,21 @@ def fraction(gpu: Gpu, weights_gib: float, pool_gib: float) -> str:
     return f"{min(most, weights_gib + pool_gib) / free:.4f}"
 
 
+def pool_flags(gpu: Gpu, size: Size, tokens: int, servers: int) -> list[str]:
+    """Flags for KV pools of ``tokens`` where ``servers`` of that size share the GPU.
+
+    SGLang takes the pools of a fraction of the memory that is free when it starts, which changes
+    while others start beside it; the tokens then limit the pools.
+    """
+    share = fraction(gpu, size.weights, size.pool) if servers == 1 else SHARED_FRACTION
+    return ["--mem-fraction-static", share, "--max-total-tokens", str(tokens)]
+
+
+def fitting(gpu: Gpu, size: Size) -> int:
+    """How many servers of that size an idle GPU holds, at least one."""
+    return max(1, int((gpu.free / GIB - 1) / (size.weights + size.pool + RUNTIME_GIB)))
+
+
 def spread(
     names: Iterable[str], work: Callable[[str, Gpu], None], only: Sequence[int] | None = None
 ) -> None:
@@ -297,19 +318,26 @@ def write(path: Path, document: object) -> None:
     partial.replace(path)
 
 
-def add_options(parser: argparse.ArgumentParser, contenders: Sequence[str], name: str) -> None:
-    """What the ``run`` of the script ``name`` takes."""
+def add_options(
+    parser: argparse.ArgumentParser,
+    contenders: Sequence[str],
+    name: str,
+    kinds: Iterable[str] = CONTENDERS,
+) -> None:
+    """What the ``run`` of the script ``name`` takes; ``contenders`` of ``kinds`` by default."""
     parser.add_argument("models", type=Path, metavar="MODELS")
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--deadline", type=float, default=3600, metavar="SECONDS")
     parser.add_argument("--logs", type=Path, default=LOGS / name, help="of the servers; not kept")
     parser.add_argument("--port", type=int, default=30_000, help="the first one that is used")
     parser.add_argument("--gpus", nargs="+", type=int, metavar="N", help="not all of them")
-    add_contenders(parser, contenders)
+    add_contenders(parser, contenders, kinds)
 
 
-def add_contenders(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=default)
+def add_contenders(
+    parser: argparse.ArgumentParser, default: Sequence[str], kinds: Iterable[str] = CONTENDERS
+) -> None:
+    parser.add_argument("--contenders", nargs="+", choices=kinds, default=default)
 
 
 def split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -156,7 +156,7 @@ def family(name: str, own: Iterable[str] = ()) -> str:
 def our_kernels(folder: Path = KERNELS) -> frozenset[str]:
     """The names of the Triton kernels in the package."""
     pattern = re.compile(r"@triton\.jit.*?\ndef (\w+)", re.DOTALL)
-    texts = [file.read_text() for file in folder.glob("*.py")] if folder.is_dir() else []
+    texts = [file.read_text() for file in folder.rglob("*.py")] if folder.is_dir() else []
     return frozenset(name for text in texts for name in pattern.findall(text))
 
 
@@ -206,12 +206,11 @@ def trace(folder: Path, patience_s: float = 60) -> Path:
 
 def profile_variant(variant: str, gpu: servers.Gpu, args: argparse.Namespace, end: float) -> None:
     """All contenders of a variant, one after another."""
-    path = args.out / f"profile-{variant}-{gpu.short}.json"
-    record = results.read(path) or {"variant": variant, "profiles": [], "failures": []}
+    path = record_path(args.out, variant, gpu)
+    record = opened(path, variant)
     takes = size(variant, 8_192 + max(args.batches) * (PROMPT_TOKENS + 2 * STEPS))
     for name in args.contenders:
-        done = {p["batch"] for p in record["profiles"] if p["contender"] == name}
-        batches = [batch for batch in args.batches if batch not in done]
+        batches = missing(record, name, args.batches)
         if not batches or end - time.monotonic() < SECONDS:
             continue
         port = args.port + 100 * gpu.index
@@ -225,11 +224,7 @@ def profile_variant(variant: str, gpu: servers.Gpu, args: argparse.Namespace, en
         try:
             server.must_be_ready(end)
             for batch in batches:
-                folder = args.logs / f"trace-{variant}-{name}-{batch}-{int(time.time())}"
-                found = profiled(server, batch, folder)
-                about = {"contender": name, "batch": batch, "prompt_tokens": PROMPT_TOKENS}
-                record["profiles"].append({**about, **document(found), **server.facts()})
-                show(f"{variant} {name}, batch {batch}", found)
+                note(record, server, batch, args.logs)
         except (Gemma4ctlError, OSError, ValueError) as error:
             print(variant, name, error, *server.last_lines(6), sep="\n  ", flush=True)
             log = {"reason": str(error), "log": server.last_lines()}
@@ -237,6 +232,36 @@ def profile_variant(variant: str, gpu: servers.Gpu, args: argparse.Namespace, en
         finally:
             server.stop()
             servers.write(path, record | servers.host(gpu))
+
+
+def record_path(out: Path, variant: str, gpu: servers.Gpu) -> Path:
+    """Where the profiles of a variant are kept."""
+    return out / f"profile-{variant}-{gpu.short}.json"
+
+
+def opened(path: Path, variant: str) -> dict[str, Any]:
+    """The record of a variant, a new one where there is none."""
+    return results.read(path) or {"variant": variant, "profiles": [], "failures": []}
+
+
+def missing(record: dict[str, Any], contender: str, batches: Iterable[int]) -> list[int]:
+    """The batches that a contender has no profile of."""
+    done = {p["batch"] for p in record["profiles"] if p["contender"] == contender}
+    return [batch for batch in batches if batch not in done]
+
+
+def note(record: dict[str, Any], server: servers.Server, batch: int, logs: Path) -> None:
+    """Profile a server and add the step to a record.
+
+    Raises:
+        StartError: it gave no trace.
+        ValueError: the trace holds no kernels.
+    """
+    variant, name = record["variant"], server.contender.name
+    found = profiled(server, batch, logs / f"trace-{variant}-{name}-{batch}-{int(time.time())}")
+    about = {"contender": name, "batch": batch, "prompt_tokens": PROMPT_TOKENS}
+    record["profiles"].append({**about, **document(found), **server.facts()})
+    show(f"{variant} {name}, batch {batch}", found)
 
 
 def document(found: Step) -> dict[str, Any]:

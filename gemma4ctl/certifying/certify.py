@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gemma4ctl.certifying import collect
+from gemma4ctl.certifying import collect, images
 from gemma4ctl.certifying.compare import Comparison, Sample, compare
 from gemma4ctl.certifying.prompts import prompts
 from gemma4ctl.endpoint.address import Endpoint
@@ -103,14 +103,25 @@ def _measure(
     with server:
         say(f"{name}: ready after {server.seconds_to_ready:.0f} s; asking {len(asked)} prompts")
         measured = Measured(
-            collect.collect(endpoint, asked, 1),
-            collect.collect(endpoint, asked, CONCURRENCY),
+            _answers(plan, endpoint, asked, 1),
+            _answers(plan, endpoint, asked, CONCURRENCY),
             collect.seconds_per_token(endpoint),
         )
         say(f"{name}: {measured.seconds * 1000:.2f} ms per output token")
     if name == "fused":
         _require_active(server)
     return measured
+
+
+def _answers(
+    plan: Plan, endpoint: Endpoint, asked: Sequence[Sequence[int]], concurrency: int
+) -> list[Sample]:
+    """The answers to the prompts, and to questions about images where the plan is for images."""
+    wanted = plan.request.modalities
+    found = collect.collect(endpoint, asked, concurrency)
+    if wanted is None or "image" in wanted:
+        found += images.collect(endpoint, concurrency)
+    return found
 
 
 def _require_active(server: Server) -> None:

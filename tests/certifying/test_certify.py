@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gemma4ctl.certifying import certify, collect
+from gemma4ctl.certifying import certify, collect, images
 from gemma4ctl.certifying.certify import require_fused
 from gemma4ctl.certifying.receipt import Receipt
 from gemma4ctl.endpoint.address import Endpoint
@@ -58,6 +58,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(
         collect, "collect", lambda endpoint, asked, at_once: answers(next(seeds), noise=NOISE)
     )
+    monkeypatch.setattr(images, "collect", lambda endpoint, at_once: answers(9, prompts=3))
     monkeypatch.setattr(
         collect, "seconds_per_token", lambda endpoint: 0.004 if len(started) < 3 else 0.0025
     )
@@ -69,8 +70,15 @@ def test_stock_is_measured_then_fused(servers: list[str]) -> None:
     found = certify.certify(planned("stock"), planned("fused"), WHERE, how=How(), say=said.append)
     assert servers == ["stock", "ended", "fused", "ended"]
     assert found.comparison.passed
+    assert found.comparison.prompts == 66 + 3  # with the questions about images
     assert (found.stock_seconds, found.fused_seconds) == (0.004, 0.0025)
     assert "fused: 2.50 ms per output token" in said
+
+
+def test_a_plan_for_text_is_not_asked_about_images(servers: list[str]) -> None:
+    plans = [planned(kernels, modalities=("text",)) for kernels in ("stock", "fused")]
+    found = certify.certify(*plans, WHERE, how=How(), say=lambda text: None)
+    assert found.comparison.prompts == 66
 
 
 @pytest.mark.parametrize("says", ["stock, Gemma 4: LoRA", None])
@@ -152,7 +160,7 @@ def test_a_difference_writes_none(
     result = run("--kernels", "--model-path", str(host), "--json")
     assert result.exit_code == 4
     assert json.loads(result.stdout)["comparison"]["problems"]
-    assert "problem: mean difference 0.5" in result.stderr
+    assert "problem: mean difference 0.4" in result.stderr
     assert not (tmp_path / "state").exists()
 
 

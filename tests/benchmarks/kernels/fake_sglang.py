@@ -3,13 +3,15 @@
 
 It logs like SGLang 0.5.16 and like the model module (constructed from the texts of their sources),
 writes a small trace when it is told to profile, and retracts where its pool is too small.
-``--broken`` makes it end with an error, and ``/generate`` fail where FAKE_FAULT is "generate".
+Log-probabilities are a function of the prompt, with some noise, and far off where ``BROKEN`` is
+set. ``--broken`` makes it end with an error, and ``/generate`` fail where FAKE_FAULT is "generate".
 """
 
 import gzip
 import http.server
 import json
 import os
+import random
 import sys
 import time
 from importlib import metadata
@@ -43,6 +45,34 @@ def trace():
     (folder / "1-TP-0-DECODE.trace.json.gz").write_bytes(gzip.compress(data))
 
 
+def logprobs(prompt, count):
+    """The values of a prompt's answer, less likely by half a nat where this server is broken."""
+    values, noise = random.Random(repr(prompt)), random.Random()
+    wrong = 0.5 if os.environ.get("BROKEN") else 0.0
+    return [-values.uniform(0.2, 4) - wrong + noise.gauss(0, 0.002) for _ in range(count)]
+
+
+def with_logprobs(asked):
+    prompt, count = asked["input_ids"], asked["sampling_params"]["max_new_tokens"]
+    chosen, first = logprobs(prompt, count), random.Random(repr(prompt)).randrange(200_000)
+    info = {
+        "input_token_logprobs": [[value, 1, None] for value in logprobs([prompt], 8)],
+        "output_token_logprobs": [[value, first + n, None] for n, value in enumerate(chosen)],
+        "output_top_logprobs": [[[v, 1, None], [v - 1, 2, None]] for v in chosen],
+    }
+    return {"text": "", "meta_info": info}
+
+
+def about_image(asked):
+    prompt = json.dumps(asked["messages"])
+    content = [
+        {"token": f"{prompt[-40:]}{n}", "logprob": value, "bytes": [],
+         "top_logprobs": [{"token": "a", "logprob": value}, {"token": "b", "logprob": value - 1}]}
+        for n, value in enumerate(logprobs(prompt, asked["max_tokens"]))
+    ]  # fmt: skip
+    return {"choices": [{"logprobs": {"content": content}}]}
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -53,10 +83,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/start_profile":
             PROFILE.update(asked)
-        if self.path != "/generate":
+        if self.path == "/v1/chat/completions":
+            self.answer(about_image(asked))
+        elif self.path != "/generate":
             self.answer({})
         elif os.environ.get("FAKE_FAULT") == "generate":
             self.answer({}, 500)
+        elif asked.get("return_logprob"):
+            self.answer(with_logprobs(asked))
         elif asked.get("stream"):
             self.stream(len(asked["input_ids"]), asked["sampling_params"]["max_new_tokens"])
         else:

@@ -26,7 +26,8 @@ def record(folder: Path, name: str, announced: list[str], **more: Any) -> None:
         kind: [sample.model_dump(mode="json") for sample in answers(own, noise=NOISE, mean=mean)]
         for kind, own in (("alone", seed), ("together", seed + 10))
     }
-    document = {"variant": "E2B", "contender": name, "announced": announced, **more, **rows}
+    about = {"case": "E2B", "variant": "E2B", "contender": name, "expert_load": None}
+    document = {**about, "announced": announced, **more, **rows}
     (folder / f"E2B-{name}.json").write_text(json.dumps(document))
 
 
@@ -81,3 +82,56 @@ def test_every_control_is_a_contender_of_its_own(compare: ModuleType) -> None:
     kinds = [c.environment for name, c in compare.CONTENDERS.items() if name.startswith("broken")]
     assert [kind["BROKEN"] for kind in kinds] == ["residual", "scalar", "slot"]
     assert {kind["SGLANG_EXTERNAL_MODEL_PACKAGE"] for kind in kinds} == {"broken"}
+
+
+def test_all_servers_of_a_case_run_side_by_side(
+    compare: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(compare, "LONGEST", 40)
+    assert compare.main(machine("--cases", "E2B")) == 0
+    found = sorted(path.stem for path in (tmp_path / "out").glob("*.json"))
+    assert found == [
+        "E2B-broken-residual", "E2B-broken-scalar", "E2B-broken-slot", "E2B-fused", "E2B-stock",
+    ]  # fmt: skip
+    assert compare.main(["judge", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr().out
+    assert "69 of 69 same texts" in shown
+    assert shown.count(": right") == 4
+    stock = json.loads((tmp_path / "out" / "E2B-stock.json").read_text())
+    assert "--max-total-tokens" in stock["command"]
+
+
+def test_a_server_that_does_not_start_leaves_the_others(
+    compare: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(compare, "LONGEST", 4)
+    broken = compare.CONTENDERS["fused"].__class__("fused", ("--broken",))
+    monkeypatch.setitem(compare.CONTENDERS, "fused", broken)
+    compare.main(machine("--cases", "E2B", "--contenders", "stock", "fused"))
+    assert [path.stem for path in (tmp_path / "out").glob("*.json")] == ["E2B-stock"]
+    assert "OutOfMemoryError" in capsys.readouterr().out
+
+
+def test_the_flags_of_the_cases(compare: ModuleType) -> None:
+    models = Path("/models")
+    assert compare.CASES["E2B"].flags(models) == []
+    assert "/models/12B-it-assistant" in compare.CASES["12B-mtp"].flags(models)
+    assert compare.CASES["31B-tp2"].flags(models) == ["--tp-size", "2"]
+    assert compare.contenders_of(compare.CASES["12B"], []) == ["stock", "fused"]
+    assert len(compare.contenders_of(compare.CASES["26B-A4B"], [])) == 5
+
+
+def test_two_gpus_are_visible_to_a_server_on_two(
+    compare: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, script: Callable[[str], ModuleType],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(compare, "LONGEST", 4)
+    servers = script("servers")
+    one = servers.gpus()[0]
+    monkeypatch.setattr(servers, "gpus", lambda: [one, one._replace(index=1)])
+    compare.main(machine("--cases", "E2B-tp2"))
+    record = json.loads((tmp_path / "out" / "E2B-tp2-fused.json").read_text())
+    assert "CUDA_VISIBLE_DEVICES=0,1" in record["command"]
+    assert record["command"][-2:] == ["--tp-size", "2"]

@@ -46,7 +46,8 @@ def test_resident_servers_alternate_and_a_second_call_adds_nothing(
         (1, "stock", "c1"), (1, "fused", "c1"), (2, "fused", "c1"), (2, "stock", "c1"),
     ]  # fmt: skip
     assert [server["contender"] for server in found["servers"]] == ["stock", "fused"]
-    assert [server["beside"] for server in found["servers"]] == [[], ["stock"]]
+    assert [server["beside"] for server in found["servers"]] == [["fused"], ["stock"]]
+    assert "--max-total-tokens" in found["servers"][0]["command"]
     assert "dummy" in found["servers"][0]["command"]
     assert found["servers"][0]["full_layer_tokens"] == 1_000
     assert "kernels: fused" in found["servers"][1]["announced"][0]
@@ -59,7 +60,7 @@ def test_servers_that_do_not_fit_together_are_started_in_turn(
     model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(model, "room", lambda *_: 1)
+    monkeypatch.setattr(model.servers, "fitting", lambda *_: 1)
     model.main(machine(*ONE, "--measures", "c1", "--pairs", "3"))
     found = record(tmp_path)
     kinds = [run["contender"] for run in found["runs"]]
@@ -100,6 +101,19 @@ def test_starts_count_warm_and_alone(
     assert kinds == ["stock", "fused"] * 3  # the first of each compiles
     assert len(script("results").warm_starts(found["servers"], "fused")) == 2
     assert script("results").result(found, "start-up")["pairs"][1]["round"] == 2
+
+
+def test_a_profile_is_taken_of_the_servers_that_run(
+    model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    words = machine(*ONE, "--measures", "c1", "profile", "--pairs", "1")
+    model.main(words)
+    path = tmp_path / "out" / "profile-E2B-H200.json"
+    found = json.loads(path.read_text())
+    assert [profile["contender"] for profile in found["profiles"]] == ["stock", "fused"]
+    assert len(record(tmp_path)["servers"]) == 2
+    model.main(words)  # nothing is missing
+    assert json.loads(path.read_text()) == found
 
 
 def test_compare_names_what_is_reached_and_writes_results(
