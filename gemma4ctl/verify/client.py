@@ -1,14 +1,17 @@
 """Ask with the official ``openai`` client, and keep every byte of the answer.
 
-Works with the client's versions on httpx and on httpx2: only its public interface is used.
+Works with the client's versions on httpx and on httpx2: only its public interface is used. Its
+timeouts are for one read each, so that a server may keep it waiting with a byte now and then: a
+thread asks, and its connection is closed when the time for the whole answer is up.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from ssl import PROTOCOL_TLS_CLIENT, SSLContext, create_default_context
+from threading import Thread
 from typing import Any
 
 from gemma4ctl.endpoint.address import Endpoint
@@ -19,6 +22,7 @@ from gemma4ctl.verify.faults import Fault, of_status
 from gemma4ctl.verify.reply import Reply
 
 SILENCE = 0.5  # of the time for a request: so long may a stream say nothing
+GRACE_S = 0.5  # for what notices by itself that the time is up, and why
 
 _OURS = ("chat_template_kwargs", "ignore_eos")  # what the client's signature does not have
 
@@ -34,12 +38,12 @@ class Client:
         self.model = model
         self.timeout_s = timeout_s
         self._openai: Any = require("openai", "client", "gemma4ctl verify")
-        self._client = self._openai.OpenAI(
-            base_url=endpoint.openai_url,
-            api_key=endpoint.api_key or "none",
-            max_retries=0,
-            http_client=self._openai.DefaultHttpxClient(**_connection(endpoint)),
-        )
+        self._server = {
+            "base_url": endpoint.openai_url,
+            "api_key": endpoint.api_key or "none",
+            "max_retries": 0,
+        }
+        self._connection = _connection(endpoint)
 
     def chat(self, body: Mapping[str, Any], timeout_s: float | None = None) -> Reply:
         """Ask and wait for the whole answer.
@@ -51,13 +55,14 @@ class Client:
         Raises:
             Fault: anything but a complete answer of the API's form.
         """
-        limit_s = timeout_s or self.timeout_s
         exchange = Exchange(self._complete(body))
-        with self._answer(exchange, limit_s, limit_s) as response:
+
+        def read(response: Any) -> None:
             _check_type(exchange, response, "application/json")
             response.parse()
-        answered = reply.whole(exchange)
-        return self._checked(answered)
+
+        self._ask(exchange, read, timeout_s or self.timeout_s)
+        return self._checked(reply.whole(exchange))
 
     def stream(self, body: Mapping[str, Any], timeout_s: float | None = None) -> Reply:
         """Ask and take the answer as it comes.
@@ -65,16 +70,19 @@ class Client:
         Raises:
             Fault: as :meth:`chat`; also for a stream that begins late or falls silent.
         """
-        limit_s = timeout_s or self.timeout_s
         options = {"stream": True, "stream_options": {"include_usage": True}}
         exchange = Exchange(self._complete(body) | options)
         first_s = None
-        with self._answer(exchange, limit_s, limit_s * SILENCE) as response:
+
+        def read(response: Any) -> None:
+            nonlocal first_s
             _check_type(exchange, response, "text/event-stream")
             for chunk in response.parse():
                 if _has_token(chunk):
                     first_s = first_s or exchange.seconds
                     exchange.tokens += 1
+
+        self._ask(exchange, read, timeout_s or self.timeout_s, SILENCE)
         return self._checked(reply.streamed(exchange, first_s))
 
     def _complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,20 +95,45 @@ class Client:
             )
         return answered
 
-    @contextmanager
-    def _answer(self, exchange: Exchange, limit_s: float, silence_s: float) -> Iterator[Any]:
-        """The open response; the client's errors become faults."""
+    def _ask(
+        self, exchange: Exchange, read: Callable[[Any], None], limit_s: float, silence: float = 1.0
+    ) -> None:
+        """Send the request of ``exchange`` and let ``read`` take the response.
+
+        Args:
+            limit_s: for the whole answer.
+            silence: the share of it that the server may say nothing.
+        """
+
+        def watch(response: Any) -> None:
+            exchange.has_headers = True
+            pieces = response.iter_bytes
+            response.iter_bytes = lambda *_: exchange.record(pieces(), limit_s)
+
+        hooks = {"response": [watch]}
+        http = self._openai.DefaultHttpxClient(**self._connection, event_hooks=hooks)
+        silence_s = limit_s * silence
+        client = self._openai.OpenAI(**self._server, http_client=http, timeout=silence_s)
+        exchange.began = time.monotonic()
+        try:
+            asked = _begin(lambda: self._answer(exchange, client, read, silence_s))
+            if not wait([asked], limit_s + GRACE_S).done:
+                raise exchange.late(limit_s)
+            asked.result()
+        finally:
+            http.close()
+
+    def _answer(
+        self, exchange: Exchange, client: Any, read: Callable[[Any], None], silence_s: float
+    ) -> None:
+        """Send, and let ``read`` take the response; the client's errors become faults."""
         known = {k: v for k, v in exchange.body.items() if k not in _OURS}
         extra = {k: v for k, v in exchange.body.items() if k in _OURS}
         openai = self._openai
-        create = self._client.chat.completions.with_streaming_response.create
-        exchange.began = time.monotonic()
+        create = client.chat.completions.with_streaming_response.create
         try:
-            with create(**known, extra_body=extra or None, timeout=silence_s) as response:
-                raw = response.http_response
-                pieces = raw.iter_bytes
-                raw.iter_bytes = lambda *_: exchange.record(pieces(), limit_s)
-                yield response
+            with create(**known, extra_body=extra or None) as response:
+                read(response)
         except openai.APIStatusError as error:
             raise _refused(exchange, error) from None
         except (openai.APIError, ValueError, TypeError, AttributeError, KeyError) as error:
@@ -109,6 +142,22 @@ class Client:
             if not type(error).__module__.startswith("httpx"):
                 raise
             raise _failed(exchange, error, silence_s) from None
+
+
+def _begin(work: Callable[[], None]) -> Future[None]:
+    """Do ``work`` in a thread that nobody has to wait for."""
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    Thread(target=run, daemon=True).start()
+    return done
 
 
 def _connection(endpoint: Endpoint) -> dict[str, Any]:

@@ -15,11 +15,15 @@ LARGEST_ANSWER = 16 << 20
 
 @dataclass
 class Exchange:
-    """A request body, and its answer as far as it came; ``tokens`` counts events with some."""
+    """A request body, and its answer as far as it came.
+
+    ``has_headers``: those of the answer are complete. ``tokens`` counts events with some.
+    """
 
     body: Mapping[str, Any]
     began: float = field(default_factory=time.monotonic)
     raw: bytearray = field(default_factory=bytearray)
+    has_headers: bool = False
     tokens: int = 0
 
     @property
@@ -42,8 +46,13 @@ class Exchange:
             if max(longest, unfinished) > LARGEST_EVENT or len(self.raw) > LARGEST_ANSWER:
                 raise self.fault("huge-event", f"{len(self.raw):,} bytes and no end of it")
             if self.seconds > limit_s:
-                raise self.fault("no-answer", f"the answer is not complete after {limit_s:g} s")
+                raise self.late(limit_s)
             yield piece
+
+    def late(self, limit_s: float) -> Fault:
+        """The fault of an answer that has begun and does not end in time."""
+        part = "the answer is" if self.has_headers else "the answer's headers are"
+        return self.fault("no-answer", f"{part} not complete after {limit_s:g} s")
 
     def fault(self, code: str, message: str) -> Fault:
         """A fault that this request showed."""

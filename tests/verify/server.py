@@ -24,6 +24,45 @@ CONTEXT = 4096
 KEY = "correct-horse"
 PAUSE_S = 2.0  # of a fault that is about time; tests use shorter timeouts
 
+# A misbehaviour -> what is sent once and what again and again, with a pause in seconds after each.
+_CHUNKED = b"Transfer-Encoding: chunked\r\n"
+ENDLESS = {
+    "endless-header": (b"HTTP/1.1 200 OK\r\nX-Padding: ", b"x", 0.02),
+    "endless-headers": (b"HTTP/1.1 200 OK\r\n", b"X-Padding: x\r\n", 0.0),
+    "endless-continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.001),
+    "endless-answer": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%b\r\n" % _CHUNKED,
+        b"%x\r\n%b\r\n" % (1 << 16, b" " * (1 << 16)),
+        0.0,
+    ),
+    "endless-event": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n%b\r\n" % _CHUNKED,
+        b"1\r\nx\r\n",
+        0.02,
+    ),
+    "endless-chunk-size": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%b\r\n1;" % _CHUNKED,
+        b"x",
+        0.02,
+    ),
+    "endless-refusal": (
+        b"HTTP/1.1 500 Internal Server Error\r\n%b\r\n" % _CHUNKED,
+        b"%x\r\n%b\r\n" % (1 << 16, b"x" * (1 << 16)),
+        0.0,
+    ),
+    "endless-slow-refusal": (
+        b"HTTP/1.1 503 Service Unavailable\r\n%b\r\n" % _CHUNKED,
+        b"1\r\nx\r\n",
+        0.02,
+    ),
+    "endless-empty-gzip": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n%b\r\n"
+        b"a\r\n\x1f\x8b\x08\0\0\0\0\0\0\x03\r\n" % _CHUNKED,
+        b"5\r\n\0\0\0\xff\xff\r\n",
+        0.02,
+    ),
+}
+
 METRICS = """\
 # HELP sglang:num_running_reqs The number of running requests.
 # TYPE sglang:num_running_reqs gauge
@@ -56,6 +95,7 @@ class Sglang:
     seen: set[str] = field(default_factory=set)
     cached: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
+    left_alone: threading.Event = field(default_factory=threading.Event)  # nobody listens any more
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -309,6 +349,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         if "hangs" in self.sglang.faults:
             time.sleep(PAUSE_S)
+        if endless := ENDLESS.keys() & self.sglang.faults:
+            self._without_end(*ENDLESS[endless.pop()])
+            return
         completion = self.sglang.complete(body)
         if "wrong-model" in self.sglang.faults:
             completion.model = "meta-llama/Llama-3-8B"
@@ -333,6 +376,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             told = f"The input ({tokens} tokens) is longer than the model's context length"
             return 400, f"{told} ({limit} tokens)."
         return None
+
+    def _without_end(self, head: bytes, again: bytes, pause_s: float) -> None:
+        """Send until nobody listens any more."""
+        self.close_connection = True
+        try:
+            self.wfile.write(head)
+            while True:
+                self.wfile.write(again)
+                time.sleep(pause_s)
+        finally:
+            self.sglang.left_alone.set()
 
     def _whole(self, completion: Completion) -> None:
         faults, document = self.sglang.faults, completion.whole()

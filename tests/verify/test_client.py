@@ -11,8 +11,9 @@ from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.verify import client
 from gemma4ctl.verify.checks.chat import CAPITAL
 from gemma4ctl.verify.client import Client
+from gemma4ctl.verify.exchange import LARGEST_EVENT, Exchange
 from gemma4ctl.verify.faults import Fault
-from tests.verify.server import MODEL, Sglang, serving
+from tests.verify.server import ENDLESS, MODEL, Sglang, serving
 
 
 def test_proxies_are_not_used_for_this_machine(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
@@ -65,3 +66,19 @@ def test_a_request_may_have_a_limit_of_its_own() -> None:
         asking = Client(Endpoint(url), MODEL, 20)
         with pytest.raises(Fault, match=r"no answer within 0\.1 s"):
             asking.chat(CAPITAL, timeout_s=0.1)
+
+
+@pytest.mark.parametrize("misbehaviour", ENDLESS)
+def test_whatever_has_no_end_is_hung_up_on(misbehaviour: str) -> None:
+    sglang = Sglang(frozenset({misbehaviour}))
+    with serving(sglang) as url:
+        with pytest.raises(Fault):
+            Client(Endpoint(url), MODEL, 20).chat(CAPITAL, timeout_s=0.2)
+        assert sglang.left_alone.wait(20)
+
+
+def test_the_largest_event_counts_only_without_a_line_end() -> None:
+    lines = [b"x" * (LARGEST_EVENT // 2) + b"\n"] * 5
+    assert list(Exchange({}).record(lines, 60)) == lines
+    with pytest.raises(Fault, match="and no end of it"):
+        list(Exchange({}).record([b"x" * (LARGEST_EVENT // 2)] * 3, 60))

@@ -23,6 +23,12 @@ TIMED = {
     "drips",
     "slow-first-token",
     "stalls",
+    "endless-header",
+    "endless-continue",
+    "endless-event",
+    "endless-chunk-size",
+    "endless-slow-refusal",
+    "endless-empty-gzip",
 }  # misbehave for longer than this:
 TIMEOUT_S = 0.8
 
@@ -48,6 +54,15 @@ CASES = [
     Case("http-307", "chat", "request-refused", "HTTP 307"),
     Case("hangs", "chat", "no-answer", "no answer within 0.8 s"),
     Case("drips", "chat", "no-answer", "not complete after 0.8 s"),
+    Case("endless-header", "chat", "no-answer", "headers are not complete after 0.8 s"),
+    Case("endless-headers", "chat", "unreachable", "no answer: "),
+    Case("endless-continue", "chat", "no-answer", "headers are not complete after 0.8 s"),
+    Case("endless-answer", "chat", "huge-event", "bytes and no end"),
+    Case("endless-event", "stream", "no-answer", "not complete after 0.8 s"),
+    Case("endless-chunk-size", "chat", "no-answer", "not complete after 0.8 s"),
+    Case("endless-refusal", "chat", "huge-event", "bytes and no end"),
+    Case("endless-slow-refusal", "chat", "no-answer", "not complete after 0.8 s"),
+    Case("endless-empty-gzip", "chat", "no-answer", "not complete after 0.8 s"),
     Case("hangs-up", "chat", "unreachable", "no answer"),
     Case("cut-short", "chat", "disconnected", "closed after 50 bytes"),
     Case("wrong-content-type", "chat", "bad-content-type", "'text/html' instead of application/"),
