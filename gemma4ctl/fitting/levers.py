@@ -150,6 +150,8 @@ def _share(best: Outcome, m: Memory) -> Change:
 def _fp8(best: Outcome) -> Change:
     if best.situation.given("kv_cache_dtype") is not None:
         return Change(None, "you chose the KV type")
+    if best.situation.kv_cache_dtype == FP8[1]:
+        return Change(None, "the checkpoint has one already")
     return Change(_with_flags(best, *FP8), "half the bytes a token; compare answers first")
 
 

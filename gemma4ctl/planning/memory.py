@@ -340,7 +340,7 @@ def _running(s: Situation, found: Memory, drafting: bool) -> int:
 
 def _cost(s: Situation, tp: int, *, draft: bool) -> Cost:
     """What a token of the pools costs; ``draft``: with what SGLang charges for one."""
-    kv_bytes = 1 if str(s.given("kv_cache_dtype") or "").startswith("fp8") else BF16
+    kv_bytes = 1 if s.kv_cache_dtype.startswith("fp8") else BF16
     shared = "kv_pools" in s.made
     return cost(s.variant, tp, draft=draft, kv_bytes=kv_bytes, shared=shared)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gemma4ctl.planning.memory import Memory
 
 LARGEST_TP = 16
+FP8_KV = "fp8_e4m3"  # what SGLang makes of a checkpoint's FP8 KV cache
 SIMULATED = ("flag", "default")
 
 
@@ -115,6 +116,20 @@ class Situation(Model):
     def mtp(self) -> bool:
         """Whether the plan drafts with the paired assistant (or n-grams on CPU)."""
         return bool(self.value("mtp"))
+
+    @property
+    def kv_cache_dtype(self) -> str:
+        """The type of the KV cache: the user's, else what the checkpoint declares."""
+        own = self.given("kv_cache_dtype")
+        if own not in (None, "auto"):
+            return str(own)
+        declared = self.checkpoint.kv_cache if self.follows_declared_kv else None
+        return FP8_KV if declared == "fp8" else "bf16"
+
+    @property
+    def follows_declared_kv(self) -> bool:
+        """Whether the release gives the checkpoint the KV cache that it declares."""
+        return self.checkpoint.format in self.release.row.declared_kv
 
     @property
     def modalities(self) -> tuple[Modality, ...]:

@@ -116,6 +116,7 @@ class Checkpoint(Model):
     line: str  # checkpoint line: "standard" or "qat"; the draft is of the same line
     draft: str | None = None  # repository of the paired draft
     draft_bytes: int | None = None
+    kv_cache: Literal["bf16", "fp8"] | None = None  # that it declares; None: not known, or bf16
     vendors: tuple[Vendor, ...] = ("nvidia", "amd", "intel")
     architectures: tuple[str, ...] = ()  # GPU architectures it needs; empty: any
     status: Status
@@ -159,6 +160,7 @@ class Release(Model):
     mtp: bool
     attention_backends: tuple[str, ...]  # accepted for Gemma 4; empty: no check at start
     default_backend: dict[str, str] = {}  # "sm_100" -> trtllm_mha; "*" -> triton
+    declared_kv: tuple[str, ...] = ("nvfp4",)  # formats whose own KV type it follows
     graph_max_bs_flag: str  # --cuda-graph-max-bs or --cuda-graph-max-bs-decode
     note: str | None = None
     source: str

@@ -157,6 +157,18 @@ SCENARIOS = [
         warnings=("quantization-rocm",),
     ),
     Scenario(
+        "kv-cache",
+        "B200",
+        {"model": "31B", "checkpoint": "nvfp4"},
+        values={"kv_cache_dtype": "fp8_e4m3"},
+    ),
+    Scenario(
+        "kv-cache",
+        "H200",
+        {"model": "31B", "checkpoint": "fp8", "sglang_version": "0.5.19"},
+        warnings=("kv-cache-unknown",),
+    ),
+    Scenario(
         "modalities",
         "H200",
         {"model": "31B", "modalities": ("text", "audio")},

@@ -56,6 +56,35 @@ def test_weights_of_31b_as_measured() -> None:
     assert weight_bytes(situation("H200", model="31B"), 1) / GIB == pytest.approx(59.61, abs=0.03)
 
 
+@pytest.mark.parametrize("name", ["31B", "26B-A4B"])
+def test_a_checkpoint_may_bring_an_fp8_cache(name: str) -> None:
+    own = ("--kv-cache-dtype", "bf16")
+    declared = found("B200", model=name, checkpoint="nvfp4", mem_fraction=0.8)
+    asked = found("B200", model=name, checkpoint="nvfp4", mem_fraction=0.8, extra_args=own)
+    assert declared.cost.cell(0.8) * 2 == asked.cost.cell(0.8)
+    auto = ("--kv-cache-dtype", "auto")
+    again = found("B200", model=name, checkpoint="nvfp4", mem_fraction=0.8, extra_args=auto)
+    assert again.pools == declared.pools
+
+
+def test_a_cache_that_is_not_known_is_of_bf16_and_named_where_it_counts() -> None:
+    fp8 = {"model": "31B", "checkpoint": "fp8"}
+    bf16 = found("H200", model="31B").cost
+    for release, warns in {
+        "0.5.16": False,
+        "0.5.18": False,
+        "0.5.19": True,
+        "0.5.23": True,
+    }.items():
+        assert found("H200", **fp8, sglang_version=release).cost == bf16
+        said = [w.code for w in planned("H200", **fp8, sglang_version=release).warnings]
+        assert ("kv-cache-unknown" in said) == warns
+    chosen = planned(
+        "H200", **fp8, sglang_version="0.5.23", extra_args=("--kv-cache-dtype", "bf16")
+    )
+    assert "kv-cache-unknown" not in [w.code for w in chosen.warnings]
+
+
 def test_fp8_cache_halves_a_token() -> None:
     fp8 = ("--kv-cache-dtype", "fp8_e4m3")
     small = found("H200", model="31B", mem_fraction=0.85, extra_args=fp8)

@@ -28,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     model.checkpoint_hardware,
     model.gpu_architecture,
     model.quantization,
+    model.kv_cache,
     model.modalities,
     kernels.kernels,
     memory.context_limit,

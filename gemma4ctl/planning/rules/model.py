@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
-from gemma4ctl.planning.situation import Situation, is_folder
+from gemma4ctl.planning.situation import FP8_KV, Situation, is_folder
 
 OLDEST_CAPABILITY = 80  # Ampere
 NO_ROCM_QUANTIZATION = ("modelopt_fp4", "modelopt_fp8", "gptq_marlin", "awq_marlin", "gguf")
@@ -78,6 +78,25 @@ def quantization(s: Situation) -> Outcomes:
             f"--quantization {own} does not run on AMD GPUs",
             "use --quantization fp8, or a bf16 checkpoint",
         )
+
+
+@rule("kv-cache", source="wheels", severity="perf")
+def kv_cache(s: Situation) -> Outcomes:
+    """A quantized checkpoint may declare an FP8 KV cache, which SGLang follows without a flag."""
+    checkpoint = s.checkpoint
+    quantized = checkpoint.format != "bf16" and s.follows_declared_kv
+    if not quantized or s.given("kv_cache_dtype") not in (None, "auto"):
+        return
+    if checkpoint.kv_cache is None:
+        yield Warn(
+            "kv-cache-unknown",
+            f"SGLang {s.release.name} takes the type of the KV cache from {checkpoint.id}, and it "
+            "is not known here: the pools are computed for bf16; with FP8 they hold twice as much",
+            "settle it: -- --kv-cache-dtype bf16, or fp8_e4m3",
+        )
+    elif s.kv_cache_dtype == FP8_KV:
+        reason = f"{checkpoint.id} declares an FP8 KV cache, and SGLang follows"
+        yield Choose("kv_cache_dtype", FP8_KV, reason)
 
 
 @rule("modalities", source="cookbook-2026-06", severity="crash")
