@@ -111,18 +111,25 @@ def planned(platform: str, case: Case) -> dict[str, Any]:
     return record | {"argv": plan["command"]["argv"], "capacity": plan["capacity"]}
 
 
-def measure(predicted: Path, models: Path, out: Path, deadline: float) -> None:
-    """Start the cases of ``predicted`` on all GPUs of this machine, several at a time."""
+def measure(
+    predicted: Path, models: Path, out: Path, deadline: float, only: list[str], gpus: list[int]
+) -> bool:
+    """Start the cases of ``predicted`` that are not in ``out``; whether all are there then."""
     document = json.loads(predicted.read_text())
     end = time.monotonic() + deadline
-    gpus = gpu_names()
-    host = {"gpu_name": gpus[0], "date": datetime.date.today().isoformat(), **versions()}
+    names = gpu_names()
+    used = gpus or list(range(len(names)))
+    open_cases = [
+        case for case in document["cases"]
+        if "argv" in case and (not only or case["name"] in only) and not is_measured(case, out)
+    ]  # fmt: skip
+    host = {"gpu_name": names[0], "date": datetime.date.today().isoformat(), **versions()}
     for tp in (1, 2):
         todo: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        for case in document["cases"]:
-            if "argv" in case and case["name"].endswith(f"tp{tp}"):
+        for case in open_cases:
+            if case["name"].endswith(f"tp{tp}"):
                 todo.put(case)
-        groups = [range(n, n + tp) for n in range(0, len(gpus) - tp + 1, tp)]
+        groups = [used[n : n + tp] for n in range(0, len(used) - tp + 1, tp)]
         workers = [
             threading.Thread(target=work, args=(todo, group, models, out, end, host))
             for group in groups
@@ -131,11 +138,17 @@ def measure(predicted: Path, models: Path, out: Path, deadline: float) -> None:
             worker.start()
         for worker in workers:
             worker.join()
+    return all(is_measured(case, out) for case in open_cases)
+
+
+def is_measured(case: dict[str, Any], out: Path) -> bool:
+    """Whether a case has a record."""
+    return (out / f"{case['name']}.json").exists()
 
 
 def work(
     todo: queue.SimpleQueue[dict[str, Any]],
-    gpus: range,
+    gpus: list[int],
     models: Path,
     out: Path,
     end: float,
@@ -152,8 +165,11 @@ def work(
         seconds = start(argv, gpus, log, min(end, time.monotonic() + START_TIMEOUT_S))
         found = read(log.read_text(errors="replace"))
         record = {"name": case["name"], **host, "argv": argv, "seconds": seconds}
-        write(out / f"{case['name']}.json", record | {"reported": found})
-        print(case["name"], found.get("full_layer_tokens"), f"{seconds:.0f} s", flush=True)
+        tokens = found.get("full_layer_tokens")
+        if tokens is not None:
+            write(out / f"{case['name']}.json", record | {"reported": found})
+        last = "" if tokens else log.read_text(errors="replace")[-400:]
+        print(case["name"], tokens, f"{seconds:.0f} s", last, flush=True)
 
 
 def local(argv: list[str], models: Path, port: int) -> list[str]:
@@ -163,7 +179,7 @@ def local(argv: list[str], models: Path, port: int) -> list[str]:
     return [*words, *DUMMY]
 
 
-def start(argv: list[str], gpus: range, log: Path, end: float) -> float:
+def start(argv: list[str], gpus: list[int], log: Path, end: float) -> float:
     """Run the server until its pools stand, it ends, or ``end``; the seconds that took."""
     began = time.monotonic()
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
@@ -184,7 +200,7 @@ def start(argv: list[str], gpus: range, log: Path, end: float) -> float:
     return time.monotonic() - began
 
 
-def wait_idle(gpus: range) -> None:
+def wait_idle(gpus: list[int]) -> None:
     """Wait until the driver has taken the memory of ended processes back."""
     query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     for _ in range(40):
@@ -255,6 +271,8 @@ def main() -> None:
     for name in ("predicted", "models", "out"):
         measuring.add_argument(name, type=Path)
     measuring.add_argument("--deadline", type=float, default=3600, metavar="SECONDS")
+    measuring.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    measuring.add_argument("--gpus", nargs="+", type=int, default=[], metavar="N", help="not all")
     comparing = actions.add_parser("compare")
     comparing.add_argument("predicted", type=Path)
     comparing.add_argument("out", type=Path)
@@ -263,7 +281,8 @@ def main() -> None:
         predict(args.out)
     elif args.action == "measure":
         args.out.mkdir(parents=True, exist_ok=True)
-        measure(args.predicted, args.models, args.out, args.deadline)
+        found = measure(args.predicted, args.models, args.out, args.deadline, args.only, args.gpus)
+        sys.exit(0 if found else "not everything was measured; call again")
     else:
         compare(args.predicted, args.out)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Published flags against plans for a load, on real servers under that load.
 
-    load.py run MODELS OUT [--deadline SECONDS] [--only NAME ...]
+    load.py run MODELS OUT [--deadline SECONDS] [--only NAME ...] [--gpus N ...]
     load.py compare OUT
 
 For each of 12B, 26B-A4B and 31B on one GPU, four servers: the published flags ("page") and the
@@ -280,14 +280,14 @@ def lines(log: Path) -> list[str]:
     return [line for line in found if KEPT.search(line) and "server_args" not in line][:60]
 
 
-def run(models: Path, out: Path, deadline: float, only: list[str]) -> None:
-    """Run the jobs that are not recorded yet, one GPU each."""
+def run(models: Path, out: Path, deadline: float, only: list[str], gpus: list[int]) -> bool:
+    """Run the jobs that are not recorded yet, one GPU each; whether all are recorded then."""
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    gpus = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
+    names = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
     from importlib.metadata import version
 
     host = {
-        "gpu": gpus[0],
+        "gpu": names[0],
         "sglang_version": version("sglang"),
         "date": datetime.date.today().isoformat(),
     }
@@ -312,11 +312,18 @@ def run(models: Path, out: Path, deadline: float, only: list[str]) -> None:
             except (OSError, subprocess.CalledProcessError, ValueError) as error:
                 print(job.name, "failed:", error)
 
-    workers = [threading.Thread(target=work, args=(gpu,)) for gpu in range(len(gpus))]
+    workers = [threading.Thread(target=work, args=(gpu,)) for gpu in gpus or range(len(names))]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
+    return all(is_done(Job(*job), out) for job in JOBS if not only or "-".join(job) in only)
+
+
+def is_done(job: Job, out: Path) -> bool:
+    """Whether all loads of a job are recorded."""
+    found = recorded(out / f"{job.name}.json") or {}
+    return set(LOADS[job.plan]) <= found.get("loads", {}).keys()
 
 
 def compare(out: Path) -> None:
@@ -346,13 +353,14 @@ def main() -> None:
     running.add_argument("out", type=Path)
     running.add_argument("--deadline", type=float, default=3600, metavar="SECONDS")
     running.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    running.add_argument("--gpus", nargs="+", type=int, default=[], metavar="N", help="not all")
     actions.add_parser("compare").add_argument("out", type=Path)
     args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
     if args.action == "compare":
         compare(args.out)
-    else:
-        args.out.mkdir(parents=True, exist_ok=True)
-        run(args.models, args.out, args.deadline, args.only)
+    elif not run(args.models, args.out, args.deadline, args.only, args.gpus):
+        sys.exit("not everything was measured; call again")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 """What ``gemma4ctl replan`` predicts against what replaying the same requests gives.
 
     replan_replay.py MODELS OUT [--variant NAME] [--mix IN:OUT:WEIGHT,...] [--at-once N]
-                     [--requests N] [--deadline SECONDS] [-- FLAGS ...]
+                     [--requests N] [--deadline SECONDS] [--port N] [-- FLAGS ...]
 
 MODELS holds checkpoints named as on the hub (``12B-it``, ...); FLAGS go to SGLang, such as
 ``--load-format dummy``. Two servers, one after the other, each started with ``gemma4ctl serve``:
@@ -26,14 +26,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from serving import CLI, serving
 
 from gemma4ctl.bench import client
 from gemma4ctl.bench.measure import flush_cache
@@ -42,10 +41,7 @@ from gemma4ctl.bench.summary import summarize
 from gemma4ctl.bench.workload import BOS, TEXT_TOKENS, Prompt
 from gemma4ctl.endpoint.address import Endpoint
 
-CLI = [sys.executable, "-m", "gemma4ctl"]
 PORT = 30600
-READY_S = 420
-STOP_S = 120
 WATCHED_FROM = 0.25  # of the requests, when `replan --url` begins to watch
 WATCH_S = 30
 
@@ -61,28 +57,14 @@ def requests_of(mix: str, count: int) -> list[Prompt]:
     ]
 
 
-@contextmanager
-def serving(args: argparse.Namespace, name: str, changed: list[str]) -> Iterator[list[str]]:
+def server(args: argparse.Namespace, name: str, changed: list[str]) -> Any:
     """A server with the published flags and ``changed``; gives the command."""
     model = args.models / f"{args.variant}-it"
-    words = [
-        "serve", "--model", args.variant, "--model-path", str(model), "--safe", "--tp-size", "1",
-        "--port", str(PORT), "--runtime", "local", "--ready-timeout", str(READY_S),
-        "--grace", "5", "--log-file", str(args.out / f"{name}.log"), "--json",
-        "--", "--enable-metrics", *changed, *args.flags,
+    options = [
+        "--model", args.variant, "--model-path", str(model), "--safe", "--tp-size", "1",
+        "--port", str(args.port),
     ]  # fmt: skip
-    messages = args.out / f"{name}.stderr"
-    with messages.open("w") as err, (args.out / f"{name}.serve.json").open("w") as report:
-        process = subprocess.Popen([*CLI, *words], stdout=report, stderr=err)
-        try:
-            while "ready after" not in messages.read_text():
-                if process.poll() is not None:
-                    sys.exit(f"{name}: the server did not start; see {messages}")
-                time.sleep(0.5)
-            yield ["gemma4ctl", *words]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(STOP_S)
+    return serving(args.out, name, options, ["--enable-metrics", *changed, *args.flags])
 
 
 def replan(args: argparse.Namespace, file: str, *source: str) -> dict[str, Any]:
@@ -95,9 +77,11 @@ def replan(args: argparse.Namespace, file: str, *source: str) -> dict[str, Any]:
     return json.loads(done.stdout) if done.returncode == 0 else {}
 
 
-def send(prompts: list[Prompt], at_once: int, begun: threading.Event | None = None) -> client.Ran:
+def send(
+    url: str, prompts: list[Prompt], at_once: int, begun: threading.Event | None = None
+) -> client.Ran:
     """Send ``prompts``; ``begun`` is set when the first part of them is answered."""
-    server = Endpoint(f"http://127.0.0.1:{PORT}")
+    server = Endpoint(url)
     client.run(server, prompts[:1], concurrency=1, model="gemma")  # kernels are compiled
     flush_cache(server)
     done = []
@@ -150,13 +134,12 @@ def recorded(args: argparse.Namespace, prompts: list[Prompt]) -> tuple[dict[str,
 
     def watch() -> None:
         if begun.wait(args.deadline):
-            url = f"http://127.0.0.1:{PORT}"
-            live.update(replan(args, "live.json", "--url", url, "--seconds", str(WATCH_S)))
+            live.update(replan(args, "live.json", "--url", args.url, "--seconds", str(WATCH_S)))
 
-    with serving(args, "published", []) as command:
+    with server(args, "published", []) as command:
         watcher = threading.Thread(target=watch)
         watcher.start()
-        ran = send(prompts, args.at_once, begun)
+        ran = send(args.url, prompts, args.at_once, begun)
         begun.set()
         watcher.join()
     write_log(args.out / "requests.jsonl", ran.records)
@@ -172,20 +155,21 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=32, metavar="N")
     parser.add_argument("--requests", type=int, default=96, metavar="N")
     parser.add_argument("--deadline", type=float, default=1500, metavar="SECONDS")
+    parser.add_argument("--port", type=int, default=PORT)
     own = sys.argv[1:]
     cut = own.index("--") if "--" in own else len(own)
     args = parser.parse_args(own[:cut], argparse.Namespace(flags=own[cut + 1 :]))
     signal.signal(signal.SIGALRM, lambda *_: sys.exit("the deadline is over"))
     signal.alarm(int(args.deadline))
-    args.out = args.out.resolve()
+    args.out, args.url = args.out.resolve(), f"http://127.0.0.1:{args.port}"
     args.out.mkdir(parents=True, exist_ok=True)
     prompts = requests_of(args.mix, args.requests)
     before, published = recorded(args, prompts)
     log = replan(args, "log.json", "--requests", str(args.out / "requests.jsonl"))
     changes = [c for c in log["changes"] if c["after"] is not None]
     changed = [word for change in changes for word in (change["flag"], change["after"])]
-    with serving(args, "replanned", changed) as command:
-        after = figures(send(prompts, args.at_once))
+    with server(args, "replanned", changed) as command:
+        after = figures(send(args.url, prompts, args.at_once))
     live = before.pop("live")
     result = {
         "date": datetime.date.today().isoformat(),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Start every variant with ``gemma4ctl serve`` on this machine, ask it something, stop it.
 
-    starts.py MODELS OUT [--deadline SECONDS] [--only NAME ...] [-- SGLANG_FLAGS ...]
+    starts.py MODELS OUT [--deadline SECONDS] [--only NAME ...] [--port N] [-- SGLANG_FLAGS ...]
 
 MODELS holds checkpoints named as on the hub (``E2B-it``, ``E2B-it-assistant``, ...); they may be
 config-only when ``--load-format dummy`` is among the flags. Every variant is started on one GPU,
@@ -66,6 +66,7 @@ class Session:
     flags: tuple[str, ...]
     only: tuple[str, ...]
     end: float
+    port: int
 
 
 def lanes(gpus: list[str]) -> list[list[Case]]:
@@ -229,11 +230,13 @@ def arguments() -> Session:
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--deadline", type=float, default=3600, metavar="SECONDS")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--port", type=int, default=FIRST_PORT, help="the first one that is used")
     own = sys.argv[1:]
     cut = own.index("--") if "--" in own else len(own)
     args = parser.parse_args(own[:cut])
     end = time.monotonic() + args.deadline
-    return Session(args.models, args.out, tuple(own[cut + 1 :]), tuple(args.only), end)
+    flags, only = tuple(own[cut + 1 :]), tuple(args.only)
+    return Session(args.models, args.out, flags, only, end, args.port)
 
 
 def main() -> None:
@@ -241,9 +244,9 @@ def main() -> None:
     session.out.mkdir(parents=True, exist_ok=True)
     inventory = detect()
     host = host_facts(inventory)
-    gpus = [str(device["index"]) for device in inventory["devices"]]
+    gpus = [str(device["index"]) for device in inventory["devices"] if device["visible"]]
     threads = [
-        threading.Thread(target=run_lane, args=(cases, FIRST_PORT + 10 * n, session, host))
+        threading.Thread(target=run_lane, args=(cases, session.port + 10 * n, session, host))
         for n, cases in enumerate(lanes(gpus))
     ]
     for thread in threads:
@@ -251,7 +254,9 @@ def main() -> None:
     for thread in threads:
         thread.join()
     if len(gpus) > 1:
-        run_lane([Case("26B-A4B", True, tuple(gpus[:2]))], FIRST_PORT + 40, session, host)
+        run_lane([Case("26B-A4B", True, tuple(gpus[:2]))], session.port + 40, session, host)
+    if not all(is_recorded(session.out / f"{name}.json") for name in session.only):
+        sys.exit("not every start became ready")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ CLI = [sys.executable, "-m", "gemma4ctl"]
 AFTER_KILL_S = 20
 SPARE_S = 240  # for the last trial to end, beyond the budget
 PORT = "30500"
+GPU = os.environ.get("CUDA_VISIBLE_DEVICES")  # one of several: the others' processes are not ours
 
 # variant, metric, tokens in and out, requests at once, and what is expected to matter
 CASES: dict[str, tuple[str, str, int, int, int, tuple[str, ...]]] = {
@@ -46,7 +47,7 @@ def command(name: str, args: argparse.Namespace, *more: str) -> list[str]:
     variant, metric, tokens_in, tokens_out, users, options = CASES[name]
     return [
         *CLI, "tune", *plan_options(variant, args.models, options), "--runtime", "local",
-        "--port", PORT, "--metric", metric, "--budget", str(args.budget), "--json",
+        "--port", args.port, "--metric", metric, "--budget", str(args.budget), "--json",
         "--input-tokens", str(tokens_in), "--output-tokens", str(tokens_out),
         "--concurrency", str(users), *more, "--", *args.flags,
     ]  # fmt: skip
@@ -92,8 +93,13 @@ def killed(words: list[str], folder: Path, seconds: float) -> dict[str, Any]:
 
 
 def gpu_processes() -> list[str]:
-    """The processes on the GPUs, with their memory."""
-    words = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader"]
+    """The processes on the GPUs that are used, with their memory."""
+    words = [
+        "nvidia-smi",
+        *(["-i", GPU] if GPU else []),
+        "--query-compute-apps=pid,used_memory",
+        "--format=csv,noheader",
+    ]
     done = subprocess.run(words, capture_output=True, text=True)
     return [line for line in done.stdout.splitlines() if line.strip()]
 
@@ -102,8 +108,9 @@ def suggested(name: str, args: argparse.Namespace, folder: Path) -> list[str]:
     """The command that ``suggest`` gives after the search, for the same load."""
     variant, _, tokens_in, tokens_out, users, options = CASES[name]
     words = [
-        *CLI, "suggest", *plan_options(variant, args.models, options), "--json", "--port", PORT,
-        "--concurrency", str(users), "--request-tokens", str(tokens_in + tokens_out),
+        *CLI, "suggest", *plan_options(variant, args.models, options), "--json",
+        "--port", args.port, "--concurrency", str(users),
+        "--request-tokens", str(tokens_in + tokens_out),
     ]  # fmt: skip
     _, out = run([*words, "--", *args.flags], folder, 60)
     return json.loads(out)["command"]["argv"] if out else []
@@ -136,6 +143,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--budget", type=float, default=10, metavar="MINUTES")
+    parser.add_argument("--port", default=PORT)
     parser.add_argument("--kill", type=float, default=0, metavar="SECONDS")
     own = sys.argv[1:]
     cut = own.index("--") if "--" in own else len(own)
@@ -150,6 +158,9 @@ def main() -> None:
         result = record["result"] or {}
         verdict = result.get("verdict") or {}
         print(name, record["exit_status"], result.get("settings"), verdict.get("gain"), flush=True)
+        if record["exit_status"]:
+            path.rename(path.with_suffix(".failed"))
+            sys.exit(f"{name}: see {path.with_suffix('.failed')} and {args.out / name}")
 
 
 if __name__ == "__main__":

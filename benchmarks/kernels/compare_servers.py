@@ -99,8 +99,8 @@ def contenders_of(case: Case, chosen: Sequence[str]) -> list[str]:
     return [name for name in CONTENDERS if name in servers.CONTENDERS or case.name in CONTROLLED]
 
 
-def run(options: argparse.Namespace, flags: Sequence[str]) -> None:
-    """Ask every server that has no file in OUT yet."""
+def run(options: argparse.Namespace, flags: Sequence[str]) -> bool:
+    """Ask every server that has no file in OUT yet; whether all have one then."""
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(HERE), os.environ.get("PYTHONPATH")])
     )
@@ -116,17 +116,23 @@ def run(options: argparse.Namespace, flags: Sequence[str]) -> None:
     servers.spread(single, work, options.gpus)
     pairs = [name for name in options.cases if CASES[name].tp == 2]
     servers.spread(pairs, work, (options.gpus or [gpu.index for gpu in servers.gpus()])[:-1:2])
+    return not any(missing(CASES[name], options) for name in options.cases)
 
 
 def groups(case: Case, gpu: servers.Gpu, options: argparse.Namespace) -> Iterator[list[str]]:
     """The contenders without a file, as many at a time as fit on the GPU."""
-    open_ones = [
-        name for name in contenders_of(case, options.contenders)
-        if not (options.out / f"{case.name}-{name}.json").exists()
-    ]  # fmt: skip
+    open_ones = missing(case, options)
     room = servers.fitting(gpu, size(case.variant, POOL_TOKENS))
     for first in range(0, len(open_ones), room):
         yield open_ones[first : first + room]
+
+
+def missing(case: Case, options: argparse.Namespace) -> list[str]:
+    """The contenders of a case without a file."""
+    return [
+        name for name in contenders_of(case, options.contenders)
+        if not (options.out / f"{case.name}-{name}.json").exists()
+    ]  # fmt: skip
 
 
 def side_by_side(
@@ -294,8 +300,7 @@ def main(words: Sequence[str]) -> int:
     judging.add_argument("out", type=Path, metavar="OUT")
     options = parser.parse_args(before)
     if options.command == "run":
-        run(options, flags)
-        return 0
+        return 0 if run(options, flags) else 1
     return 0 if judge(options.out) else 4
 
 

@@ -75,6 +75,11 @@ class Trial:
                     return
                 self.part(part, name, work)
 
+    def done(self) -> bool:
+        """Whether every part is recorded."""
+        kinds = set(self.args.contenders)
+        return kinds <= self.record["pools"].keys() and kinds <= self.record["loads"].keys()
+
     def part(self, part: str, name: str, work: Any) -> None:
         """Start a server for one part, and record what it gave, or how it failed."""
         server = self.start(name, self.flags(part))
@@ -256,11 +261,19 @@ def compare(out: Path, target: Path | None) -> None:
             print(f"  {failure['part']} {failure['contender']} failed: {failure['reason']}")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Try every variant, on all GPUs of this machine."""
+def run(args: argparse.Namespace) -> bool:
+    """Try every variant, on all GPUs of this machine; whether everything is recorded."""
     end = time.monotonic() + args.deadline
     servers.clear(args.logs)
-    servers.spread(args.variants, lambda one, gpu: Trial(one, gpu, args, end).play(), args.gpus)
+    found: list[bool] = []
+
+    def work(variant: str, gpu: servers.Gpu) -> None:
+        trial = Trial(variant, gpu, args, end)
+        trial.play()
+        found.append(trial.done())
+
+    servers.spread(args.variants, work, args.gpus)
+    return all(found) and len(found) == len(args.variants)
 
 
 def main(words: Sequence[str]) -> None:
@@ -274,10 +287,10 @@ def main(words: Sequence[str]) -> None:
     comparing.add_argument("out", type=Path, metavar="OUT")
     comparing.add_argument("results", type=Path, nargs="?", metavar="RESULTS")
     args = parser.parse_args(own, argparse.Namespace(flags=flags))
-    if args.action == "run":
-        run(args)
-    else:
+    if args.action == "compare":
         compare(args.out, args.results)
+    elif not run(args):
+        sys.exit("not everything was measured; call again")
 
 
 if __name__ == "__main__":

@@ -124,10 +124,25 @@ class Match:
             for server in self.running.values():
                 server.stop()
 
+    def done(self) -> bool:
+        """Whether everything that was asked for is recorded."""
+        names = [contender.name for contender in self.contenders]
+        return (
+            names == list(self.args.contenders)
+            and all(map(self.is_complete, range(1, self.args.pairs + 1)))
+            and ("profile" not in self.args.measures or not self.unprofiled())
+            and ("start" not in self.args.measures or not self.lacking())
+        )
+
+    def is_complete(self, number: int) -> bool:
+        """Whether a round has all its runs."""
+        names = [contender.name for contender in self.contenders]
+        runs = self.record["runs"]
+        return not self.measures or results.complete(runs, number, names, self.measures)
+
     def round(self, number: int) -> None:
         """Every contender once, those that run already first, so that the order alternates."""
-        names = [contender.name for contender in self.contenders]
-        if results.complete(self.record["runs"], number, names, self.measures):
+        if self.is_complete(number):
             return
         todo = [
             (contender, name) for contender in self.order(number) for name in self.measures
@@ -247,9 +262,7 @@ class Match:
         """A decode step of every contender, as ``step_profile.py`` records it."""
         path = step_profile.record_path(self.args.out, self.variant, self.gpu)
         record = step_profile.opened(path, self.variant)
-        for contender in self.order(self.args.pairs):
-            if not step_profile.missing(record, contender.name, [1]):
-                continue
+        for contender in self.unprofiled():
             absent = contender.name not in self.running
             self.check_time("a profile", PROFILE_S + absent * self.start_seconds(contender))
             server = self.server(contender)
@@ -260,9 +273,19 @@ class Match:
             except (Gemma4ctlError, OSError, ValueError) as error:
                 self.fail(contender, f"profile: {error}")
 
+    def unprofiled(self) -> list[servers.Contender]:
+        """The contenders without a profile, those that run first."""
+        path = step_profile.record_path(self.args.out, self.variant, self.gpu)
+        record = step_profile.opened(path, self.variant)
+        return [c for c in self.order(1) if step_profile.missing(record, c.name, [1])]
+
+    def lacking(self) -> list[servers.Contender]:
+        """The contenders without enough warm starts."""
+        return [c for c in self.contenders if self.warm_starts(c) < self.args.pairs]
+
     def starts(self) -> None:
         """Start the contenders alone, in turn, until there are enough warm starts of each."""
-        while lacking := [c for c in self.contenders if self.warm_starts(c) < self.args.pairs]:
+        while lacking := self.lacking():
             for contender in lacking:
                 self.check_time("a start", self.start_seconds(contender))
                 for name in list(self.running):
@@ -305,22 +328,28 @@ class Match:
         sys.stdout.flush()
 
 
-def run(args: argparse.Namespace) -> None:
-    """Play every variant, on all GPUs of this machine or on those of ``--gpus``."""
+def run(args: argparse.Namespace) -> bool:
+    """Play every variant, on all GPUs of this machine or on those of ``--gpus``.
+
+    Returns:
+        Whether everything that was asked for is recorded.
+    """
     end = time.monotonic() + args.deadline
     if args.child:
         gpu = servers.gpus()[args.gpus[0]]
-        for variant in args.variants:
-            args.deadline = end - time.monotonic()
-            Match(variant, args, gpu).play()
-        return
+        (variant,) = args.variants
+        match = Match(variant, args, gpu)
+        match.play()
+        return match.done()
     servers.clear(args.logs)
+    found: list[int] = []
 
     def work(variant: str, gpu: servers.Gpu) -> None:
         words = child(args, variant, gpu.index, end - time.monotonic())
-        subprocess.run([*words, "--", *args.flags], check=False)
+        found.append(subprocess.run([*words, "--", *args.flags], check=False).returncode)
 
     servers.spread(args.variants, work, args.gpus)
+    return not any(found)
 
 
 def child(args: argparse.Namespace, variant: str, gpu: int, left: float) -> list[str]:
@@ -379,8 +408,8 @@ def main(words: Sequence[str]) -> None:
         free = int(args.memory * servers.GIB) if args.memory else servers.gpus()[0].free
         for variant in args.variants:
             print(estimate(variant, args, servers.Gpu(0, "an idle GPU", "", free, free)))
-    else:
-        run(args)
+    elif not run(args):
+        sys.exit("not everything was measured; call again")
 
 
 if __name__ == "__main__":

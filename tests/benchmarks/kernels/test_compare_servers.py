@@ -109,7 +109,7 @@ def test_a_server_that_does_not_start_leaves_the_others(
     monkeypatch.setattr(compare, "LONGEST", 4)
     broken = compare.CONTENDERS["fused"].__class__("fused", ("--broken",))
     monkeypatch.setitem(compare.CONTENDERS, "fused", broken)
-    compare.main(machine("--cases", "E2B", "--contenders", "stock", "fused"))
+    assert compare.main(machine("--cases", "E2B", "--contenders", "stock", "fused")) == 1
     assert [path.stem for path in (tmp_path / "out").glob("*.json")] == ["E2B-stock"]
     assert "OutOfMemoryError" in capsys.readouterr().out
 
@@ -131,7 +131,7 @@ def test_two_gpus_are_visible_to_a_server_on_two(
     servers = script("servers")
     one = servers.gpus()[0]
     monkeypatch.setattr(servers, "gpus", lambda: [one, one._replace(index=1)])
-    compare.main(machine("--cases", "E2B-tp2"))
+    assert compare.main(machine("--cases", "E2B-tp2")) == 0
     record = json.loads((tmp_path / "out" / "E2B-tp2-fused.json").read_text())
     assert "CUDA_VISIBLE_DEVICES=0,1" in record["command"]
     assert record["command"][-2:] == ["--tp-size", "2"]

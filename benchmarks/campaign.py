@@ -1,0 +1,283 @@
+#!/usr/bin/env python3
+"""All measurements that need GPUs, one after another on as many GPUs as the machine has.
+
+    campaign.py list [--on H200]
+    campaign.py run MODELS OUT [--only PREFIX ...] [--deadline SECONDS] [-- FLAGS ...]
+
+Every measurement is a job: a call of one of the scripts of this folder on one or two GPUs. Jobs are
+begun in the order of ``list``, each as soon as a GPU is free and there is time for it. MODELS holds
+checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all servers, such as ``--load-format
+dummy``. What a job leaves is in a folder of OUT, what it says in OUT/log/JOB.txt; OUT/campaign.json
+says how each ended. A later call with the same OUT runs what is missing or has failed: the scripts
+go on where they stopped, and fail where something is missing. Figures of one job come from one GPU
+of one machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from records import write
+
+HERE = Path(__file__).parent
+PORTS = 1000  # a GPU's jobs have so many of their own
+FIRST_PORT = 20_000
+MARK = "GEMMA4CTL_CAMPAIGN_JOB"
+VARIANTS = ("E2B", "E4B", "12B", "26B-A4B", "31B")
+ON_ONE_GPU = "--logs {out}/servers/{name} --port {port} --gpus {gpus}"
+SPARE_S = 10  # of a job's deadline, to end its servers
+
+
+class Job(NamedTuple):
+    """A call of a script. ``seconds``: how long it takes on Hopper, about.
+
+    In ``words``, {models}, {out}, {root} (the repository), {name}, {port}, {gpus} and {left}, in
+    seconds, are filled in. A job that does not name its GPUs sees only them.
+    """
+
+    name: str
+    seconds: int
+    words: str
+    platforms: tuple[str, ...] = ("H100", "H200")
+    gpus: int = 1
+    flags: bool = True  # whether the script takes flags for its servers
+
+
+def jobs() -> Iterator[Job]:
+    """All jobs, the most important and longest first."""
+    yield from kernel_proofs()
+    yield from load_jobs()
+    yield from endpoint_jobs()
+    yield from capacity_jobs()
+    yield from kernel_speeds()
+
+
+def load_jobs() -> Iterator[Job]:
+    """Published flags against plans for a load."""
+    seconds = {
+        "12B-page": 470, "26B-A4B-page": 420, "31B-page": 360, "12B-long": 220, "26B-A4B-long": 190,
+        "31B-long": 150, "12B-mixed": 175, "26B-A4B-mixed": 175, "31B-mixed": 175, "12B-short": 140,
+        "26B-A4B-short": 140, "31B-short": 140,
+    }  # fmt: skip
+    for name, takes in seconds.items():
+        words = f"load.py run {{models}} {{out}}/load --only {name} --gpus {{gpus}}"
+        yield Job(
+            f"load-{name}", takes, f"{words} --deadline {{left}}", platforms=("H200",), flags=False
+        )
+
+
+def endpoint_jobs() -> Iterator[Job]:
+    """``verify``, ``bench``, ``eval``, ``tune`` and ``replan`` on real servers."""
+    served = "served.py {name} {{models}} {{out}}/endpoint --port {{port}} --deadline {{left}}"
+    for name, seconds, options, platforms in (
+        ("E2B", 800, "--model E2B --run verify bench eval", ("H200",)),
+        ("12B", 220, "--model 12B", ("H100", "H200")),
+        ("26B-A4B", 220, "--model 26B-A4B", ("H200",)),
+        ("E2B-mtp", 220, "--model E2B --mtp", ("H100", "H200")),
+        ("E4B", 220, "--model E4B", ("H100", "H200")),
+    ):
+        words = f"{served.format(name=name)} {options}"
+        yield Job(f"endpoint-{name}", seconds, words, platforms)
+    tune = "tune_start.py {models} {out}/tune --port {port} --only"
+    yield Job("tune-E2B", 690, f"{tune} E2B-32k-tpot --budget 9", ("H200",))
+    yield Job("tune-killed", 420, f"{tune} E2B-512-users --budget 4 --kill 90", ("H200",))
+    replan = "replan_replay.py {models} {out}/replan --port {port} --deadline {left}"
+    load = "--variant 12B --mix 16000:512:1 --at-once 32 --requests 64"
+    yield Job("replan-12B", 520, f"{replan} {load}", ("H100",))
+
+
+def capacity_jobs() -> Iterator[Job]:
+    """Starts of the planned commands, and KV pools against predictions."""
+    start = "starts.py {models} {out}/starts --port {port} --deadline {left} --only"
+    for variant in reversed(VARIANTS):
+        yield Job(f"start-{variant}", 130, f"{start} {variant}-tp1", ("H100",))
+    yield Job("start-26B-A4B-mtp-tp2", 170, f"{start} 26B-A4B-mtp-tp2", gpus=2)
+    predicted = "benchmarks/results/capacity/predicted-H100.json"
+    measure = f"capacity.py measure {{root}}/{predicted} {{models}} {{out}}/capacity"
+    for case in json.loads((HERE.parent / predicted).read_text())["cases"]:
+        if "argv" in case:
+            words = f"{measure} --gpus {{gpus}}"
+            name, tp = case["name"], 2 if case["name"].endswith("tp2") else 1
+            yield Job(
+                f"pools-{name}", 60, f"{words} --only {name} --deadline {{left}}", ("H100",), tp,
+                flags=False,
+            )  # fmt: skip
+
+
+def kernel_proofs() -> Iterator[Job]:
+    """Whether the fused kernels are right."""
+    tests = "-m pytest -q {root}/tests/sglang_model/kernels -p no:cacheprovider"
+    yield Job("kernels-tests", 120, tests, flags=False)
+    run = f"kernels/compare_servers.py run {{models}} {{out}}/answers {ON_ONE_GPU}"
+    for case, seconds in (("E2B", 200), ("26B-A4B", 330), ("E4B", 180), ("12B", 200), ("31B", 330)):
+        yield Job(f"kernels-answers-{case}", seconds, f"{run} --deadline {{left}} --cases {case}")
+    for variant in VARIANTS:
+        words = f"{run} --deadline {{left}} --cases {variant}-mtp"
+        yield Job(f"kernels-answers-{variant}-mtp", 300, words)
+    for variant in ("E2B", "26B-A4B"):
+        words = f"{run} --deadline {{left}} --cases {variant}-tp2"
+        yield Job(f"kernels-answers-{variant}-tp2", 300, words, gpus=2)
+
+
+def kernel_speeds() -> Iterator[Job]:
+    """How fast the fused kernels are."""
+    bandwidth = "kernels/roofline.py bandwidth {out}/kernels"
+    yield Job("kernels-bandwidth", 20, bandwidth, flags=False)
+    for variant in VARIANTS:
+        words = f"kernels/micro.py tune {{out}}/kernels --variants {variant} --rows 1,8"
+        yield Job(f"kernels-tiles-{variant}", 190, f"{words} --seconds 170", flags=False)
+    run = f"kernels/model.py run {{models}} {{out}}/kernels {ON_ONE_GPU}"
+    for variant, c1, c100, start in (
+        ("E2B", 200, 210, 350), ("E4B", 240, 260, 380), ("26B-A4B", 300, 430, 500),
+        ("12B", 320, 330, 400), ("31B", 420, 590, 590),
+    ):  # fmt: skip
+        words = f"{run} --variants {variant} --deadline {{left}} --measures"
+        yield Job(f"kernels-c1-{variant}", c1, f"{words} c1 profile")
+        yield Job(f"kernels-c100-{variant}", c100, f"{words} c100 --campaign c100")
+        yield Job(f"kernels-start-{variant}", start, f"{words} start --campaign start")
+        tuned = "--campaign tuned --contenders fused stock-splits-16 stock-splits-32 stock-compile"
+        yield Job(f"kernels-tuned-{variant}", c1 + 150, f"{words} c1 {tuned}")
+    for variant in ("E2B", "E4B"):
+        words = f"kernels/kv_capacity.py run {{models}} {{out}}/kernels {ON_ONE_GPU}"
+        yield Job(f"kernels-kv-{variant}", 500, f"{words} --variants {variant} --deadline {{left}}")
+
+
+class Campaign:
+    """The jobs of one call, and the GPUs that are free."""
+
+    def __init__(self, args: argparse.Namespace, gpus: Sequence[str]) -> None:
+        self.args, self.path = args, args.out / "campaign.json"
+        self.end = time.monotonic() + args.deadline
+        self.free = list(range(len(gpus)))
+        self.record: dict[str, Any] = (
+            json.loads(self.path.read_text()) if self.path.exists() else {"jobs": {}}
+        )
+        self.record |= {"gpus": list(gpus), "flags": args.flags}
+        wanted = [job for job in jobs() if any(name in gpus[0] for name in job.platforms)]
+        self.todo = [job for job in wanted if self.is_wanted(job)]
+        self.changed = threading.Condition()
+
+    def is_wanted(self, job: Job) -> bool:
+        """Whether a job was asked for and has not succeeded."""
+        asked = not self.args.only or job.name.startswith(tuple(self.args.only))
+        return asked and self.record["jobs"].get(job.name, {}).get("status") != 0
+
+    def run(self) -> None:
+        """Run all jobs that there is time for."""
+        threads = []
+        with self.changed:
+            while True:
+                job = self.next()
+                if job is not None:
+                    used = [self.free.pop(0) for _ in range(job.gpus)]
+                    self.todo.remove(job)
+                    threads.append(threading.Thread(target=self.work, args=(job, used)))
+                    threads[-1].start()
+                elif any(thread.is_alive() for thread in threads):
+                    self.changed.wait(1)
+                else:
+                    return
+
+    def next(self) -> Job | None:
+        """The first job that fits the free GPUs and the time that is left."""
+        left = self.end - time.monotonic()
+        return next(
+            (job for job in self.todo if job.gpus <= len(self.free) and job.seconds < left), None
+        )
+
+    def work(self, job: Job, gpus: list[int]) -> None:
+        """Run a job, record how it ended, and give its GPUs back."""
+        began = time.monotonic()
+        words = self.words(job, gpus)
+        log = self.args.out / "log" / f"{job.name}.txt"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, MARK: job.name}
+        if "{gpus}" not in job.words:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+        with log.open("a") as said:
+            try:
+                status = subprocess.run(
+                    words, stdout=said, stderr=said, env=environment, cwd=self.args.out,
+                    timeout=max(1.0, self.end - time.monotonic()),
+                ).returncode  # fmt: skip
+            except subprocess.TimeoutExpired:
+                status = 124
+        end_processes(job.name)
+        seconds = round(time.monotonic() - began)
+        print(f"{job.name} on {gpus}: status {status} after {seconds} s", flush=True)
+        with self.changed:
+            date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            found = {"status": status, "seconds": seconds, "command": words, "ended": date}
+            self.record["jobs"][job.name] = found
+            write(self.path, self.record)
+            self.free = sorted([*self.free, *gpus])
+            self.changed.notify()
+
+    def words(self, job: Job, gpus: list[int]) -> list[str]:
+        """The command of a job."""
+        left = int(self.end - time.monotonic() - SPARE_S)
+        values = {
+            "models": self.args.models, "out": self.args.out, "root": HERE.parent,
+            "name": job.name, "left": left, "port": FIRST_PORT + PORTS * gpus[0],
+        }  # fmt: skip
+        script, *options = job.words.split()
+        filled = [
+            str(gpu) for word in options for gpu in (gpus if word == "{gpus}" else [word])
+        ]  # fmt: skip
+        program = [sys.executable, script if script == "-m" else str(HERE / script)]
+        flags = ["--", *self.args.flags] if job.flags else []
+        return [*program, *(word.format(**values) for word in filled), *flags]
+
+
+def end_processes(job: str) -> None:
+    """End what a job has left: its servers are process groups of their own."""
+    mark = f"{MARK}={job}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
+        except OSError:
+            continue  # it has ended, or is another user's
+
+
+def gpu_names() -> list[str]:
+    """The GPUs of this machine."""
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    actions = parser.add_subparsers(dest="action", required=True)
+    listing, running = actions.add_parser("list"), actions.add_parser("run")
+    listing.add_argument("--on", default="", metavar="GPU")
+    running.add_argument("models", type=Path, metavar="MODELS")
+    running.add_argument("out", type=Path, metavar="OUT")
+    running.add_argument("--only", nargs="+", default=[], metavar="PREFIX")
+    running.add_argument("--deadline", type=float, default=3600, metavar="SECONDS")
+    own = sys.argv[1:]
+    cut = own.index("--") if "--" in own else len(own)
+    args = parser.parse_args(own[:cut], argparse.Namespace(flags=own[cut + 1 :]))
+    if args.action == "list":
+        for job in jobs():
+            if not args.on or args.on in job.platforms:
+                print(f"{job.name:28} {job.seconds:4} s  {job.gpus} of {', '.join(job.platforms)}")
+        return
+    args.models, args.out = args.models.resolve(), args.out.resolve()
+    args.out.mkdir(parents=True, exist_ok=True)
+    Campaign(args, gpu_names()).run()
+
+
+if __name__ == "__main__":
+    main()

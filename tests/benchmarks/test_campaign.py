@@ -1,0 +1,128 @@
+"""The jobs of the campaign, and their order on GPUs; the scripts themselves are stand-ins."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+WRITE = "import os, sys; print(sys.argv[1:], os.environ.get('CUDA_VISIBLE_DEVICES'))"
+
+
+@pytest.fixture
+def campaign(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModuleType]:
+    """The script, on a machine with two simulated H200, with scripts of ``tmp_path``."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    before = set(sys.modules)
+    module = importlib.import_module("campaign")
+    monkeypatch.setattr(module, "gpu_names", lambda: ["NVIDIA H200", "NVIDIA H200"])
+    yield module
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCHMARKS)):
+            del sys.modules[name]
+
+
+def run(campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
+    folders = [str(tmp_path / "models"), str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["campaign.py", "run", *folders, *words])
+    campaign.main()
+    return json.loads((tmp_path / "out" / "campaign.json").read_text())["jobs"]
+
+
+def stand_ins(
+    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *jobs: Any
+) -> None:
+    """Only ``jobs``, whose scripts print what they were given; ``fails.py`` fails."""
+    (tmp_path / "does.py").write_text(WRITE)
+    (tmp_path / "fails.py").write_text("raise SystemExit(3)")
+    monkeypatch.setattr(campaign, "HERE", tmp_path)
+    monkeypatch.setattr(campaign, "jobs", lambda: iter(jobs))
+
+
+def said(tmp_path: Path, name: str) -> str:
+    return (tmp_path / "out" / "log" / f"{name}.txt").read_text()
+
+
+def test_jobs_have_names_of_their_own_and_scripts_that_are_there(campaign: ModuleType) -> None:
+    found = list(campaign.jobs())
+    assert len({job.name for job in found}) == len(found) > 60
+    for job in found:
+        script = job.words.split()[0]
+        assert script == "-m" or (BENCHMARKS / script).is_file(), job
+        assert job.gpus in (1, 2) and job.seconds > 0
+        job.words.format(models="m", out="o", root="r", name="n", port=1, gpus=0, left=1)
+
+
+def test_a_job_gets_its_gpu_port_and_flags(
+    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_ins(
+        campaign, tmp_path, monkeypatch,
+        campaign.Job("seen", 1, "does.py {out}/x --port {port}", gpus=2),
+        campaign.Job("named", 1, "does.py --gpus {gpus}", gpus=2, flags=False),
+    )  # fmt: skip
+    found = run(campaign, tmp_path, monkeypatch, "--", "--load-format", "dummy")
+    assert {name: job["status"] for name, job in found.items()} == {"seen": 0, "named": 0}
+    out = tmp_path / "out"
+    assert said(tmp_path, "seen") == (
+        f"['{out}/x', '--port', '20000', '--', '--load-format', 'dummy'] 0,1\n"
+    )
+    assert said(tmp_path, "named").startswith("['--gpus', '0', '1'] ")
+
+
+def test_what_failed_is_run_again_and_nothing_else(
+    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = campaign.Job("good", 1, "does.py"), campaign.Job("bad", 1, "fails.py")
+    stand_ins(campaign, tmp_path, monkeypatch, good, bad)
+    assert run(campaign, tmp_path, monkeypatch)["bad"]["status"] == 3
+    shutil.copy(tmp_path / "does.py", tmp_path / "fails.py")
+    found = run(campaign, tmp_path, monkeypatch)
+    assert found["bad"]["status"] == 0
+    assert said(tmp_path, "good").count("[") == 1
+
+
+def test_a_job_is_not_begun_without_time_for_it_or_for_other_gpus(
+    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_ins(
+        campaign, tmp_path, monkeypatch,
+        campaign.Job("long", 1_000, "does.py"),
+        campaign.Job("four", 1, "does.py", gpus=4),
+        campaign.Job("elsewhere", 1, "does.py", platforms=("H100",)),
+        campaign.Job("not-asked", 1, "does.py"),
+        campaign.Job("short", 1, "does.py"),
+    )  # fmt: skip
+    words = ("--deadline", "60", "--only", "long", "four", "elsewhere", "short")
+    assert set(run(campaign, tmp_path, monkeypatch, *words)) == {"short"}
+
+
+def test_what_a_job_leaves_running_is_ended(
+    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_ins(campaign, tmp_path, monkeypatch, campaign.Job("leaves", 1, "leaves.py"))
+    (tmp_path / "leaves.py").write_text(
+        "import subprocess\n"
+        "left = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        "print(left.pid)\n"
+    )
+    run(campaign, tmp_path, monkeypatch)
+    state = Path(f"/proc/{said(tmp_path, 'leaves').strip()}/stat")
+    assert not state.exists() or state.read_text().split(")")[1].split()[0] == "Z"
+
+
+def test_the_list_is_for_a_gpu(
+    campaign: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["campaign.py", "list", "--on", "H200"])
+    campaign.main()
+    shown = capsys.readouterr().out
+    assert "load-12B-page" in shown and "pools-" not in shown
