@@ -7,7 +7,7 @@ check has passed, and whatever goes wrong leaves SGLang's own layers and a line 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gemma4ctl.sglang_model import announce, support, switches
@@ -27,44 +27,64 @@ PART_TITLES = {
 def adopt(model: Any, text_model: Gemma4TextModel) -> None:
     """Switch ``text_model`` of ``model``, and announce what was done."""
     name = type(model).__name__
-    parts = switches.parts(os.environ)
     try:
-        reason = _problem(text_model, parts)
+        reason = _problem(text_model)
         if reason is None:
-            _switch(text_model, parts)
+            reason = _adopt_parts(name, text_model)
     except Exception as error:  # SGLang's own layers always work
         reason = f"{type(error).__name__}: {error}"
     if reason is not None:
         announce.stock_kernels(name, reason)
-    else:
-        dense = not any(layer.enable_moe_block for layer in text_model.layers)
-        titles = [PART_TITLES[part] for part in parts if part != "experts" or not dense]
-        announce.fused(name, len(text_model.layers), titles)
 
 
-def _problem(text_model: Gemma4TextModel, parts: tuple[str, ...]) -> str | None:
+def _adopt_parts(name: str, text_model: Gemma4TextModel) -> str | None:
+    """Switch the parts that work here; why there is none."""
+    asked = [part for part in switches.parts(os.environ) if _has(text_model, part)]
+    wrong = _kernel_problems(text_model, asked)
+    for part, found in wrong.items():
+        announce.stock_part(name, PART_TITLES[part], found)
+    kept = tuple(part for part in asked if part not in wrong)
+    if not kept:
+        return "no kernel passes its check" if asked else f"{switches.PARTS_VARIABLE} names none"
+    _switch(text_model, kept)
+    titles = ([PART_TITLES[part] for part in chosen] for chosen in (kept, wrong))
+    announce.fused(name, len(text_model.layers), *titles)
+    return None
+
+
+def _has(text_model: Gemma4TextModel, part: str) -> bool:
+    return part != "experts" or any(layer.enable_moe_block for layer in text_model.layers)
+
+
+def _problem(text_model: Gemma4TextModel) -> str | None:
     """Why ``text_model`` stays as it is; the cheap questions come first."""
     from sglang.srt.runtime_context import get_server_args
 
     weight = text_model.layers[0].input_layernorm.weight
     return (
         support.kernels_problem(get_server_args())
-        or _compiled_prefill()
+        or _segmented_graphs()
         or _gpu_problem(weight)
         or _weights_problem(text_model)
-        or _kernel_problem(text_model, weight, parts)
     )
 
 
-def _compiled_prefill() -> str | None:
+def _segmented_graphs() -> str | None:
+    """Which CUDA graphs run attention outside of them, with batches other than the captured one."""
     from sglang.srt.model_executor.cuda_graph_config import (
         Backend,
         Phase,
         check_cuda_graph_backend,
     )
 
-    compiled = any(check_cuda_graph_backend(phase, Backend.TC_PIECEWISE) for phase in Phase.ALL)
-    return "piecewise CUDA graphs (torch.compile)" if compiled else None
+    titles = {
+        Backend.TC_PIECEWISE: "piecewise CUDA graphs (torch.compile)",
+        Backend.BREAKABLE: "breakable CUDA graphs",
+    }
+    for backend, title in titles.items():
+        if any(check_cuda_graph_backend(phase, backend) for phase in Phase.ALL):
+            return title
+    return None
 
 
 def _gpu_problem(weight: torch.Tensor) -> str | None:
@@ -97,13 +117,18 @@ def _weights_problem(text_model: Gemma4TextModel) -> str | None:
     return None if all(map(is_plain, gates)) else "quantized per-layer embeddings"
 
 
-def _kernel_problem(
-    text_model: Gemma4TextModel, weight: torch.Tensor, parts: tuple[str, ...]
-) -> str | None:
+def _kernel_problems(text_model: Gemma4TextModel, parts: Iterable[str]) -> dict[str, list[str]]:
+    """What is wrong with the kernels on this GPU, part by part."""
+    import torch
+
     from gemma4ctl.sglang_model import selfcheck
 
-    shapes = sorted(set(_shapes(text_model)))
-    return selfcheck.problem(shapes, weight.dtype, weight.device, parts)
+    weight = text_model.layers[0].input_layernorm.weight
+    shapes, products = sorted(set(_shapes(text_model))), sorted(set(_products(text_model)))
+    try:
+        return selfcheck.problems(shapes, products, weight.dtype, weight.device, parts)
+    finally:
+        torch.cuda.empty_cache()  # SGLang counts what is free
 
 
 def _shapes(text_model: Gemma4TextModel) -> Iterator[Any]:
@@ -120,6 +145,27 @@ def _shapes(text_model: Gemma4TextModel) -> Iterator[Any]:
             head=attention.head_dim,
             experts=_expert_width(layer),
         )
+
+
+def _products(text_model: Gemma4TextModel) -> Iterator[Any]:
+    """The weights of linear layers that kernels read."""
+    from gemma4ctl.sglang_model.selfcheck import Product
+
+    gated = [layer.mlp.gate_up_proj for layer in text_model.layers]
+    for linear in _plain_linears(text_model):
+        fused = any(linear is one for one in gated)
+        rows, width = linear.weight.shape
+        yield Product(rows, width, gated=fused)
+    for attention in (layer.self_attn for layer in text_model.layers):
+        if attention.is_kv_shared_layer and is_plain(attention.qkv_proj):
+            yield Product(attention.q_size, attention.qkv_proj.weight.shape[1], gated=False)
+
+
+def _plain_linears(module: Any) -> Iterator[Any]:
+    """The linear layers within a module whose weights are plain."""
+    for one in module.modules():
+        if hasattr(one, "quant_method") and hasattr(one, "weight") and is_plain(one):
+            yield one
 
 
 def _expert_width(layer: Any) -> int:
@@ -153,17 +199,12 @@ def _switch(text_model: Gemma4TextModel, parts: tuple[str, ...]) -> None:
             layer.mlp.__class__ = layers.FusedMLP
         if "experts" in parts and layer.enable_moe_block:
             moe.switch(layer.moe)
-        layer.__class__ = layers.FusedDecoderLayer
+        if "norms" in parts:
+            layer.small_linears = "linear" in parts
+            layer.__class__ = layers.FusedDecoderLayer
     if "linear" in parts:
-        _switch_linears(text_model)
-    text_model.__class__ = layers.FusedTextModel
-
-
-def _switch_linears(text_model: Gemma4TextModel) -> None:
-    """Give the linear layers with plain weights another way to multiply."""
-    from gemma4ctl.sglang_model.layers import SmallBatches
-
-    method = SmallBatches()
-    for module in text_model.modules():
-        if hasattr(module, "quant_method") and hasattr(module, "weight") and is_plain(module):
+        method = layers.SmallBatches()
+        for module in _plain_linears(text_model):
             module.quant_method = method
+    if "norms" in parts:
+        text_model.__class__ = layers.FusedTextModel

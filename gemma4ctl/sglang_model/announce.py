@@ -2,6 +2,7 @@
 
 ``gemma4ctl 0.1.0 kernels: fused, Gemma4ForConditionalGeneration, 35 layers: norms, ...``
 ``gemma4ctl 0.1.0 kernels: stock, Gemma4ForCausalLM: pipeline parallelism``
+``gemma4ctl 0.1.0 kernels of Gemma4ForCausalLM, linears of small batches left to SGLang: ...``
 ``gemma4ctl 0.1.0 KV: shared, 15 of 35 layers own KV``
 ``gemma4ctl 0.1.0 KV: stock: prefill/decode disaggregation``
 """
@@ -16,9 +17,16 @@ from gemma4ctl import __version__
 logger = logging.getLogger("gemma4ctl")
 
 
-def fused(model: str, layers: int, parts: Iterable[str]) -> None:
-    """``parts`` of the ``layers`` of ``model`` run fused."""
-    _say(f"kernels: fused, {model}, {layers} layers: {', '.join(parts)}")
+def fused(model: str, layers: int, parts: Iterable[str], left: Iterable[str] = ()) -> None:
+    """``parts`` of the ``layers`` of ``model`` run fused; those ``left`` were to, but do not."""
+    stock = "".join(f"; not {part}" for part in left)
+    _say(f"kernels: fused, {model}, {layers} layers: {', '.join(parts)}{stock}")
+
+
+def stock_part(model: str, part: str, reasons: Iterable[str]) -> None:
+    """A ``part`` of ``model`` stays SGLang's: a line for each kernel that failed its check."""
+    for reason in reasons:
+        _say(f"kernels of {model}, {part} left to SGLang: {reason}", logging.WARNING)
 
 
 def stock_kernels(model: str, reason: str) -> None:

@@ -37,7 +37,7 @@ class FusedAttention(Gemma4Attention):
         """[T, H] to [T, H]."""
         if self.is_kv_shared_layer:
             return self._attend_shared(positions, hidden_states, forward_batch)
-        store = self._store(hidden_states.dtype, forward_batch)
+        store = self._store(len(hidden_states), hidden_states.dtype, forward_batch)
         if store is None:
             return super().forward(positions, hidden_states, forward_batch, **kwargs)
         qkv, _ = self.qkv_proj(hidden_states)
@@ -89,12 +89,12 @@ class FusedAttention(Gemma4Attention):
         return output
 
     def _store(
-        self, dtype: torch.dtype, forward_batch: ForwardBatch
+        self, tokens: int, dtype: torch.dtype, forward_batch: ForwardBatch
     ) -> tuple[Tensor, Tensor, Tensor] | None:
         """K and V buffers [slots, KV heads, D] and the slots [T] to write.
 
         Sliding layers have slots of their own. None where SGLang must store: another backend or
-        pool, KV of another dtype, or scaled.
+        pool, KV of another dtype, or scaled, or a batch padded beyond its slots.
         """
         backend = get_attn_backend()
         if type(backend) is not TritonAttnBackend or self.attn.k_scale is not None:
@@ -107,7 +107,7 @@ class FusedAttention(Gemma4Attention):
         slots = metadata.swa_out_cache_loc if sliding else forward_batch.out_cache_loc
         k_pool, v_pool = pool.get_kv_buffer(self.attn.layer_id)
         layout = (pool.swa_kv_pool if sliding else pool.full_kv_pool).kv_cache_layout
-        if slots is None or k_pool.dtype != dtype or layout != "nhd":
+        if slots is None or len(slots) != tokens or k_pool.dtype != dtype or layout != "nhd":
             return None
         return k_pool, v_pool, slots
 
@@ -155,6 +155,9 @@ class FusedDecoderLayer(Gemma4DecoderLayer):
             forward_batch: SGLang's batch.
             next_weight: weight [H] of the norm that follows: the next layer's, or the last.
         """
+        if self.enable_moe_block and not self.router._scale_fused:
+            # Once, and well before the kernel that reads it without waiting.
+            self.router.fuse_scale()
         attended = self.self_attn(
             positions=positions, hidden_states=normed, forward_batch=forward_batch
         )
@@ -207,6 +210,7 @@ class FusedDecoderLayer(Gemma4DecoderLayer):
             self.layer_scalar,
             next_weight,
             norm.variance_epsilon,
+            small_linears=self.small_linears,
         )
 
     def _experts(
@@ -214,8 +218,6 @@ class FusedDecoderLayer(Gemma4DecoderLayer):
     ) -> tuple[Tensor, Tensor]:
         """The dense MLP and the experts side by side."""
         norm, router = self.post_attention_layernorm, self.router
-        if not router._scale_fused:
-            router.fuse_scale()
         dense, routed, experts, residual = norms.moe_attention_tail(
             attended,
             norm.weight,

@@ -1,4 +1,4 @@
-"""What the module was tested with, and why a server is left to SGLang's own code.
+"""What the module is made for, and why a server is left to SGLang's own code.
 
 Each function returns the reason in a few words, or None where there is none. Server arguments are
 SGLang's ``ServerArgs``, of which single attributes are read; one that a release does not have
@@ -55,12 +55,12 @@ def release_problem(release: str) -> str | None:
     """Why the module does not work with an SGLang release."""
     if release.split("+")[0] in RELEASES:
         return None
-    return f"SGLang {release} is not tested ({', '.join(RELEASES)} is)"
+    return f"the module is made for SGLang {', '.join(RELEASES)}, not {release}"
 
 
 def gpu_problem(gpu: str) -> str | None:
     """Why the fused kernels do not run on an architecture such as "sm_90"."""
-    return None if gpu in GPUS else f"{gpu} is not tested ({', '.join(GPUS)} is)"
+    return None if gpu in GPUS else f"the kernels are made for {', '.join(GPUS)}, not {gpu}"
 
 
 def kernels_problem(server: Any) -> str | None:

@@ -40,6 +40,15 @@ def shared_kv_environment() -> dict[str, str]:
 
 
 def parts(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The parts to replace: all of them, or those of a comma-separated list; norms always."""
+    """The parts to replace: all of them, or those of a comma-separated list.
+
+    Raises:
+        ValueError: a part of that list does not exist.
+    """
     named = environment.get(PARTS_VARIABLE, ",".join(PARTS)).split(",")
-    return tuple(part for part in PARTS if part in {"norms", *map(str.strip, named)})
+    asked = {name.strip() for name in named if name.strip()}
+    if unknown := asked - set(PARTS):
+        raise ValueError(
+            f"{PARTS_VARIABLE} names {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}"
+        )
+    return tuple(part for part in PARTS if part in asked)

@@ -39,9 +39,9 @@ def test_fused_is_switched_on_as_asked() -> None:
 @pytest.mark.parametrize(
     ("platform", "fields", "reason"),
     [
-        ("H200", {"sglang_version": "0.5.23"}, "SGLang 0.5.23 is not tested"),
-        ("B200", {}, "sm_100 is not tested"),
-        ("MI300X", {}, "gfx942 is not tested"),
+        ("H200", {"sglang_version": "0.5.23"}, "the module is made for SGLang 0.5.16, not 0.5.23"),
+        ("B200", {}, "the kernels are made for sm_90, not sm_100"),
+        ("MI300X", {}, "the kernels are made for sm_90, not gfx942"),
         ("H200", {"model": "31B", "checkpoint": "fp8"}, "fp8 weights"),
         ("H200", {"extra_args": ("--enable-torch-compile",)}, "--enable-torch-compile"),
         ("H200", {"extra_args": ("--enable-lora",)}, "LoRA"),
@@ -85,7 +85,7 @@ def test_auto_is_stock_until_measured_and_certified(monkeypatch: pytest.MonkeyPa
 
 def test_auto_stays_stock_elsewhere_without_a_warning() -> None:
     made = planned("B200")
-    assert "sm_100 is not tested" in reason(made)
+    assert "the kernels are made for sm_90, not sm_100" in reason(made)
     assert not [w for w in made.warnings if w.code == "kernels-stock"]
 
 

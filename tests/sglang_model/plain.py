@@ -54,6 +54,8 @@ def per_layer_tail(
     scalar,
     next_weight,
     eps,
+    *,
+    small_linears,
 ):
     hidden = _norm(x, weight, eps) + residual
     gated = gelu(product(hidden, gate_weight), approximate="tanh") * per_layer_input

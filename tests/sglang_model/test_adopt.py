@@ -22,7 +22,7 @@ def willing(real: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.delenv(switches.PARTS_VARIABLE, raising=False)
     monkeypatch.setattr(adopt, "_gpu_problem", lambda weight: None)
     monkeypatch.setattr(adopt, "_weights_problem", lambda text_model: None)
-    monkeypatch.setattr(adopt, "_kernel_problem", lambda *rest: None)
+    monkeypatch.setattr(adopt, "_kernel_problems", lambda *rest: {})
     return real
 
 
@@ -53,24 +53,102 @@ def test_a_supported_model_is_switched_and_said(
     ]
 
 
-def test_parts_can_be_left_out(
+def classes(model: Any) -> dict[str, str]:
+    """Whose code runs which part of the first layer."""
+    layer = model.model.layers[0]
+    parts = {
+        "norms": {type(layer), type(model.model)},
+        "attention": {type(layer.self_attn)},
+        "linear": {type(layer.mlp), type(layer.self_attn.o_proj.quant_method)},
+    }
+    ours = "gemma4ctl"
+    return {
+        part: "".join(sorted({ours if ours in one.__module__ else "stock" for one in kinds}))
+        for part, kinds in parts.items()
+    }
+
+
+@pytest.mark.parametrize("part", ["norms", "attention", "linear"])
+def test_each_part_works_alone(willing: Any, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    monkeypatch.setenv(switches.PARTS_VARIABLE, part)
+    model = built(willing)
+    expected = dict.fromkeys(("norms", "attention", "linear"), "stock") | {part: "gemma4ctl"}
+    assert classes(model) == expected
+    if part == "norms":
+        assert not any(layer.small_linears for layer in model.model.layers)
+
+
+@pytest.mark.parametrize("part", ["norms", "attention", "linear"])
+def test_a_part_that_fails_its_check_is_left_alone(
+    willing: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
+) -> None:
+    found = {part: ["this kernel 8x32: result 0 is off by 3%", "that kernel: OutOfResources"]}
+    monkeypatch.setattr(adopt, "_kernel_problems", lambda *rest: found)
+    with caplog.at_level(logging.INFO):
+        model = built(willing)
+    expected = dict.fromkeys(("norms", "attention", "linear"), "gemma4ctl") | {part: "stock"}
+    assert classes(model) == expected
+    lines = [r.getMessage() for r in caplog.records if "kernels" in r.getMessage()]
+    title = adopt.PART_TITLES[part]
+    assert lines[:2] == [
+        f"gemma4ctl 0.1.0 kernels of Gemma4ForCausalLM, {title} left to SGLang: {reason}"
+        for reason in found[part]
+    ]
+    assert lines[2].startswith("gemma4ctl 0.1.0 kernels: fused, Gemma4ForCausalLM, 10 layers: ")
+    assert lines[2].endswith(f"; not {title}")
+
+
+def test_all_parts_may_fail(
     willing: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from sglang.srt.models.gemma4_causal import Gemma4Attention, Gemma4MLP
+    everything = {part: ["wrong"] for part in switches.PARTS}
+    monkeypatch.setattr(adopt, "_kernel_problems", lambda *rest: everything)
+    assert is_stock(built(willing))
+    assert "kernels: stock, Gemma4ForCausalLM: no kernel passes its check" in caplog.text
 
-    monkeypatch.setenv(switches.PARTS_VARIABLE, "norms")
-    layer = built(willing).model.layers[0]
-    assert type(layer.self_attn) is Gemma4Attention
-    assert type(layer.mlp) is Gemma4MLP
+
+@pytest.mark.parametrize(
+    ("listed", "reason"),
+    [
+        ("atention", "ValueError: GEMMA4CTL_SGLANG_PARTS names atention; there are norms"),
+        ("experts", "GEMMA4CTL_SGLANG_PARTS names none"),  # of this model's
+    ],
+)
+def test_a_list_of_no_parts_leaves_the_model(
+    willing: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    listed: str,
+    reason: str,
+) -> None:
+    monkeypatch.setenv(switches.PARTS_VARIABLE, listed)
+    assert is_stock(built(willing))
+    assert f"kernels: stock, Gemma4ForCausalLM: {reason}" in caplog.text
+
+
+@pytest.mark.parametrize("backend", ["tc_piecewise", "breakable"])
+def test_segmented_graphs_are_left(
+    willing: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, backend: str
+) -> None:
+    """Their attention runs between graphs, on a batch whose slots a captured store cannot see."""
+    from sglang.srt.model_executor import cuda_graph_config
+
+    willing.process()
+    monkeypatch.setattr(
+        cuda_graph_config,
+        "check_cuda_graph_backend",
+        lambda phase, asked: (phase, asked) == (cuda_graph_config.Phase.PREFILL, backend),
+    )
+    assert is_stock(built(willing))
+    assert "CUDA graphs" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        ("_gpu_problem", "sm_120 is not tested (sm_90 is)"),
+        ("_gpu_problem", "the kernels are made for sm_90, not sm_120"),
         ("_weights_problem", "quantized per-layer embeddings"),
-        ("_kernel_problem", "layer_tail: OutOfMemoryError: CUDA out of memory"),
-        ("_compiled_prefill", "piecewise CUDA graphs (torch.compile)"),
+        ("_segmented_graphs", "piecewise CUDA graphs (torch.compile)"),
     ],
 )
 def test_a_problem_leaves_the_model(
@@ -95,7 +173,7 @@ def test_an_error_leaves_the_model(
     def fail(*rest: Any) -> None:
         raise error
 
-    monkeypatch.setattr(adopt, "_kernel_problem", fail)
+    monkeypatch.setattr(adopt, "_kernel_problems", fail)
     assert is_stock(built(willing))
     assert f"kernels: stock, Gemma4ForCausalLM: {type(error).__name__}: {error}" in caplog.text
 
@@ -132,7 +210,7 @@ def test_the_gpu_of_the_weights_counts(monkeypatch: pytest.MonkeyPatch, real: An
     monkeypatch.setattr(runtime, "missing", lambda: "Triton 2.0 is older than 3.4")
     assert adopt._gpu_problem(weight) == "Triton 2.0 is older than 3.4"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (10, 0))
-    assert adopt._gpu_problem(weight) == "sm_100 is not tested (sm_90 is)"
+    assert adopt._gpu_problem(weight) == "the kernels are made for sm_90, not sm_100"
 
 
 def test_every_shape_of_the_model_is_checked(real: Any) -> None:
@@ -141,6 +219,27 @@ def test_every_shape_of_the_model_is_checked(real: Any) -> None:
     shapes = set(adopt._shapes(model.model))
     assert {(s.heads, s.kv_heads, s.head) for s in shapes} == {(4, 1, 64), (4, 1, 128)}
     assert {(s.hidden, s.per_layer, s.experts) for s in shapes} == {(32, 8, 0)}
+
+
+def test_every_plain_weight_of_the_model_is_checked(real: Any) -> None:
+    config = real.text_config(**real.E2B)
+    model = real.build("sglang.srt.models.gemma4_causal", "Gemma4ForCausalLM", config)
+    found = {tuple(product) for product in adopt._products(model.model)}
+    assert found == {
+        ((4 + 2) * 64, 32, False),  # QKV of sliding and full layers
+        ((4 + 2) * 128, 32, False),
+        (4 * 64, 32, False),  # only Q
+        (4 * 128, 32, False),
+        (32, 4 * 64, False),  # output
+        (32, 4 * 128, False),
+        (2 * 48, 32, True),
+        (2 * 96, 32, True),
+        (32, 48, False),  # down
+        (32, 96, False),
+        (8, 32, False),  # per-layer gate, projection, inputs
+        (32, 8, False),
+        (80, 32, False),
+    }
 
 
 def test_a_draft_is_switched(willing: Any, caplog: pytest.LogCaptureFixture) -> None:

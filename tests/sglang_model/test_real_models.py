@@ -55,7 +55,10 @@ def difference(one: Any, other: Any) -> float:
     return float((one - other).abs().max() / other.abs().max())
 
 
-@pytest.mark.parametrize("parts", [("norms",), ("norms", "attention"), ("norms", "linear"), None])
+@pytest.mark.parametrize(
+    "parts",
+    [("norms",), ("attention",), ("linear",), ("norms", "attention"), ("norms", "linear"), None],
+)
 @pytest.mark.parametrize("case", CASES)
 def test_hidden_states_are_those_of_sglang(
     real: Any, plain_kernels: Any, case: str, parts: tuple[str, ...] | None

@@ -15,12 +15,14 @@ def test_tested_releases(release: str) -> None:
 
 @pytest.mark.parametrize("release", ["0.5.15", "0.5.23", "0.5.160", "0.0.0.dev0", ""])
 def test_other_releases(release: str) -> None:
-    assert support.release_problem(release) == f"SGLang {release} is not tested (0.5.16 is)"
+    assert (
+        support.release_problem(release) == f"the module is made for SGLang 0.5.16, not {release}"
+    )
 
 
 def test_gpus() -> None:
     assert support.gpu_problem("sm_90") is None
-    assert support.gpu_problem("gfx942") == "gfx942 is not tested (sm_90 is)"
+    assert support.gpu_problem("gfx942") == "the kernels are made for sm_90, not gfx942"
 
 
 @pytest.mark.parametrize(

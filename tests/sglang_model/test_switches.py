@@ -31,10 +31,16 @@ def test_no_switch_is_an_option_of_the_command_line() -> None:
     [
         (None, switches.PARTS),
         ("norms", ("norms",)),
-        ("linear", ("norms", "linear")),
-        ("attention, unknown", ("norms", "attention")),
+        ("linear", ("linear",)),
+        (" linear, norms,", ("norms", "linear")),
+        ("", ()),
     ],
 )
 def test_parts(listed: str | None, parts: tuple[str, ...]) -> None:
     given = {} if listed is None else {switches.PARTS_VARIABLE: listed}
     assert switches.parts(given) == parts
+
+
+def test_a_part_that_does_not_exist_is_said() -> None:
+    with pytest.raises(ValueError, match="names attn; there are norms, attention, "):
+        switches.parts({switches.PARTS_VARIABLE: "norms,attn"})

@@ -10,6 +10,7 @@ from functools import cache
 from types import ModuleType
 
 import torch
+from torch.nn import functional
 
 from gemma4ctl.sglang_model.kernels import linear, norms, runtime
 
@@ -25,6 +26,8 @@ def per_layer_tail(
     scalar: torch.Tensor,
     next_weight: torch.Tensor | None,
     eps: float,
+    *,
+    small_linears: bool = True,
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
     """From the MLP's output ``x`` to (the next layer's normed input, new residual).
 
@@ -32,12 +35,19 @@ def per_layer_tail(
     * scalar``, and the next norm of it. ``x`` and ``residual`` are [T, hidden], ``gate_weight``
     [P, hidden], ``per_layer_input`` [T, P] with any row stride, ``projection_weight``
     [hidden, P]. Replaces ten launches of stock with three for one token, four up to
-    ``linear.SMALL_BATCH`` tokens, five above.
+    ``linear.SMALL_BATCH`` tokens, five above and without ``small_linears``, where both products
+    are PyTorch's.
     """
-    activated, total = linear.add_norm_gate_times(
-        x, weight, residual, gate_weight, per_layer_input, eps
-    )
-    projected = linear.linear(activated, projection_weight)
+    if small_linears:
+        activated, total = linear.add_norm_gate_times(
+            x, weight, residual, gate_weight, per_layer_input, eps
+        )
+        projected = linear.linear(activated, projection_weight)
+    else:
+        total = norms.add_norm(x, weight, residual, eps)
+        gate = functional.linear(total, gate_weight)
+        activated = linear.gelu_times(gate, per_layer_input, 2)
+        projected = functional.linear(activated, projection_weight)
     return norms.layer_tail(projected, norm_weight, total, scalar, next_weight, eps, separate=True)
 
 

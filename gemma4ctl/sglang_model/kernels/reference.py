@@ -6,8 +6,12 @@ Functions have the names and arguments of those they stand for.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch.nn import functional
+
+ROWS_AT_ONCE = 8192
 
 
 def norm(x: torch.Tensor, weight: torch.Tensor | None, eps: float) -> torch.Tensor:
@@ -138,15 +142,49 @@ def norm_rope_store(
         v.copy_(new_v.flatten(1))
 
 
+def attend(
+    q: torch.Tensor,
+    k_pool: torch.Tensor,
+    v_pool: torch.Tensor,
+    starts: torch.Tensor,
+    slots: torch.Tensor,
+    scale: float,
+    longest: int | None,
+) -> torch.Tensor:
+    """Softmax attention of each request over its slots, in fp32, rounded once."""
+    out = torch.zeros(q.shape, dtype=q.dtype, device=q.device)
+    group = q.shape[1] // k_pool.shape[1]
+    for request, (start, end) in enumerate(pairwise(starts[: q.shape[0] + 1].tolist())):
+        rows = slots[start:end].long()
+        k, v = (pool[rows].float().repeat_interleave(group, 1) for pool in (k_pool, v_pool))
+        weights = torch.einsum("hd,thd->ht", q[request].float(), k).mul(scale).softmax(-1)
+        out[request] = torch.einsum("ht,thd->hd", weights, v).to(q.dtype)
+    return out
+
+
 def linear(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """A product with fp32 sums, rounded."""
-    return functional.linear(x.float(), weight.float()).to(x.dtype)
+    """A product with fp32 sums, rounded; some rows at a time, as fp32 needs twice the memory."""
+    parts = [functional.linear(x.float(), part.float()) for part in weight.split(ROWS_AT_ONCE)]
+    return torch.cat(parts, dim=-1).to(x.dtype)
 
 
 def gate_up(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Product, rounded; then GELU and multiplication, rounded once."""
     gate, up = linear(x, weight).float().chunk(2, dim=-1)
     return (functional.gelu(gate, approximate="tanh") * up).to(x.dtype)
+
+
+def attention_tail_gate_up(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    residual: torch.Tensor,
+    next_weight: torch.Tensor,
+    gate_up_weight: torch.Tensor,
+    eps: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``attention_tail``, then ``gate_up``."""
+    hidden, total = attention_tail(x, weight, residual, next_weight, eps)
+    return gate_up(hidden, gate_up_weight), total
 
 
 def gate_times(x: torch.Tensor, weight: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
