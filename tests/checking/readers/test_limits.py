@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,29 +9,38 @@ import pytest
 from gemma4ctl.checking.readers import limits, read
 from gemma4ctl.errors import UsageError
 from tests.checking.readers.hostile import TEXTS, seconds
+from tests.effort import HUNG_S, linear
 
-LENGTH = 200_000
-SLOW_WITHOUT_LIMITS = [
-    "compose.yaml '${A:-'",
-    "compose.yaml '$$'",
-    "compose.yml ', $A'",
+SLOW_WITHOUT_LIMITS = {
+    "compose.yaml '${A:-'": "there is one text of 200,013 characters",
+    "compose.yaml '$$'": "there is one text of 200,013 characters",
+    "compose.yml ', $A'": "too many words and variables",
+    "services": "too many launches",
+    "services of one": "too many words and variables",
+    "merged": "the YAML is too large",
+    "open services": "too many words and variables",
+    "stages": "too many launches",
+}
+LONG = [
     "run.sh '#SBATCH --gres=gpu:H100:8\\n'",
     "README.md '* a\\n  '",
     "Dockerfile 'ENV A=b\\n'",
-    "services",
-    "services of one",
-    "merged",
     "nested keys",
-    "open services",
-    "stages",
 ]
 
 
-@pytest.mark.parametrize("label", SLOW_WITHOUT_LIMITS)
-def test_hostile_texts_take_little_time(label: str) -> None:
+@pytest.mark.parametrize(("label", "refusal"), SLOW_WITHOUT_LIMITS.items(), ids=SLOW_WITHOUT_LIMITS)
+def test_hostile_texts_are_refused_soon(label: str, refusal: str) -> None:
     name, make = TEXTS[label]
-    spent, outcome = seconds(name, make(LENGTH))
-    assert spent < (12 if sys.gettrace() else 4), outcome  # more where coverage counts lines
+    spent, outcome = seconds(name, make(200_000))
+    assert refusal in outcome
+    assert spent < HUNG_S
+
+
+@pytest.mark.parametrize("label", LONG)
+def test_hostile_texts_are_read_in_linear_time(label: str) -> None:
+    name, make = TEXTS[label]
+    assert linear(lambda length: seconds(name, make(length)), 100_000)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from textwrap import dedent
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from gemma4ctl.checking.launch import Launch
 from gemma4ctl.checking.readers.yaml_files import read_yaml
 from gemma4ctl.errors import UsageError
+from tests.effort import HUNG_S, calls, cpu_seconds
 
 
 def launches(text: str) -> list[Launch]:
@@ -576,18 +576,15 @@ def test_documents_that_are_too_large_are_refused(text: str) -> None:
     ],
 )
 def test_hostile_files_are_read_in_bounded_time(text: str) -> None:
-    began = time.process_time()
-    launches(text)
-    assert time.process_time() - began < 20
+    assert cpu_seconds(lambda: launches(text)) < HUNG_S
 
 
 def test_an_alias_bomb_is_read_in_bounded_time() -> None:
     lines = ["a0: &a0 [sglang, serve, --x]"]
     lines += [f"a{n}: &a{n} {{b: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 40)]
     lines += ["loop: &loop {<<: *loop, again: *loop, args: [sglang, serve, --y, *loop]}"]
-    began = time.process_time()
     assert len(launches("\n".join(lines))) == 2
-    assert time.process_time() - began < 5
+    assert calls(lambda: launches("\n".join(lines))) < 100_000
 
 
 PIECES = (

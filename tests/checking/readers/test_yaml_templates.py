@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gemma4ctl.checking.readers.yaml_templates import is_template, masked
 from gemma4ctl.checking.readers.yaml_tree import MASK, Mapping, Scalar, Sequence, compose
+from tests.effort import HUNG_S, cpu_seconds
 
 
 def words(text: str, *, inserted_items: bool = True) -> list[str]:
@@ -84,8 +83,6 @@ def test_masking_keeps_the_length(text: str, inserted: bool) -> None:
     assert len(masked(text, inserted_items=inserted)) == len(text)
 
 
-@pytest.mark.parametrize("text", ["{{" * 500_000, "{{x}}" * 200_000, "{%{{" * 250_000])
+@pytest.mark.parametrize("text", ["{{" * 200_000, "{{x}}" * 80_000, "{%{{" * 100_000])
 def test_masking_is_linear(text: str) -> None:
-    began = time.process_time()
-    masked(text, inserted_items=True)
-    assert time.process_time() - began < 3
+    assert cpu_seconds(lambda: masked(text, inserted_items=True)) < HUNG_S
