@@ -6,7 +6,8 @@ Makes up N sums (40) in GSM8K's form and in sgl-eval's, and has ``gemma4ctl eval
 each evaluator that the interpreter PATH has. Writes OUT/<evaluator>.json, the result, and
 OUT/<evaluator>/gsm8k/, all that the evaluator wrote. Results that exist are kept, so a run that was
 cut off goes on where it stopped. With random weights the score is that of guessing; what is
-recorded is that questions, answers, progress and figures come through.
+recorded is that questions, answers, progress and figures come through. Exits 1 when no evaluator
+gave a score.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def questions(folder: Path, count: int) -> dict[str, Path]:
     return made
 
 
+def is_complete(result: Path) -> bool:
+    """Whether a result of an earlier call has a score."""
+    return bool(json.loads(result.read_text())["scores"])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("url")
@@ -42,9 +48,11 @@ def main() -> int:
     parser.add_argument("--timeout", type=int, default=180)
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
+    succeeded = False
     for name, file in questions(asked.out, asked.questions).items():
         result = asked.out / f"{name}.json"
-        if result.exists():
+        if result.exists() and is_complete(result):
+            succeeded = True
             continue
         options = ["--harness", name, "--dataset", str(file), "--python", asked.python]
         limits = ["--timeout", str(asked.timeout), "--max-tokens", "64", "--threads", "16"]
@@ -52,7 +60,8 @@ def main() -> int:
         words = ["-m", "gemma4ctl", "eval", "gsm8k", "--url", asked.url]
         done = subprocess.run([sys.executable, *words, *options, *limits, *kept], cwd=ROOT)
         print(f"{name}: exit status {done.returncode}")
-    return 0
+        succeeded |= done.returncode == 0
+    return 0 if succeeded else 1
 
 
 if __name__ == "__main__":
