@@ -15,7 +15,7 @@ def interpret() -> None:
     """Switch the interpreter on, with bf16 as GPUs have it.
 
     Left alone it truncates where they round to nearest, and multiplies the bits of bf16 operands
-    of ``tl.dot`` as integers.
+    of ``tl.dot`` as integers. Triton 3.6's bounds of loops need NumPy below 2.5.
     """
     os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it when it is imported
     import numpy as np
@@ -40,6 +40,13 @@ def interpret() -> None:
     def widening_dot(builder: Any, a: Any, b: Any, *others: Any) -> Any:
         return dot(builder, widened(a), widened(b), *others)
 
+    patch_tensor = interpreter._patch_lang_tensor
+
+    def patch_with_index(tensor: Any, scope: Any) -> None:
+        patch_tensor(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    interpreter._patch_lang_tensor = patch_with_index
     interpreter._convert_float = convert
     interpreter.InterpreterBuilder.create_dot = widening_dot
 

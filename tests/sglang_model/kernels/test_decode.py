@@ -1,0 +1,273 @@
+"""Attention of decode batches against PyTorch: splits, both ways to merge, counters, slots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch")
+pytest.importorskip("triton", reason="needs Triton")
+
+import torch
+
+from gemma4ctl.profiles.load import load
+from gemma4ctl.sglang_model.kernels import decode, reference
+
+from .tensors import DEVICE, random
+
+ROWS = 96  # of the pools
+# Weights and results are rounded to 8 bits (11 for fp16), each by at most half a unit.
+BOUND = {torch.bfloat16: 2**-8, torch.float16: 2**-11}
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU of 12 multiprocessors: fewer programs to interpret."""
+    gpu_of(12, monkeypatch)
+
+
+def gpu_of(multiprocessors: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "_multiprocessors", lambda device: multiprocessors)
+    decode.arrivals.cache_clear()
+
+
+class Batch:
+    """Requests of some lengths, with slots all over pools of other values in every row."""
+
+    def __init__(
+        self,
+        lengths: list[int],
+        heads: int = 8,
+        kv_heads: int = 1,
+        head_dim: int = 256,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        fused = random(len(lengths), heads * head_dim + 64, dtype=dtype, scale=head_dim**-0.5)
+        self.q = fused[:, 64:].unflatten(1, (heads, head_dim))
+        self.pools = [
+            random(ROWS, kv_heads, head_dim, dtype=dtype, seed=seed, scale=2) for seed in (8, 9)
+        ]
+        generator = torch.Generator().manual_seed(sum(lengths))
+        self.slots = torch.randint(ROWS, (sum(lengths) + 7,), generator=generator).to(DEVICE)
+        self.starts = torch.tensor([0, *lengths]).cumsum(0).int().to(DEVICE)
+
+    def run(
+        self, of: object = decode, longest: int | None = None, **changed: torch.Tensor
+    ) -> torch.Tensor:
+        given = {"starts": self.starts, "slots": self.slots} | changed
+        made: torch.Tensor = of.attend(  # type: ignore[attr-defined]
+            self.q, *self.pools, given["starts"], given["slots"], 1.0, longest
+        )
+        return made
+
+
+def off(got: torch.Tensor, expected: torch.Tensor) -> float:
+    """The worst request's difference as a share of its result."""
+    assert got.shape == expected.shape and got.dtype == expected.dtype
+    difference = (got.float() - expected.float()).flatten(1).norm(dim=1)
+    return float((difference / expected.float().flatten(1).norm(dim=1)).max())
+
+
+def layers() -> Iterator[tuple[int, int, int, int | None]]:
+    """Query heads, KV heads, head dimension and window of the variants' layers.
+
+    With more than two KV heads it is the share of a rank under tensor parallelism.
+    """
+    for v in load().variants.values():
+        for kind in ("sliding", "full"):
+            kv_heads = getattr(v.kv_heads, kind)
+            ranks = max(1, kv_heads // 2)
+            window = v.sliding_window - 1 if kind == "sliding" else None
+            head_dim = getattr(v.head_dim, kind)
+            yield v.attention_heads // ranks, kv_heads // ranks, head_dim, window
+
+
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "head_dim", "window"), sorted(set(layers()), key=str)
+)
+def test_layers_of_the_variants(
+    heads: int, kv_heads: int, head_dim: int, window: int | None
+) -> None:
+    batch = Batch([1, window or 129], heads, kv_heads, head_dim)
+    assert off(batch.run(longest=window), batch.run(reference)) < BOUND[torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", BOUND)
+@pytest.mark.parametrize("group", [1, 2, 3, 4, 8, 16])
+def test_groups_and_types(group: int, dtype: torch.dtype) -> None:
+    batch = Batch([3, 130], 2 * group, 2, 64, dtype)
+    assert off(batch.run(), batch.run(reference)) < BOUND[dtype]
+
+
+@pytest.mark.parametrize(("splits", "inside"), [(1, True), (4, True), (12, False)])
+def test_lengths_around_tiles_and_splits(
+    splits: int, inside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Merged by nobody, by the last split to arrive, and by the second launch."""
+    lengths = [1, 2, 63, 64, 65, 127, 129, 193, 300]
+    gpu_of(splits * len(lengths), monkeypatch)
+    planned = decode.plan(len(lengths), 4, 512, None, splits * len(lengths))
+    assert (planned.splits, planned.inside > 0) == (splits, inside)
+    batch = Batch(lengths, 4, 1, 512)
+    assert off(batch.run(), batch.run(reference)) < BOUND[torch.bfloat16]
+
+
+def test_a_request_without_tokens_gets_zeros() -> None:
+    batch = Batch([5, 0, 70], 2, 1, 64)
+    made = batch.run()
+    assert not made[1].any()
+    kept = torch.tensor([0, 2], device=DEVICE)
+    assert off(made[kept], batch.run(reference)[kept]) < BOUND[torch.bfloat16]
+
+
+def test_no_requests() -> None:
+    assert Batch([]).run().shape == (0, 8, 256)
+
+
+def test_counters_are_zero_after_every_call() -> None:
+    batch = Batch([200, 1, 130], 4, 2, 64)
+    assert decode.plan(6, 2, 64, None, 12).inside
+    first = batch.run()
+    for _ in range(3):
+        assert not decode.arrivals(batch.q.device).any()
+        assert torch.equal(batch.run(), first)
+
+
+def test_a_counter_that_is_not_zero_is_seen() -> None:
+    """Control of the test above: the merge happens early, without the last split."""
+    batch = Batch([200], 4, 1, 64)
+    expected = batch.run(reference)
+    assert off(batch.run(), expected) < BOUND[torch.bfloat16]
+    decode.arrivals(batch.q.device).fill_(1)
+    assert off(batch.run(), expected) > 0.03
+
+
+def test_scores_are_scaled() -> None:
+    batch = Batch([70], 4, 1, 64)
+    arguments = (*batch.pools, batch.starts, batch.slots)
+    halved = decode.attend(batch.q, *arguments, 0.5, None)
+    assert off(halved, reference.attend(batch.q, *arguments, 0.5, None)) < BOUND[torch.bfloat16]
+    assert off(halved, batch.run(reference)) > 0.1
+
+
+def test_int32_slots_int64_starts_and_longer_buffers() -> None:
+    """CUDA graphs keep buffers for the longest batch and context."""
+    batch = Batch([65, 7], 4, 1, 64)
+    longer = torch.cat((batch.starts.long(), torch.full((3,), 10**6, device=DEVICE)))
+    changed = batch.run(starts=longer, slots=batch.slots.int())
+    assert torch.equal(changed, batch.run())
+
+
+@pytest.mark.parametrize("splits", [4, 12])
+def test_a_slot_off_by_one_or_a_split_left_out_is_seen(
+    splits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Controls: the comparison fails where one of 250 tokens or the last split is wrong."""
+    gpu_of(splits, monkeypatch)
+    batch = Batch([250], 8, 1, 256)
+    batch.q = batch.q * 0.1  # every token counts
+    expected = batch.run(reference)
+    assert off(batch.run(), expected) < BOUND[torch.bfloat16]
+    assert off(batch.run(slots=(batch.slots + 1) % ROWS), expected) > 0.1
+    for token in (0, 100, 249):  # the newest is loaded apart from the others
+        wrong = batch.slots.clone()
+        wrong[token] = (wrong[token] + 1) % ROWS
+        assert off(batch.run(slots=wrong), expected) > 0.03
+    shorter = batch.starts.clone()
+    shorter[1] -= 250 % decode.LEAST
+    assert off(batch.run(starts=shorter), expected) > 0.1
+
+
+def test_small_batches_fill_the_gpu_and_large_ones_are_not_split() -> None:
+    def programs(pairs: int, longest: int | None = None) -> int:
+        return pairs * decode.plan(pairs, 8, 256, longest, 132).splits
+
+    for pairs in range(1, 132):
+        assert 66 <= programs(pairs) <= 132
+    for pairs in range(133, 264):
+        assert 264 <= programs(pairs) < 2 * 264
+    for pairs in (264, 265, 1000):
+        assert programs(pairs) == pairs
+    assert programs(1, longest=511) == 8  # 64 tokens each
+    assert programs(1, longest=1) == 1
+
+
+def test_who_merges() -> None:
+    assert decode.plan(1, 8, 256, 511, 132) == (8, 8)  # E2B sliding: 64 KiB of partial results
+    assert decode.plan(8, 2, 256, 1023, 132) == (16, 16)  # 26B-A4B sliding
+    assert decode.plan(1, 8, 512, None, 132) == (128, 0)  # E2B full: 2 MiB
+    assert decode.plan(33, 8, 512, None, 132) == (4, 4)
+
+
+def test_pairs_have_counters_where_they_are_split() -> None:
+    for pairs in range(1, 300):
+        counters = 2 * 132
+        assert decode.plan(pairs, 8, 256, None, 132).splits == 1 or pairs <= counters
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fits"),
+    [
+        ((8, 1, 256), True),
+        ((16, 1, 512), True),
+        ((32, 1, 256), False),
+        ((6, 4, 256), False),
+        ((8, 1, 192), False),
+        ((8, 1, 1024), False),
+    ],
+)
+def test_supported(sizes: tuple[int, int, int], fits: bool) -> None:
+    assert decode.supported(*sizes) is fits
+
+
+def test_tensors_the_kernels_would_misread_are_refused() -> None:
+    batch = Batch([3, 4], 4, 2, 64)
+    q, (k, v), starts, slots = batch.q, batch.pools, batch.starts, batch.slots
+
+    def attend(q: torch.Tensor, k: torch.Tensor, starts: torch.Tensor) -> None:
+        decode.attend(q, k, v, starts, slots, 1.0, None)
+
+    with pytest.raises(ValueError, match="bf16 or fp16"):
+        attend(q.float(), k, starts)
+    with pytest.raises(ValueError, match="pools"):
+        attend(q, k.half(), starts)
+    with pytest.raises(ValueError, match="query heads a KV head"):
+        attend(q[:, :3], k, starts)
+    with pytest.raises(ValueError, match="3 contiguous starts"):
+        attend(q, k, starts[:2])
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="CUDA graphs: needs a GPU")
+@pytest.mark.parametrize("head_dim", [256, 512])
+def test_a_graph_replays_for_other_lengths(head_dim: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_of(132, monkeypatch)
+    batch, room = Batch([1, 1, 1], head_dim=head_dim), 6000
+    starts, slots = batch.starts.clone(), torch.zeros(room, dtype=torch.int64, device=DEVICE)
+    longest = 511 if head_dim == 256 else None
+    batch.run(longest=longest, starts=starts, slots=slots)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        made = batch.run(longest=longest, starts=starts, slots=slots)
+    for lengths in ([1, 511, 64], [65, 2, 500], [1, 1, 1]):
+        if longest is None:
+            lengths = [10 * length for length in lengths]
+        other = Batch(lengths, head_dim=head_dim)
+        starts.copy_(other.starts)
+        slots[: len(other.slots)] = other.slots
+        for _ in range(3):
+            graph.replay()
+            expected = batch.run(reference, starts=starts, slots=slots)
+            assert off(made, expected) < BOUND[torch.bfloat16]
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="pools of 8.6 GB: needs a GPU")
+def test_slots_beyond_two_to_the_31_values() -> None:
+    batch = Batch([70, 3], head_dim=512)
+    rows = 2**31 // 512 + ROWS
+    expected = batch.run()
+    near = batch.pools
+    batch.pools = [torch.zeros(rows, 1, 512, dtype=torch.bfloat16, device=DEVICE) for _ in "kv"]
+    for pool, small in zip(batch.pools, near, strict=True):
+        pool[-ROWS:] = small
+    assert torch.equal(batch.run(slots=batch.slots + rows - ROWS), expected)
