@@ -93,7 +93,7 @@ def endpoint_jobs() -> Iterator[Job]:
     yield Job("tune-E2B", 690, f"{tune} E2B-32k-tpot --budget 9", ("H200",))
     yield Job("tune-killed", 420, f"{tune} E2B-512-users --budget 4 --kill 90", ("H200",))
     replan = "replan_replay.py {models} {out}/replan --port {port} --deadline {left}"
-    load = "--variant 12B --mix 16000:512:1 --at-once 32 --requests 64"
+    load = "--variant 12B --mix 2000:1500:1 --at-once 128 --requests 192"
     yield Job("replan-12B", 520, f"{replan} {load}", ("H100",))
 
 
