@@ -117,7 +117,7 @@ def capacity_jobs() -> Iterator[Job]:
 
 def kernel_proofs() -> Iterator[Job]:
     """Whether the fused kernels are right."""
-    tests = "-m pytest -q {root}/tests/sglang_model/kernels -p no:cacheprovider"
+    tests = "-m pytest -q -n 8 -p no:cacheprovider {root}/tests/sglang_model/kernels"
     yield Job("kernels-tests", 120, tests, flags=False)
     run = f"kernels/compare_servers.py run {{models}} {{out}}/answers {ON_ONE_GPU}"
     for case, seconds in (("E2B", 200), ("26B-A4B", 330), ("E4B", 180), ("12B", 200), ("31B", 330)):
