@@ -6,8 +6,8 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,24 +18,39 @@ from gemma4ctl.launch.logs import Event
 from gemma4ctl.launch.spec import LaunchSpec, Timing
 
 FAKE = Path(__file__).parent / "fake_sglang.py"
+NEVER_S = 1_000.0  # a test that waits so long has failed before
 
 
 class RecordingStatus:
-    """Remembers what it is told; ``on_ready`` runs when the server is announced."""
+    """Remembers what it is told, and runs what :meth:`when` was given.
 
-    def __init__(self) -> None:
+    ``on_ready`` runs when the server is announced; at first it tells the server at ``port`` so.
+    """
+
+    def __init__(self, port: int) -> None:
         self.events: list[Event] = []
         self.said: list[str] = []
         self.closed = False
-        self.on_ready: Callable[[], None] | None = None
+        self.on_ready = lambda: announce(port)
+        self._awaited: dict[str, Callable[[], object]] = {}
+
+    def when(self, text: str, act: Callable[[], object]) -> None:
+        """Run ``act`` once, when a message or an event shows ``text``."""
+        self._awaited[text] = act
 
     def event(self, event: Event) -> None:
         self.events.append(event)
+        self._act(repr(event))
 
     def say(self, message: str) -> None:
         self.said.append(message)
-        if message.startswith("ready after") and self.on_ready:
+        self._act(message)
+        if message.startswith("ready after"):
             self.on_ready()
+
+    def _act(self, shown: str) -> None:
+        for text in [text for text in self._awaited if text in shown]:
+            self._awaited.pop(text)()
 
     def close(self) -> None:
         self.closed = True
@@ -45,9 +60,15 @@ class RecordingStatus:
         return "\n".join(self.said)
 
 
+def announce(port: int) -> None:
+    """Tell the fake server that it was announced; it ends by itself then where it is to."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/announced") as answer:
+        answer.read()
+
+
 @pytest.fixture
-def sink() -> RecordingStatus:
-    return RecordingStatus()
+def sink(port: int) -> RecordingStatus:
+    return RecordingStatus(port)
 
 
 @pytest.fixture
@@ -69,10 +90,10 @@ def fake(tmp_path: Path, port: int) -> Callable[..., LaunchSpec]:
             port=port,
             **{
                 "log_path": tmp_path / "server.log",
-                "ready_timeout_s": 10.0,
-                "grace_s": 5.0,
+                "ready_timeout_s": NEVER_S,
+                "grace_s": NEVER_S,
                 "timing": Timing(
-                    poll_s=0.02, probe_interval_s=0.02, probe_timeout_s=1.0, reap_s=2.0
+                    poll_s=0.02, probe_interval_s=0.02, probe_timeout_s=30.0, reap_s=60.0
                 ),
                 **fields,
             },
@@ -82,14 +103,27 @@ def fake(tmp_path: Path, port: int) -> Callable[..., LaunchSpec]:
 
 
 @pytest.fixture
-def send() -> Callable[..., None]:
-    """Sends this process a signal after a delay, as a user or service manager would."""
+def send() -> Callable[[signal.Signals], None]:
+    """Sends this process a signal, as a user or service manager would."""
+    return lambda number: os.kill(os.getpid(), number)
 
-    def later(number: signal.Signals, seconds: float = 0.0) -> None:
-        def fire() -> None:
-            time.sleep(seconds)
-            os.kill(os.getpid(), number)
 
-        threading.Thread(target=fire, daemon=True).start()
+class Clock:
+    """The supervisor's clock, which can be put forward."""
 
-    return later
+    def __init__(self) -> None:
+        self._ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead_s
+
+    def forward(self) -> None:
+        """Let all that may take time have taken it."""
+        self._ahead_s += 2 * NEVER_S
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("gemma4ctl.launch.supervise.time", made)
+    return made

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """A stand-in for ``sglang``: logs like SGLang 0.5.16, answers /health, drains on SIGTERM.
 
-The behaviour is chosen by ``--fake NAME`` anywhere in the arguments. The log lines are constructed
-from the texts in the sources of the sglang 0.5.16 wheel.
+The behaviour is chosen by ``--fake NAME`` anywhere in the arguments; what it does "later" is after
+a request for ``/announced``. The log lines are constructed from the texts in the sources of the
+sglang 0.5.16 wheel.
 """
 
 import http.server
@@ -24,6 +25,7 @@ def option(name, default=None):
 PORT = int(option("--port", "0"))
 KEY = os.environ.get("FAKE_API_KEY")
 STATE = {"ready": False, "draining": False}
+ANNOUNCED = threading.Event()
 
 
 def log(text, rank=" TP0"):
@@ -32,6 +34,11 @@ def log(text, rank=" TP0"):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path == "/announced":
+            self.send_response(204)
+            self.end_headers()
+            ANNOUNCED.set()
+            return
         allowed = not KEY or self.headers.get("Authorization") == f"Bearer {KEY}"
         up = STATE["ready"] and not STATE["draining"] and "unhealthy" not in MODES
         self.send_response(401 if not allowed else 200 if up else 503)
@@ -154,11 +161,11 @@ def main():
                 "KV cache pool is full. Retract requests. #retracted_reqs: 1, #new_tokens_gained: 5"
             )
     if "crash-later" in MODES:
-        time.sleep(0.3)
+        ANNOUNCED.wait()
         log("Scheduler hit an exception: torch.OutOfMemoryError: CUDA out of memory.")
         os._exit(3)
     if "exit-later" in MODES:
-        time.sleep(0.3)
+        ANNOUNCED.wait()
         os._exit(0)
     while True:
         time.sleep(60)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
-import time
 
 import pytest
 
 from gemma4ctl.launch.health import HealthWatch, healthy
 from gemma4ctl.launch.spec import LaunchSpec
+from tests.waiting import PATIENCE_S, wait_until
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    asked = 0
+
     def do_GET(self) -> None:
+        Handler.asked += 1
         allowed = self.headers.get("Authorization") == "Bearer right"
         self.send_response(200 if allowed and self.path == "/health" else 401)
         self.end_headers()
@@ -34,17 +37,17 @@ def url():
 
 
 def test_only_200_is_healthy(url):
-    assert healthy(url, api_key="right", timeout_s=1)
-    assert not healthy(url, api_key="wrong", timeout_s=1)
-    assert not healthy(url, timeout_s=1)
+    assert healthy(url, api_key="right", timeout_s=PATIENCE_S)
+    assert not healthy(url, api_key="wrong", timeout_s=PATIENCE_S)
+    assert not healthy(url, timeout_s=PATIENCE_S)
 
 
 def test_a_key_that_no_header_can_hold_is_not_healthy(url):
-    assert not healthy(url, api_key="a\nb", timeout_s=1)
+    assert not healthy(url, api_key="a\nb", timeout_s=PATIENCE_S)
 
 
 def test_nobody_listening_or_answering_is_not_healthy(port):
-    assert not healthy(f"http://127.0.0.1:{port}", timeout_s=1)
+    assert not healthy(f"http://127.0.0.1:{port}", timeout_s=PATIENCE_S)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -54,12 +57,13 @@ def test_nobody_listening_or_answering_is_not_healthy(port):
 
 
 def test_a_watch_passes_once_and_stops_when_told(url):
-    watch = HealthWatch(url, api_key="right", interval_s=0.01, timeout_s=1)
+    watch = HealthWatch(url, api_key="right", interval_s=0.01, timeout_s=PATIENCE_S)
     watch.start()
-    assert watch.passed.wait(2)
-    hopeless = HealthWatch(url, api_key="wrong", interval_s=0.01, timeout_s=1)
+    assert watch.passed.wait(PATIENCE_S)
+    asked = Handler.asked
+    hopeless = HealthWatch(url, api_key="wrong", interval_s=0.01, timeout_s=PATIENCE_S)
     hopeless.start()
-    time.sleep(0.1)
+    wait_until(lambda: Handler.asked > asked + 2)
     hopeless.stop()
     assert not hopeless.passed.is_set()
 

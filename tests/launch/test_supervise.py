@@ -8,15 +8,17 @@ import stat
 import subprocess
 import sys
 import textwrap
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from gemma4ctl.errors import PreflightError, UsageError
+from gemma4ctl.launch.health import healthy
 from gemma4ctl.launch.processes import descendants
 from gemma4ctl.launch.supervise import StartFailedError, capacity_notice, serve
+from tests.waiting import wait_until
 
 SECRET = "s3cret/key with 'quotes'"
 TOKEN = "hf_fakefakefakefakefakefake"
@@ -28,6 +30,13 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z"
+
+
+@pytest.fixture
+def left() -> Callable[[], dict[int, str]]:
+    """The processes below this one, but for those that were there before the test."""
+    before = frozenset(descendants(os.getpid()))
+    return lambda: descendants(os.getpid(), without=before)
 
 
 def test_sigterm_after_ready_drains_and_returns_143(fake, sink, send):
@@ -44,7 +53,7 @@ def test_sigterm_after_ready_drains_and_returns_143(fake, sink, send):
 
 
 def test_a_capacity_that_was_not_planned_is_a_notice_with_both_figures(fake, sink, send):
-    sink.on_ready = lambda: send(signal.SIGTERM, 0.3)
+    sink.on_ready = lambda: send(signal.SIGTERM)
     outcome = serve(fake(predicted_full_layer_tokens=2000), sink)
     (notice,) = outcome.notices
     assert notice in sink.events
@@ -70,14 +79,12 @@ def test_the_capacity_may_differ_by_a_twentieth(actual, planned, told):
     assert notice is None or told in notice.message
 
 
-def test_a_taken_port_ends_the_start_although_the_server_hangs(fake, sink):
-    began = time.monotonic()
+def test_a_taken_port_ends_the_start_although_the_server_hangs(fake, sink, left):
     with pytest.raises(StartFailedError) as caught:
-        serve(fake("port-taken", ready_timeout_s=60.0), sink)
-    assert time.monotonic() - began < 10
+        serve(fake("port-taken"), sink)
     assert caught.value.code == "port-in-use"
     assert "--port" in caught.value.remedies[0]
-    assert not descendants(os.getpid())
+    assert not left()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
@@ -88,39 +95,39 @@ def test_other_stop_signals_drain_too(fake, sink, send, number):
     assert "SIGTERM received" in outcome.log_path.read_text()
 
 
-def test_the_end_of_the_grace_period_is_137(fake, sink, send):
+def test_the_end_of_the_grace_period_is_137(fake, sink, send, left):
     sink.on_ready = lambda: send(signal.SIGTERM)
     outcome = serve(fake("ignore-sigterm", grace_s=0.2), sink)
     assert (outcome.status, outcome.ending) == (137, "grace-ended")
-    assert not descendants(os.getpid())
+    assert not left()
 
 
 def test_a_second_signal_ends_the_server_at_once(fake, sink, send):
-    def twice() -> None:
-        send(signal.SIGINT)
-        send(signal.SIGINT, 0.2)
-
-    sink.on_ready = twice
-    began = time.monotonic()
-    outcome = serve(fake("ignore-sigterm", grace_s=60.0), sink)
+    sink.on_ready = lambda: send(signal.SIGINT)
+    sink.when("stopping on SIGINT", lambda: send(signal.SIGINT))
+    outcome = serve(fake("ignore-sigterm"), sink)
     assert (outcome.status, outcome.ending) == (130, "stopped-twice")
-    assert time.monotonic() - began < 5
 
 
 def test_a_signal_before_ready_stops_the_start(fake, sink, send):
-    send(signal.SIGTERM, 0.3)
+    sink.when("weights", lambda: send(signal.SIGTERM))
     outcome = serve(fake("hang"), sink)
     assert (outcome.status, outcome.seconds_to_ready) == (143, None)
 
 
-def test_strays_that_left_the_group_and_ignore_sigterm_are_killed(fake, sink, send):
-    sink.on_ready = lambda: send(signal.SIGTERM, 0.5)
-    outcome = serve(fake("strays"), sink)
+def test_strays_that_left_the_group_and_ignore_sigterm_are_killed(fake, sink, send, left):
+    def stop() -> None:
+        wait_until(lambda: spec.log_path.read_text().count("stray ") == 2)
+        send(signal.SIGTERM)
+
+    spec = fake("strays")
+    sink.on_ready = stop
+    outcome = serve(spec, sink)
     lines = outcome.log_path.read_text().splitlines()
     strays = [int(line.split()[1]) for line in lines if line.startswith("stray ")]
     assert len(strays) == 2
     assert not any(alive(pid) for pid in strays)
-    assert not descendants(os.getpid())
+    assert not left()
     assert outcome.status == 143
 
 
@@ -138,8 +145,14 @@ def test_a_crash_while_serving_is_diagnosed(fake, sink):
 
 
 def test_trouble_while_serving_is_named_once(fake, sink, send):
-    sink.on_ready = lambda: send(signal.SIGTERM, 0.3)
-    outcome = serve(fake("retract"), sink)
+    spec = fake("retract")
+
+    def stop() -> None:
+        wait_until(lambda: spec.log_path.read_text().count("Retract requests") == 3)
+        send(signal.SIGTERM)
+
+    sink.on_ready = stop
+    outcome = serve(spec, sink)
     assert [notice.code for notice in outcome.notices] == ["retraction"]
     assert sum(getattr(event, "code", "") == "retraction" for event in sink.events) == 1
 
@@ -156,17 +169,23 @@ def test_a_failed_start_is_exit_6_with_a_diagnosis(fake, sink, mode, code):
     assert caught.value.outcome.seconds_to_ready is None
 
 
-def test_a_start_that_hangs_times_out_and_leaves_nothing(fake, sink):
+def test_a_start_that_hangs_times_out_and_leaves_nothing(fake, sink, clock, left):
+    sink.when("weights", clock.forward)
     with pytest.raises(StartFailedError) as caught:
-        serve(fake("hang", ready_timeout_s=0.5), sink)
+        serve(fake("hang"), sink)
     assert caught.value.code == "not-ready-in-time"
     assert "loading weights" in str(caught.value)
-    assert not descendants(os.getpid())
+    assert not left()
 
 
-def test_a_server_that_never_is_healthy_times_out(fake, sink):
+def test_a_server_that_never_is_healthy_times_out(fake, sink, clock, monkeypatch):
+    def asked(*given: object, **named: object) -> bool:
+        clock.forward()
+        return healthy(*given, **named)
+
+    monkeypatch.setattr("gemma4ctl.launch.health.healthy", asked)
     with pytest.raises(StartFailedError, match="/health does not answer") as caught:
-        serve(fake("unhealthy", ready_timeout_s=0.8), sink)
+        serve(fake("unhealthy"), sink)
     assert caught.value.code == "unhealthy"
 
 
@@ -224,14 +243,14 @@ def test_signal_handlers_are_restored(fake, sink):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_an_error_in_the_supervisor_leaves_no_process(fake, sink):
+def test_an_error_in_the_supervisor_leaves_no_process(fake, sink, left):
     def broken(message: str) -> None:
         raise RuntimeError("a bug")
 
     sink.say = broken
     with pytest.raises(RuntimeError, match="a bug"):
         serve(fake(), sink)
-    assert not descendants(os.getpid())
+    assert not left()
 
 
 def test_the_server_drains_when_the_supervisor_is_killed(fake, tmp_path):
@@ -259,10 +278,7 @@ def test_the_server_drains_when_the_supervisor_is_killed(fake, tmp_path):
     assert servers
     supervisor.kill()
     supervisor.wait()
-    deadline = time.monotonic() + 3
-    while any(alive(pid) for pid in servers) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not any(alive(pid) for pid in servers)
+    wait_until(lambda: not any(alive(pid) for pid in servers))
     supervisor.stderr.close()
 
 
