@@ -21,6 +21,7 @@ PART_TITLES = {
     "attention": "QKV norm with RoPE and KV store",
     "linear": "linears of small batches",
     "experts": "experts of small batches",
+    "decode": "attention of decode batches",
 }
 
 
@@ -53,7 +54,7 @@ def _adopt_parts(name: str, text_model: Gemma4TextModel) -> str | None:
 
 
 def _has(text_model: Gemma4TextModel, part: str) -> bool:
-    return part != "experts" or any(layer.enable_moe_block for layer in text_model.layers)
+    return part != "experts" or any(map(_expert_width, text_model.layers))
 
 
 def _problem(text_model: Gemma4TextModel) -> str | None:
@@ -144,6 +145,7 @@ def _shapes(text_model: Gemma4TextModel) -> Iterator[Any]:
             kv_heads=attention.num_kv_heads,
             head=attention.head_dim,
             experts=_expert_width(layer),
+            window=attention.attn.sliding_window_size,
         )
 
 
@@ -183,7 +185,7 @@ def is_plain(linear: Any) -> bool:
 
 def _switch(text_model: Gemma4TextModel, parts: tuple[str, ...]) -> None:
     """Change the classes; the text model's last, so that it never calls a layer too early."""
-    from gemma4ctl.sglang_model import layers, moe
+    from gemma4ctl.sglang_model import decode, layers, moe
 
     if text_model.per_layer_model_projection is not None:
         # read once: they are tensors, on the GPU
@@ -199,6 +201,8 @@ def _switch(text_model: Gemma4TextModel, parts: tuple[str, ...]) -> None:
             layer.mlp.__class__ = layers.FusedMLP
         if "experts" in parts and layer.enable_moe_block:
             moe.switch(layer.moe)
+        if "decode" in parts:
+            decode.switch(layer.self_attn.attn)
         if "norms" in parts:
             layer.small_linears = "linear" in parts
             layer.__class__ = layers.FusedDecoderLayer

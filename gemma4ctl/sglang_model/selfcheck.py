@@ -23,13 +23,22 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gemma4ctl.sglang_model.kernels import attention, experts, linear, norms, per_layer, reference
+from gemma4ctl.sglang_model.kernels import (
+    attention,
+    decode,
+    experts,
+    linear,
+    norms,
+    per_layer,
+    reference,
+)
 
 EPS = 0.1  # of the norms: large enough that a kernel without it fails
 SCALAR = 0.7
 TOKENS = (1, linear.SMALL_BATCH, 33)  # up to and above what counts as a small batch
 EXPERTS = 4
 SLOTS = 256
+CONTEXT = 700
 ROUNDINGS = 4  # in a row, at most
 
 
@@ -37,6 +46,7 @@ class Shape(NamedTuple):
     """Sizes of one layer on this rank.
 
     ``per_layer`` is 0 without per-layer embeddings, ``experts``, the width of one, without any.
+    ``window`` is the tokens of the sliding window, -1 in full layers.
     """
 
     hidden: int
@@ -45,6 +55,7 @@ class Shape(NamedTuple):
     kv_heads: int
     head: int
     experts: int
+    window: int = -1
 
 
 class Product(NamedTuple):
@@ -126,6 +137,7 @@ def checks(shapes: Iterable[Shape], products: Iterable[Product], make: Tensors) 
             if shape.per_layer:
                 yield from _per_layer(shape, tokens, make)
             yield from _attention(shape, tokens, make)
+            yield from _decode(shape, tokens, make)
             if shape.experts and tokens <= experts.LARGEST_BATCH:
                 yield from _experts(shape, tokens, make)
     for product in products:
@@ -205,6 +217,20 @@ def _attention(shape: Shape, tokens: int, make: Tensors) -> Iterator[Check]:
     kernel, plain = attention.norm_rope_store, reference.norm_rope_store
     yield Check("attention", kernel, plain, store, {"keep": True})
     yield Check("attention", kernel, plain, store, {"keep": False}, undefined=(1, 2))
+
+
+def _decode(shape: Shape, requests: int, make: Tensors) -> Iterator[Check]:
+    """Requests of all lengths up to the window, or to some hundred tokens."""
+    if not decode.supported(shape.heads, shape.kv_heads, shape.head):
+        return
+    longest = None if shape.window < 0 else shape.window
+    lengths = (torch.arange(requests, device=make.device) + 1) * (longest or CONTEXT) // requests
+    starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]).int()
+    slots = torch.arange(int(starts[-1]), device=make.device) * 7 % SLOTS
+    q = make.normal(requests, shape.heads, shape.head, spread=shape.head**-0.5)
+    pools = (make.normal(SLOTS, shape.kv_heads, shape.head) for _ in "kv")
+    arguments = (q, *pools, starts, slots, 1.0, longest)
+    yield Check("decode", decode.attend, reference.attend, arguments)
 
 
 def _experts(shape: Shape, tokens: int, make: Tensors) -> Iterator[Check]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-PARTS = ("norms", "attention", "linear", "experts")
+PARTS = ("norms", "attention", "linear", "experts", "decode")
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Any:
     pytest.importorskip("torch")
     selfcheck = importlib.import_module("gemma4ctl.sglang_model.selfcheck")
     plain = vars(selfcheck.reference)
-    for name in ("norms", "per_layer", "attention", "linear", "experts"):
+    for name in ("norms", "per_layer", "attention", "linear", "experts", "decode"):
         module = getattr(selfcheck, name)
         same = {key: plain.get(key, value) for key, value in vars(module).items()}
         monkeypatch.setattr(selfcheck, name, SimpleNamespace(**same))
@@ -117,6 +117,8 @@ def replaced(number: int, change: Callable[[Any], Any]) -> Callable[..., tuple[A
         pytest.param("attention", "norm_rope_store", replaced(6, lambda x: x + 1), id="position"),
         pytest.param("attention", "norm_rope_query", replaced(4, lambda x: 0.0), id="query eps"),
         pytest.param("experts", "experts", replaced(2, lambda x: x.flip(1)), id="experts"),
+        pytest.param("decode", "attend", replaced(4, lambda x: (x + 1) % 256), id="KV slot"),
+        pytest.param("decode", "attend", replaced(5, lambda x: 1.1), id="scale"),
     ],
 )
 def test_what_a_kernel_leaves_out_is_found(

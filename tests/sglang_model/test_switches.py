@@ -29,9 +29,10 @@ def test_no_switch_is_an_option_of_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("listed", "parts"),
     [
-        (None, switches.PARTS),
+        (None, ("norms", "attention", "linear", "experts")),
         ("norms", ("norms",)),
         ("linear", ("linear",)),
+        ("decode,norms", ("norms", "decode")),
         (" linear, norms,", ("norms", "linear")),
         ("", ()),
     ],

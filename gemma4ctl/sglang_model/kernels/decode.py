@@ -30,6 +30,7 @@ import torch
 
 from gemma4ctl.sglang_model.kernels import runtime
 
+TYPES = (torch.bfloat16, torch.float16)
 LARGEST_GROUP = 16  # query heads of a KV head
 LARGEST_HEAD = 512
 LEAST = 64  # tokens of a split at least: fewer are not worth merging
@@ -168,7 +169,7 @@ def _check(
 ) -> None:
     """Raise ValueError unless the kernels read these as they are."""
     batch, heads, head_dim = q.shape
-    if q.dtype not in (torch.bfloat16, torch.float16) or q.stride(2) != 1:
+    if q.dtype not in TYPES or q.stride(2) != 1:
         raise ValueError(f"expected contiguous heads of bf16 or fp16, got {q.dtype}")
     for pool in (k_pool, v_pool):
         if pool.dtype != q.dtype or pool.shape[2] != head_dim or pool.stride(2) != 1:
