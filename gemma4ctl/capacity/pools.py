@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gemma4ctl.capacity.workload import CHUNKS_IN_FLIGHT, EVICTION_INTERVAL
 from gemma4ctl.profiles.table import Variant
 
 BF16 = 2
@@ -56,6 +57,68 @@ def pools(budget: float, cost: Cost, ratio: float, *, page: int = 1, most: int =
     full = max(0, int(budget // cost.cell(ratio)))
     full = (min(full, most) if most else full) // page * page
     return Pools(full, int(full * ratio) // page * page)
+
+
+class Drafting(NamedTuple):
+    """The shape of speculative decoding: draft steps, branches, and tokens that are verified."""
+
+    steps: int
+    topk: int
+    tokens: int
+
+
+def capped_tokens(
+    requests: int,
+    window: int,
+    *,
+    chunk: int,
+    page: int = 1,
+    drafting: Drafting | None = None,
+    overlap: bool = True,
+) -> int:
+    """Tokens of a sliding pool that holds every request at its worst.
+
+    Without radix cache SGLang sizes it so for an explicit request cap, and by no ratio (0.5.14 to
+    0.5.23, pool_configurator.py, ``SWAChunkCapPoolConfigurator``).
+
+    Args:
+        requests: the cap.
+        window: tokens that a sliding layer sees.
+        chunk: tokens of a prefill chunk.
+        page: tokens of a KV page.
+        drafting: None without speculative decoding.
+        overlap: whether the next batch is scheduled while one runs.
+    """
+    decode = page if drafting is None else _decode_tokens(drafting, page, overlap)
+    verified = drafting.tokens if drafting else 1
+    kept = window - 1 + EVICTION_INTERVAL * verified + page + decode
+    return _up(requests * kept + (CHUNKS_IN_FLIGHT if overlap else 1) * chunk + page, page)
+
+
+def _decode_tokens(d: Drafting, page: int, overlap: bool) -> int:
+    """Tokens that are allocated for a request's next decode steps (allocation_sizing.py)."""
+    tree = page > 1 and d.topk > 1
+    if overlap:
+        branch = _up(d.steps + page - 1, page) if tree else d.steps
+        return 2 * max(branch * d.topk, d.tokens)
+    branch = _up(d.steps + (page if tree else 0), page)
+    return max(branch * d.topk, _up(d.tokens, page))
+
+
+def _up(tokens: int, page: int) -> int:
+    """``tokens`` in whole pages."""
+    return -(-tokens // page) * page
+
+
+def capped_pools(budget: float, cost: Cost, sliding: int, *, page: int = 1, most: int = 0) -> Pools:
+    """The pools where ``sliding`` tokens are fixed and the rest of ``budget`` buys full ones.
+
+    SGLang does not start where nothing is left for those.
+    """
+    full = max(0, int((budget - sliding * cost.sliding) // cost.full)) // page * page
+    if 0 < most < full:
+        return Pools(most // page * page, min(sliding, most))
+    return Pools(full, sliding)
 
 
 def works(found: Pools, window: int, page: int = 1) -> bool:

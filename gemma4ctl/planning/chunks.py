@@ -20,7 +20,7 @@ ACTIVATION_MIB_PER_TOKEN = 1.5  # what SGLang reserves for a token of a prefill 
 MASK_COPIES = 2  # the dense image mask and the copy made of it
 FIXED_RESERVE_MIB = 512  # what SGLang reserves besides activations and CUDA graphs
 
-Origin = Literal["user", "tuned", "images", "load", "sglang"]
+Origin = Literal["user", "tuned", "images", "load", "sglang", "cap"]
 
 
 class Lever(NamedTuple):

@@ -328,11 +328,19 @@ def _capacity(s: Situation, *, advise: bool) -> Capacity | None:
         swa_layer_tokens=found.pools.sliding,
         max_concurrent_requests=found.held(uniform(s.context)).requests,
         max_context_tokens=min(found.longest_alone, s.context, s.variant.max_context),
-        basis=f"estimate from SGLang's pool formula at a sliding/full ratio of {ratio:g}",
+        basis=_basis(found),
         load=load.text(),
         splits=tuple(splits),
         stages=_stages(s, found),
     )
+
+
+def _basis(found: Memory) -> str:
+    """What the pools are computed from."""
+    formula = "estimate from SGLang's pool formula"
+    if found.by_cap:
+        return f"{formula}, with a sliding pool for {found.running} requests"
+    return f"{formula} at a sliding/full ratio of {found.ratio.value:g}"
 
 
 def _split(title: str, found: Memory, load: Workload) -> Split:

@@ -8,7 +8,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gemma4ctl.capacity import stages, workload
-from gemma4ctl.capacity.pools import BF16, DEFAULT_RATIO, Cost, Pools, cost, pools, works
+from gemma4ctl.capacity.pools import (
+    BF16,
+    DEFAULT_RATIO,
+    Cost,
+    Drafting,
+    Pools,
+    capped_pools,
+    capped_tokens,
+    cost,
+    pools,
+    works,
+)
 from gemma4ctl.capacity.solver import LARGEST_RATIO, Held, best_ratio, held, longest
 from gemma4ctl.capacity.stages import MIB, Stages
 from gemma4ctl.capacity.weights import Shards, file_bytes, loaded
@@ -27,6 +38,9 @@ USUAL_REQUEST = 32_768  # tokens of a request when a plan is to be tuned and no 
 MEASURED_ON = "sm_90"  # the architecture whose memory beside the pools was measured
 SHRINKS_SINCE = "0.5.16"  # a prefill chunk, to what the sliding pool has (schedule_policy.py)
 IMAGE_CACHE_SINCE = "0.5.18"  # the cache of image embeddings comes out of the KV budget
+SLIDING_BY_CAP_SINCE = "0.5.14"  # without radix cache (pool_configurator.py)
+CAP_CHARGES_DRAFT_SINCE = "0.5.16"  # the draft's layers in such pools
+CAP_NEEDS_CHUNKS_SINCE = "0.5.22"  # and a ratio decides where prompts are not cut
 IMAGE_CACHE_MIB = 100  # SGLANG_VLM_CACHE_SIZE_MB when unset
 LARGE_PAGE = 64  # tokens of a KV page of trtllm_mha; Triton's have 1
 LEAST_TOKENS = 8_192  # of KV cache, for a plan that works at all
@@ -53,10 +67,17 @@ class Memory(NamedTuple):
     window: int
     page: int
     most: int  # tokens of the full pool, --max-total-tokens; 0: no limit
+    by_cap: bool  # a cap sizes the sliding pool, and no ratio
+    overlap: bool  # the next batch is scheduled while one runs
     shrinks: bool  # SGLang shortens the prefill chunks of a request that nothing runs beside
-    draft_tokens: int
+    drafting: Drafting | None
     servers: int  # data-parallel ones, each with these pools
     load: Workload | None  # what the plan is tuned for
+
+    @property
+    def draft_tokens(self) -> int:
+        """Tokens of a draft that are verified together; 0 without drafts."""
+        return self.drafting.tokens if self.drafting else 0
 
     @property
     def full_tokens(self) -> int:
@@ -85,9 +106,24 @@ class Memory(NamedTuple):
         return self.split(Lever(best, "load"))
 
     def split(self, ratio: Lever) -> Memory:
-        """The same memory with its pools split in this ratio."""
+        """The same memory with its pools split in this ratio, or as the request cap decides."""
+        if self.by_cap:
+            bought = self._capped_pools()
+            ratio = Lever(bought.sliding / max(1, bought.full), "cap")
+            return self._replace(pools=bought, ratio=ratio)
         bought = pools(self.budget, self.cost, ratio.value, page=self.page, most=self.most)
         return self._replace(pools=bought, ratio=ratio)
+
+    def _capped_pools(self) -> Pools:
+        sliding = capped_tokens(
+            self.running,
+            self.window,
+            chunk=int(self.chunk.value),
+            page=self.page,
+            drafting=self.drafting,
+            overlap=self.overlap,
+        )
+        return capped_pools(self.budget, self.cost, sliding, page=self.page, most=self.most)
 
     def held(self, load: Workload) -> Held:
         """Requests of ``load`` that run at once on all servers.
@@ -200,7 +236,7 @@ def _suffices(found: Memory) -> bool:
 
 
 def _starts(found: Memory) -> bool:
-    return found.budget > 0 and works(found.pools, found.window, found.page)
+    return found.pools.full > 0 and works(found.pools, found.window, found.page)
 
 
 def _with_share(s: Situation, tp: int, mtp: bool, share: Fraction) -> Memory:
@@ -209,28 +245,56 @@ def _with_share(s: Situation, tp: int, mtp: bool, share: Fraction) -> Memory:
     taken = loaded(s.variant, s.checkpoint, Shards(tp, s.pp), draft=drafting)
     totals = [unit.memory_total_mib or 0 for unit in s.selection(tp).units]
     start = stages.before_weights(min(totals), least_free_mib(s, tp) or 0, tp * s.pp)
+    cap = request_cap(s, drafting)
+    charged = drafting and not (sliding_by_cap(s) and s.release.before(CAP_CHARGES_DRAFT_SINCE))
     found = Memory(
         share=share,
         start=start,
         weights=taken.weights,
         draft=taken.draft,
         budget=max(0, int(start * share.value) - taken.weights - taken.draft - _image_cache(s)),
-        cost=_cost(s, tp, draft=drafting),
+        cost=_cost(s, tp, draft=charged),
         ratio=Lever(DEFAULT_RATIO, "sglang"),
         chunk=Lever(AUTO_CHUNK, "sglang"),
         pools=Pools(0, 0),
-        running=0,
-        capped=drafting or s.given("max_running_requests") is not None,
+        running=cap or 0,
+        capped=cap is not None,
         window=s.variant.sliding_window,
         page=_page(s),
         most=int(s.given("max_total_tokens") or 0),
+        by_cap=False,
+        overlap=not s.given("disable_overlap_schedule"),
         shrinks=not s.release.before(SHRINKS_SINCE),
-        draft_tokens=s.profiles.mtp.draft_tokens if drafting else 0,
+        drafting=_drafting(s) if drafting else None,
         servers=s.servers,
         load=load_of(s),
     )
     found = _split(s, tp, _with_load(s, tp, found))
-    return found._replace(running=_running(s, found, drafting))
+    return found if found.capped else found._replace(running=_running(s, found))
+
+
+def _drafting(s: Situation) -> Drafting:
+    usual = s.profiles.mtp
+    return Drafting(
+        int(s.given("speculative_num_steps") or usual.steps),
+        int(s.given("speculative_eagle_topk") or usual.topk),
+        int(s.given("speculative_num_draft_tokens") or usual.draft_tokens),
+    )
+
+
+def request_cap(s: Situation, drafting: bool) -> int | None:
+    """The cap on running requests that SGLang is given or sets for drafts; None: neither."""
+    user = s.given("max_running_requests")
+    if user is not None:
+        return int(user)
+    if drafting:
+        return max(s.concurrency_of_each or 0, s.profiles.mtp.max_running_requests)
+    return None
+
+
+def sliding_by_cap(s: Situation) -> bool:
+    """Whether the cap on running requests, where there is one, sizes the sliding pool."""
+    return bool(s.given("disable_radix_cache")) and not s.release.before(SLIDING_BY_CAP_SINCE)
 
 
 def _image_cache(s: Situation) -> int:
@@ -313,6 +377,8 @@ def _requests(found: Memory, load: Workload) -> float:
 
 def _with_ratio(s: Situation, found: Memory) -> Memory:
     """``found`` with the ratio of its pools, and the pools."""
+    cuts = found.chunk.value > 0 or s.release.before(CAP_NEEDS_CHUNKS_SINCE)
+    found = found._replace(by_cap=found.capped and cuts and sliding_by_cap(s))
     own, cell = s.given("swa_full_tokens_ratio"), s.cell()
     if own is not None and float(own) > 0:
         return found.split(Lever(float(own), "user"))
@@ -323,13 +389,8 @@ def _with_ratio(s: Situation, found: Memory) -> Memory:
     return found.best_split(found.load)
 
 
-def _running(s: Situation, found: Memory, drafting: bool) -> int:
-    """SGLang's cap on running requests."""
-    user = s.given("max_running_requests")
-    if user is not None:
-        return int(user)
-    if drafting:
-        return max(s.concurrency_of_each or 0, s.profiles.mtp.max_running_requests)
+def _running(s: Situation, found: Memory) -> int:
+    """SGLang's cap on running requests where nobody gives it one."""
     full = found.pools.full
     usual = min(int(min(max(full / s.context * 512, 2048), 4096)), max(1, full // 2))
     if found.load is None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gemma4ctl.capacity.pools import Cost, Pools, cost, pools, works
+from gemma4ctl.capacity.pools import (
+    Cost,
+    Drafting,
+    Pools,
+    capped_pools,
+    capped_tokens,
+    cost,
+    pools,
+    works,
+)
 from tests.planning.hosts import table
 
 # variant -> bytes of a token at TP 1, 2, 4 and 8 with a ratio of 0.8, and what MTP adds at TP 1
@@ -17,6 +28,21 @@ CELLS = {
     "26B-A4B": ([184_320, 92_160, 51_200, 30_720], 16_384),
     "31B": ([737_280, 368_640, 184_320, 102_400], 32_768),
 }
+# Request cap, window, chunk, page, drafting, overlap, bytes, --max-total-tokens; and the two pools
+# of 31B at TP 1 that the SWAChunkCapPoolConfigurator of SGLang 0.5.16 itself makes of them.
+CAPPED = [
+    (48, 512, 16_384, 1, (5, 1, 6), True, 93_374_183_984, 0, 137_122, 94_785),
+    (1, 512, 3_000, 16, None, True, 29_799_901_732, 0, 296_880, 6_688),
+    (8, 1024, 16_384, 1, None, True, 48_037_860_661, 20_001, 20_001, 20_001),
+    (1, 512, 2_048, 64, (3, 4, 8), True, 16_438_157_976, 100_000, 94_848, 6_784),
+    (8, 512, 2_048, 16, (5, 1, 6), False, 63_096_303_395, 100_000, 100_000, 12_560),
+    (8, 1024, 8_192, 16, (5, 2, 16), False, 74_744_605_465, 0, 412_976, 33_424),
+    (8, 512, 16_384, 16, (3, 1, 4), False, 20_785_302_958, 0, 3_744, 24_848),
+    (48, 1024, -1, 1, (5, 1, 6), True, 97_849_309_781, 20_001, 20_001, 20_001),
+    (8, 512, 16_384, 16, (3, 4, 8), True, 68_511_988_497, 0, 259_888, 47_248),
+    (64, 1024, 16_384, 1, None, True, 103_913_713_357, 0, 202_867, 106_561),
+    (64, 512, 2_048, 1, None, False, 109_563_901_691, 100_000, 100_000, 43_073),
+]
 COSTS = st.builds(Cost, st.integers(512, 10**6), st.integers(512, 10**6))
 BUDGETS = st.floats(0, 2e11)
 RATIOS = st.floats(1e-3, 1)
@@ -84,3 +110,20 @@ def test_shared_layers_without_pools(variant: str, draft: bool, gain: float) -> 
     row = table().variants[variant]
     stock, module = (cost(row, 1, draft=draft, shared=shared) for shared in (False, True))
     assert stock.cell(0.8) / module.cell(0.8) == pytest.approx(gain, abs=0.005)
+
+
+@pytest.mark.parametrize("row", CAPPED)
+def test_pools_for_a_request_cap(row: tuple[Any, ...]) -> None:
+    requests, window, chunk, page, drafting, overlap, budget, most, full, sliding = row
+    shape = Drafting(*drafting) if drafting else None
+    tokens = capped_tokens(
+        requests, window, chunk=chunk, page=page, drafting=shape, overlap=overlap
+    )
+    price = cost(table().variants["31B"], 1, draft=shape is not None)
+    assert capped_pools(budget, price, tokens, page=page, most=most) == (full, sliding)
+
+
+def test_a_sliding_pool_that_leaves_nothing_to_the_full_one() -> None:
+    price = cost(table().variants["31B"], 1)
+    tokens = capped_tokens(4096, 1024, chunk=8192)
+    assert capped_pools(100 << 30, price, tokens) == (0, tokens)

@@ -646,7 +646,14 @@ SCENARIOS = [
     Scenario(
         "radix-cap-chunk",
         "H200",
-        _user("--disable-radix-cache", "--max-running-requests", "8", context_length=8_192),
+        _user(
+            "--disable-radix-cache",
+            "--max-running-requests",
+            "8",
+            "--chunked-prefill-size",
+            "-1",
+            context_length=8_192,
+        ),
         warnings=("radix-cap-chunk",),
     ),
     # server
@@ -712,6 +719,8 @@ QUIET: list[tuple[str, Inventory | str, dict[str, Any]]] = [
             "--disable-radix-cache",
             "--max-running-requests",
             "8",
+            "--chunked-prefill-size",
+            "-1",
             context_length=8_192,
             sglang_version="0.5.22",
         ),

@@ -15,6 +15,7 @@ from gemma4ctl.errors import NoPlanError
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.engine import consider
 from gemma4ctl.planning.memory import Memory, memory, staged
+from gemma4ctl.planning.plan import Plan
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import Situation
 
@@ -239,8 +240,74 @@ def test_no_cap_that_would_replace_the_split_without_the_radix_cache() -> None:
     names = {d.name for d in plan.decisions if d.flag}
     assert "swa_full_tokens_ratio" in names and "max_running_requests" not in names
     assert "radix-cap-pool" not in {warning.code for warning in plan.warnings}
-    drafting = planned(node("H200", 1), mtp=True, **off)  # its cap is SGLang's own
-    assert "radix-cap-pool" in {warning.code for warning in drafting.warnings}
+
+
+def without_radix_cache(*flags: str, **request: Any) -> Plan:
+    return planned(node("H200", 1), **request, extra_args=("--disable-radix-cache", *flags))
+
+
+def test_a_cap_without_the_radix_cache_sizes_the_sliding_pool() -> None:
+    plan = without_radix_cache("--max-running-requests", "64", model="31B")
+    found = plan.capacity
+    assert found and found.swa_layer_tokens == 64 * (1023 + 128 + 1 + 1) + 2 * 8192 + 1
+    assert found.basis.endswith("with a sliding pool for 64 requests")
+    stages = found.stages
+    assert stages and found.kv_bytes_per_token * found.full_layer_tokens / 2**20 == pytest.approx(
+        stages.full_kv + stages.sliding_kv, abs=2
+    )
+    ratio = without_radix_cache(
+        "--max-running-requests", "64", "--swa-full-tokens-ratio", "0.1", model="31B"
+    )
+    assert ratio.capacity and ratio.capacity.full_layer_tokens == found.full_layer_tokens
+    assert "radix-cap-pool" in {warning.code for warning in ratio.warnings}
+
+
+def test_chunks_are_cut_where_a_capped_pool_holds_no_whole_prompt() -> None:
+    plan = without_radix_cache("--max-running-requests", "8", model="31B", context_length=8_192)
+    assert plan.value("chunked_prefill_size") != -1
+    assert plan.capacity and plan.capacity.splits[0].requests == 8
+    assert "radix-cap-chunk" not in {warning.code for warning in plan.warnings}
+
+
+def test_drafts_have_a_cap_of_their_own() -> None:
+    plan = without_radix_cache(model="E2B", mtp=True, request_tokens="32k")
+    found = plan.capacity
+    assert found and plan.value("swa_full_tokens_ratio") is None
+    chunk = int(str(plan.value("chunked_prefill_size") or 8192))
+    assert found.swa_layer_tokens == 48 * (511 + 128 * 6 + 1 + 2 * 6) + 2 * chunk + 1
+
+
+@pytest.mark.parametrize(("release", "by_cap"), [("0.5.13", False), ("0.5.14", True)])
+def test_releases_before_0_5_14_size_it_by_the_ratio(release: str, by_cap: bool) -> None:
+    flags = ("--max-running-requests", "16")
+    found = without_radix_cache(*flags, model="31B", sglang_version=release).capacity
+    assert found and ("ratio" not in found.basis) == by_cap
+
+
+@pytest.mark.parametrize(("release", "by_cap"), [("0.5.21", True), ("0.5.22", False)])
+def test_releases_from_0_5_22_on_size_it_by_the_ratio_where_prompts_are_not_cut(
+    release: str, by_cap: bool
+) -> None:
+    flags = ("--max-running-requests", "16", "--chunked-prefill-size", "-1")
+    plan = without_radix_cache(*flags, model="31B", sglang_version=release)
+    assert plan.capacity and ("ratio" not in plan.capacity.basis) == by_cap
+    assert ("radix-cap-chunk" in {warning.code for warning in plan.warnings}) == by_cap
+
+
+def test_a_draft_s_layers_are_charged_in_such_pools_from_0_5_16_on() -> None:
+    def full(release: str) -> int:
+        found = without_radix_cache(model="E2B", mtp=True, sglang_version=release).capacity
+        assert found
+        return found.full_layer_tokens
+
+    assert full("0.5.15") > 1.4 * full("0.5.16")
+
+
+def test_a_cap_that_leaves_nothing_is_refused_with_the_reason() -> None:
+    with pytest.raises(NoPlanError) as raised:
+        without_radix_cache("--max-running-requests", "4096", model="31B")
+    assert "a sliding-window pool for 4096 requests" in str(raised.value.found)
+    assert "lower --max-running-requests" in raised.value.remedies[0]
 
 
 def test_the_image_cache_is_taken_from_the_budget_of_newer_releases() -> None:

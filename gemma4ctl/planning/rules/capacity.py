@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.errors import NoPlanError
-from gemma4ctl.planning.memory import LEAST_REQUEST, Memory, graph_batch, memory
+from gemma4ctl.planning.memory import LEAST_REQUEST, Memory, graph_batch, memory, sliding_by_cap
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
-from gemma4ctl.planning.rules.memory import ignores_ratio_with_cap
 from gemma4ctl.planning.situation import Situation
 
 SHORT, LONG = 1_024, 32_768  # tokens of the requests that warnings compare with
@@ -61,7 +60,7 @@ def running_requests(s: Situation) -> Outcomes:
     found = memory(s, s.tp, s.mtp)
     if found is None or found.load is None or found.draft or s.given("max_running_requests"):
         return
-    if ignores_ratio_with_cap(s):
+    if sliding_by_cap(s):  # a cap for the load would leave nothing to the full layers
         return
     yield Choose(
         "max_running_requests",

@@ -18,10 +18,6 @@ from gemma4ctl.planning.situation import Situation
 
 USEFUL_CONTEXT = 4096  # a shorter context is no remedy
 
-# Releases whose sliding pool is sized by the request cap without the radix cache, and the first
-# that leaves unchunked prefill out of it.
-SWA_CAP_FIRST, SWA_CAP_FIXED = "0.5.14", "0.5.22"
-
 
 @rule("memory-fraction", source="wheels", severity="oom")
 def memory_fraction(s: Situation) -> Outcomes:
@@ -216,31 +212,21 @@ def _images_cut(chunk: int, largest: int, named: int = 0, context: int = 0) -> W
 @rule("radix-cap-chunk", source="wheels", severity="crash")
 def radix_cap_chunk(s: Situation) -> Outcomes:
     """Unchunked prefill makes a capped sliding pool negative in SGLang 0.5.14 to 0.5.21."""
-    if not ignores_ratio_with_cap(s) or not (s.given("max_running_requests") or s.mtp):
+    found = memory(s, s.tp, s.mtp)
+    if found is None or not found.by_cap:
         return
-    chunk = s.value("chunked_prefill_size")
-    if chunk is None:
-        chunk = s.given("chunked_prefill_size")
-    if chunk is None or int(str(chunk)) > 0:
-        yield Warn(
-            "radix-cap-pool",
-            "without the radix cache SGLang sizes the sliding-window pool by the cap on running "
-            "requests, not by a ratio: the pools shown are not those it makes",
-            "keep the radix cache",
-            severity="oom",
-        )
-    elif s.release.before(SWA_CAP_FIXED):
+    if found.chunk.value <= 0:
         yield Warn(
             "radix-cap-chunk",
             "--disable-radix-cache with a request cap and unchunked prefill makes the "
             f"sliding-window pool of SGLang {s.release.name} too small for any long prompt",
             "keep the radix cache, or pass a positive --chunked-prefill-size after --",
         )
-
-
-def ignores_ratio_with_cap(s: Situation) -> bool:
-    """Whether a cap on running requests, and no ratio, would decide the size of the sliding pool.
-
-    A cap that fits the load would take all memory for that pool, or none without chunks.
-    """
-    return bool(s.given("disable_radix_cache")) and not s.release.before(SWA_CAP_FIRST)
+    if s.given("swa_full_tokens_ratio") is not None:
+        yield Warn(
+            "radix-cap-pool",
+            "--swa-full-tokens-ratio has no effect: without the radix cache SGLang sizes the "
+            f"sliding-window pool for {found.running} requests",
+            "keep the radix cache, or choose --max-running-requests",
+            severity="perf",
+        )

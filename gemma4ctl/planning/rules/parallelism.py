@@ -5,7 +5,13 @@ from __future__ import annotations
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.hardware.inventory import Unit, units
 from gemma4ctl.planning.fraction import fraction
-from gemma4ctl.planning.memory import LEAST_TOKENS, memory, weight_bytes
+from gemma4ctl.planning.memory import (
+    LEAST_TOKENS,
+    memory,
+    request_cap,
+    sliding_by_cap,
+    weight_bytes,
+)
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import LARGEST_TP, Situation, free_mib
 from gemma4ctl.profiles.table import Status
@@ -251,13 +257,16 @@ def _nothing_fits(s: Situation, tp: int) -> NoPlanError:
     context = max(LEAST_TOKENS, s.context_asked or 0)
     share, ratio = fraction(s, tp, s.mtp), s.given("swa_full_tokens_ratio")
     free = min(free_mib(unit) or 0 for unit in s.selection(tp).units)
+    cap = request_cap(s, s.mtp) if sliding_by_cap(s) else None
+    remedies = ["leave --swa-full-tokens-ratio to the plan"] if ratio else []
     return NoPlanError(
         f"Gemma 4 {s.variant_name} ({s.checkpoint.name}) does not fit on {tp} x {s.platform_name}",
         needed=f"{weights:,} MiB a GPU for weights, and KV cache for {context:,} tokens",
         found=f"{free:,} of {s.unit_mib or 0:,} MiB free on the fullest GPU"
         + (f", of which SGLang may take {share.value:.0%}" if share else "")
-        + (f"; your --swa-full-tokens-ratio {ratio}" if ratio else ""),
-        remedies=["leave --swa-full-tokens-ratio to the plan"] if ratio else [],
+        + (f"; your --swa-full-tokens-ratio {ratio}" if ratio else "")
+        + (f"; without radix cache a sliding-window pool for {cap} requests" if cap else ""),
+        remedies=["keep the radix cache, or lower --max-running-requests"] if cap else remedies,
         code="does-not-fit",
     )
 
