@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,14 +27,19 @@ def config(environment: Mapping[str, str]) -> Path:
 
 def hugging_face(environment: Mapping[str, str]) -> Path:
     """huggingface_hub's files: ``HF_HOME``, by default ``~/.cache/huggingface``."""
-    cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(environment.get("HF_HOME") or f"{cache}/huggingface").expanduser()
+    cache = environment.get("XDG_CACHE_HOME") or _home(environment) / ".cache"
+    return expanded(environment.get("HF_HOME") or f"{cache}/huggingface")
 
 
 def hub_cache(environment: Mapping[str, str]) -> Path | None:
     """The folder of models that a variable moves elsewhere; None: ``hub`` in the one above."""
     named = environment.get("HF_HUB_CACHE") or environment.get("HUGGINGFACE_HUB_CACHE")
-    return Path(named).expanduser() if named else None
+    return expanded(named) if named else None
+
+
+def expanded(path: str) -> Path:
+    """``path`` with the home folder that its ``~`` names; as it is where nobody knows that one."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's own raises for unknown ones
 
 
 def make(folder: Path, *, private: bool = False) -> None:
@@ -54,4 +60,6 @@ def make(folder: Path, *, private: bool = False) -> None:
 
 
 def _home(environment: Mapping[str, str]) -> Path:
-    return Path(environment.get("HOME", "~")).expanduser()
+    """The user's home folder; ``/`` for one who has none, as container runtimes have it."""
+    home = Path(environment.get("HOME") or expanded("~"))
+    return home if home.is_absolute() else Path("/")

@@ -34,13 +34,13 @@ def find_api_key(environment: Mapping[str, str], file: str | None) -> SecretStr 
         key = environment.get(VARIABLE, "")
         return _checked(key, VARIABLE) if key else None
     try:
-        with Path(file).expanduser().open(encoding="utf-8") as stream:
+        with folders.expanded(file).open(encoding="utf-8") as stream:
             return _checked(stream.read(2 * LARGEST_KEY).strip(), file)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"the API key file {file} cannot be read",
             needed="a file that holds the key on one line",
-            found=str(error),
+            found=getattr(error, "strerror", None) or str(error),
             code="api-key-unreadable",
         ) from None
 

@@ -47,6 +47,31 @@ def test_hugging_faces_files(environment: dict[str, str], home: str, models: str
     assert folders.hub_cache(environment) == (Path(models) if models else None)
 
 
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account without a home folder, as that of a container started with any user number."""
+
+    def unknown(user: object) -> None:
+        raise KeyError(user)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr("pwd.getpwnam", unknown)
+
+
+@pytest.mark.usefixtures("nobody")
+def test_an_account_without_a_home_has_that_of_containers() -> None:
+    assert folders.state({}) == Path("/.local/state/gemma4ctl")
+    assert folders.config({}) == Path("/.config/gemma4ctl")
+    assert folders.hugging_face({}) == Path("/.cache/huggingface")
+    assert folders.hub_cache({"HF_HUB_CACHE": "~other/hub"}) == Path("~other/hub")
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_path_in_an_unknown_home_stays_as_it_is() -> None:
+    assert folders.expanded("~other/model") == Path("~other/model")
+
+
 def test_a_folder_is_made_or_it_is_said_why_not(tmp_path: Path) -> None:
     folders.make(tmp_path / "a" / "b", private=True)
     folders.make(tmp_path / "a" / "b")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from gemma4ctl import folders
 from gemma4ctl.errors import PreflightError, UsageError
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.request import Request
@@ -181,14 +183,16 @@ def _folder(text: str | None) -> Path | None:
     """The absolute path of an existing folder that ``text`` names."""
     if not text:
         return None
-    path = Path(text).expanduser()
-    return Path(os.path.abspath(path)) if path.is_dir() else None  # noqa: PTH100 - keeps links
+    path = folders.expanded(text)
+    with suppress(OSError):  # a name longer than any file's
+        return Path(os.path.abspath(path)) if path.is_dir() else None  # noqa: PTH100 - keeps links
+    return None
 
 
 def _absolute(path: str) -> str:
     """``path`` as an absolute one where it is written as a path; else it is a repository's name."""
     written = path.startswith(("./", "../", "~"))
-    return os.path.abspath(os.path.expanduser(path)) if written else path  # noqa: PTH100, PTH111
+    return os.path.abspath(folders.expanded(path)) if written else path  # noqa: PTH100
 
 
 def _inventory(settings: Settings, profiles: Profiles, purpose: Purpose) -> Inventory:

@@ -70,7 +70,8 @@ def load_library(name: str, folder: Path | None = None) -> Any:
 @contextlib.contextmanager
 def quiet_stdout() -> Iterator[None]:
     """Send standard output to nowhere, also what C code writes to file descriptor 1."""
-    sys.stdout.flush()
+    if sys.stdout is not None:  # as it is when descriptor 1 is closed
+        sys.stdout.flush()
     with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - a device, not a path
         try:
             saved = os.dup(1)

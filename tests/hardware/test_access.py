@@ -49,7 +49,8 @@ def test_a_closed_standard_output_is_no_trouble() -> None:
         "from gemma4ctl.hardware.access import quiet_stdout\n"
         "with quiet_stdout(): pass\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    for close in ("", "import sys; sys.stdout = None; "):  # Python started with `>&-` has none
+        subprocess.run([sys.executable, "-c", close + code], check=True)
 
 
 def test_unreadable_files_are_none(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def token_source(environment: Mapping[str, str]) -> str | None:
         if environment.get(variable):
             return variable
     path = environment.get("HF_TOKEN_PATH")
-    file = Path(path).expanduser() if path else folders.hugging_face(environment) / "token"
+    file = folders.expanded(path) if path else folders.hugging_face(environment) / "token"
     return str(file) if file.is_file() else None
 
 
@@ -93,7 +93,7 @@ def check_model(model: ModelFiles, environment: Mapping[str, str], *, weights: b
 
 
 def _check_folder(model: ModelFiles, *, weights: bool) -> Check:
-    folder = Path(model.path).expanduser()
+    folder = folders.expanded(model.path)
     needed = f"{folder} with config.json" + (" and weights" if weights else "")
     remedy = "check --model-path and --draft-path, or download the model again"
     if not folder.is_dir():
