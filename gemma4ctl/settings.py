@@ -119,6 +119,21 @@ def text(value: str) -> str:
     return value
 
 
+def address(text: str) -> str:
+    """A host name, or an IP address without a port."""
+    plain = text.strip()
+    try:
+        if ":" in plain:
+            from ipaddress import IPv6Address
+
+            IPv6Address(plain)
+        elif not re.fullmatch(r"[A-Za-z0-9_.-]+", plain):
+            raise ValueError
+    except ValueError:
+        raise BadValueError("a host name or address alone, such as 127.0.0.1 or ::") from None
+    return plain
+
+
 _PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 _REGISTRY = r"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -158,7 +173,7 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
     "kernels": one_of("auto", "stock", "fused"),
     "reasoning": boolean,
     "tools": boolean,
-    "host": text,
+    "host": address,
     "port": port,
     "api_key_file": text,
     "profiles": text,

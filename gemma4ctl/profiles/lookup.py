@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,15 @@ def variant_name(profiles: Profiles, text: str) -> str:
             remedies=[f"name the model: {text.removesuffix('-assistant')}", "use --mtp for drafts"],
             code="model-is-draft",
         )
-    raise _unknown("model", text, names, "model-unknown")
+    if text.startswith(("/", "./", "../", "~")):
+        raise UsageError(
+            f"there is no folder {text}",
+            needed="a folder with config.json and the safetensors files of a Gemma 4",
+            remedies=["check the path; a name alone: " + ", ".join(profiles.variants)],
+            code="model-folder-missing",
+        )
+    other = [f"--model NAME --model-path {text} serves other weights of a model"]
+    raise _unknown("model", text, names, "model-unknown", other if "/" in text else [])
 
 
 def _variant_names(profiles: Profiles) -> dict[str, str]:
@@ -254,7 +262,9 @@ def _plain(text: str) -> str:
     return re.sub(r"[\s_-]+", "", text).casefold()
 
 
-def _unknown(kind: str, text: str, known: Mapping[str, str], code: str) -> UsageError:
+def _unknown(
+    kind: str, text: str, known: Mapping[str, str], code: str, remedies: Sequence[str] = ()
+) -> UsageError:
     """The error for a name that is no key of ``known``, which maps spellings to names."""
     names = list(dict.fromkeys(known.values()))
     close = get_close_matches(_plain(text), list(known), n=5)
@@ -262,6 +272,6 @@ def _unknown(kind: str, text: str, known: Mapping[str, str], code: str) -> Usage
     return UsageError(
         f"unknown {kind}: {text}",
         needed=f"one of {', '.join(names)}",
-        remedies=[f"did you mean {' or '.join(suggested)}?"] if suggested else (),
+        remedies=[*([f"did you mean {' or '.join(suggested)}?"] if suggested else []), *remedies],
         code=code,
     )

@@ -55,17 +55,17 @@ def check_new(path: Path, *, marker: str, force: bool) -> None:
 
 def _refuse(path: Path, *, marker: str, force: bool) -> None:
     """Refuse to replace what is at ``path``, unless that is ours, or a file and ``force``."""
-    if not force and not _is_ours(path, marker):
-        raise UsageError(
-            f"{path} exists and was not written by gemma4ctl.",
-            remedies=("another file name", "--force to replace it"),
-            code="output-exists",
-        )
     if path.exists() and not path.is_symlink() and not path.is_file():
         raise UsageError(
             f"{path} is not a regular file.",
             remedies=("the name of a file that does not exist yet",),
             code="output-not-a-file",
+        )
+    if not force and not _is_ours(path, marker):
+        raise UsageError(
+            f"{path} exists and was not written by gemma4ctl.",
+            remedies=("another file name", "--force to replace it"),
+            code="output-exists",
         )
 
 

@@ -171,7 +171,7 @@ def _capacity_facts(capacity: Capacity, safe: bool) -> list[tuple[str, str | Non
         ),
         (
             "Capacity",
-            f"{capacity.max_concurrent_requests or 'no'} requests of the full context at once; "
+            f"{_requests(capacity.max_concurrent_requests)} of the full context at once; "
             f"the longest {capacity.max_context_tokens:,} tokens",
         ),
         ("Load", _load_fact(capacity, "with --optimize" + " instead of --safe" * safe)),
@@ -179,12 +179,17 @@ def _capacity_facts(capacity: Capacity, safe: bool) -> list[tuple[str, str | Non
     ]
 
 
+def _requests(count: int) -> str:
+    return f"{count or 'no'} request{'' if count == 1 else 's'}"
+
+
 def _load_fact(capacity: Capacity, better: str) -> str | None:
     """What fits of the load, and what would with the other split, which ``better`` would take."""
     if len(capacity.splits) != 2:
         return None
     own, other = capacity.splits
-    fact = f"{capacity.load}: {own.requests or 'no'} requests fit ({own.limit})"
+    fits = "fits" if own.requests == 1 else "fit"
+    fact = f"{capacity.load}: {_requests(own.requests)} {fits} ({own.limit})"
     if other.title == LOAD_SPLIT and other.requests <= own.requests:
         return fact
     how = better if other.title == LOAD_SPLIT else "with the default split"

@@ -46,7 +46,7 @@ def test_unknown_variant_names_the_nearest(text: str, suggestion: str) -> None:
     assert caught.value.needed == "one of E2B, E4B, 12B, 31B, 26B-A4B"
 
 
-@pytest.mark.parametrize("text", ["", "llama", "google/gemma-3-27b-it", "../31B"])
+@pytest.mark.parametrize("text", ["", "llama", "google/gemma-3-27b-it"])
 def test_other_models_are_unknown(text: str) -> None:
     with pytest.raises(UsageError, match="unknown model"):
         lookup.variant_name(PROFILES, text)

@@ -75,8 +75,9 @@ def test_dangling_link_is_not_followed(tmp_path: Path) -> None:
 
 def test_folder_is_refused_even_when_forced(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
-    with pytest.raises(UsageError, match="not a regular file"):
-        write(tmp_path / "d", force=True)
+    for force in (False, True):  # --force, which would not help, is not proposed
+        with pytest.raises(UsageError, match="not a regular file"):
+            write(tmp_path / "d", force=force)
 
 
 def test_missing_folder_is_a_usage_error(tmp_path: Path) -> None:

@@ -87,6 +87,17 @@ def test_plan_table_names_no_split_that_is_no_better() -> None:
         assert "--optimize" not in text
 
 
+def test_one_request_in_words() -> None:
+    plan = make()
+    assert plan.capacity is not None
+    own, other = plan.capacity.splits
+    splits = (own.model_copy(update={"requests": 1}), other)
+    capacity = plan.capacity.model_copy(update={"splits": splits, "max_concurrent_requests": 1})
+    text = plain(plan_table(plan.model_copy(update={"capacity": capacity}), 120), 120)
+    assert "1 request fits (full pool), 120 with --optimize" in text
+    assert "1 request of the full context at once" in text
+
+
 def test_a_load_that_does_not_fit_in_words() -> None:
     plan = make(tuned=True)
     assert plan.capacity is not None
