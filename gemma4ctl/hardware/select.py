@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
+from operator import add
+from typing import NamedTuple
 
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.hardware.inventory import Device, Inventory, Unit, units
@@ -107,24 +109,28 @@ def _link_counts(inventory: Inventory) -> Links:
 
 def _ranking(links: Links) -> Callable[[Sequence[Unit]], tuple[float, ...]]:
     """A key that orders sets of units, best first."""
+    return lambda group: _rank(group, *_linkage(group, links))
 
-    def key(group: Sequence[Unit]) -> tuple[float, ...]:
-        health = [_HEALTH_ORDER.get(unit.health.status, 3) for unit in group]
-        used = [_used(unit) for unit in group]
-        unlinked, bandwidth = _linkage(group, links)
-        return (
-            sum(unit.platform is None for unit in group),
-            max(health),
-            sum(health),
-            max(used),
-            sum(used),
-            unlinked,
-            -bandwidth,
-            -sum(unit.memory_total_mib or 0 for unit in group),
-            *(unit.index for unit in group),
-        )
 
-    return key
+def _rank(group: Sequence[Unit], unlinked: int, bandwidth: int) -> tuple[float, ...]:
+    """What orders sets of units, best first; ``unlinked`` and ``bandwidth``: :func:`_linkage`."""
+    health = [_health(unit) for unit in group]
+    used = [_used(unit) for unit in group]
+    return (
+        sum(unit.platform is None for unit in group),
+        max(health),
+        sum(health),
+        max(used),
+        sum(used),
+        unlinked,
+        -bandwidth,
+        -sum(unit.memory_total_mib or 0 for unit in group),
+        *(unit.index for unit in group),
+    )
+
+
+def _health(unit: Unit) -> int:
+    return _HEALTH_ORDER.get(unit.health.status, 3)
 
 
 def _used(unit: Unit) -> float:
@@ -141,38 +147,66 @@ def _linkage(group: Sequence[Unit], links: Links) -> tuple[int, int]:
 
 
 def _best_of(group: list[Unit], count: int, links: Links) -> Sequence[Unit]:
-    key = _ranking(links)
     if len(group) <= _EXACT_LIMIT:
-        return min(combinations(group, count), key=key)
-    return min((_grown(seed, group, count, links) for seed in group), key=key)
+        return min(combinations(group, count), key=_ranking(links))
+    ordered = sorted(group, key=lambda unit: unit.index)
+    if count == len(ordered):
+        return ordered
+    weights = _weights(ordered, links)
+    best: list[tuple[tuple[float, ...], list[Unit]]] = []
+    for seed in range(len(ordered)):
+        members, unlinked, bandwidth = _grown(seed, count, weights)
+        grown = [ordered[n] for n in sorted(members)]
+        best.append((_rank(grown, unlinked, bandwidth), grown))
+    return min(best, key=lambda ranked: ranked[0])[1]
 
 
-def _grown(seed: Unit, group: Sequence[Unit], count: int, links: Links) -> list[Unit]:
-    """A set grown from ``seed``, each time by the unit that keeps it best.
+class _Weights(NamedTuple):
+    """One integer for each unit of a group: the lightest candidate keeps a growing set best.
 
-    The order is that of :func:`_ranking`, of the parts in which the candidates differ; what links
-    a candidate to the set is summed as the set grows.
+    A candidate weighs ``alone``, and ``joined`` with each member. That puts the parts of
+    :func:`_rank` in which candidates differ into digits: the class of platform, health and used
+    memory; pairs without a link, ``base`` for each, less all links; the place by total memory and
+    index, below ``size``.
     """
-    chosen, rest = [seed], {unit.index: unit for unit in group if unit is not seed}
-    unlinked, bandwidth = dict.fromkeys(rest, 0), dict.fromkeys(rest, 0)
-    health = {unit.index: _HEALTH_ORDER.get(unit.health.status, 3) for unit in group}
-    used = {unit.index: _used(unit) for unit in group}
 
-    def key(n: int) -> tuple[float, ...]:
-        unit = rest[n]
-        known = unit.platform is None, max(worst, health[n]), health[n]
-        linkage = unlinked[n], -bandwidth[n]
-        return *known, max(fullest, used[n]), used[n], *linkage, -(unit.memory_total_mib or 0), n
+    alone: list[int]
+    joined: list[list[int]]
+    base: int
+    size: int
+    most: int  # more than any candidate weighs
 
-    while len(chosen) < count:
-        worst = max(health[unit.index] for unit in chosen)
-        fullest = max(used[unit.index] for unit in chosen)
-        for n in rest:
-            joined = links.get((chosen[-1].index, n), 0)
-            unlinked[n] += joined == 0
-            bandwidth[n] += joined
-        chosen.append(rest.pop(min(rest, key=key)))
-    return sorted(chosen, key=lambda unit: unit.index)
+
+def _weights(group: Sequence[Unit], links: Links) -> _Weights:
+    size = len(group)
+    base = 1 + size * size * max(links.values(), default=0)
+    span = size * base * (size + 2)
+    kinds = [(unit.platform is None, _health(unit), _used(unit)) for unit in group]
+    classes = {kind: n for n, kind in enumerate(sorted(set(kinds)))}
+    by_total = sorted(range(size), key=lambda n: (-(group[n].memory_total_mib or 0), n))
+    places = {n: place for place, n in enumerate(by_total)}
+    return _Weights(
+        alone=[classes[kind] * span + places[n] for n, kind in enumerate(kinds)],
+        joined=[[size * (-links.get((a.index, b.index), 0) or base) for b in group] for a in group],
+        base=base,
+        size=size,
+        most=(len(classes) + 1) * span,
+    )
+
+
+def _grown(seed: int, count: int, w: _Weights) -> tuple[list[int], int, int]:
+    """A set grown from ``seed``, each time by the lightest candidate, and its linkage."""
+    members, weights, linkage = [seed], list(map(add, w.alone, w.joined[seed])), 0
+    weights[seed] = w.most
+    while len(members) < count:
+        lightest = min(weights)
+        new = weights.index(lightest)
+        linkage += (lightest - w.alone[new]) // w.size
+        members.append(new)
+        weights = list(map(add, weights, w.joined[new]))
+        weights[new] = w.most
+    unlinked = -(-linkage // w.base)
+    return members, unlinked, unlinked * w.base - linkage
 
 
 def _reason(chosen: Sequence[Unit], pool: Sequence[Unit], links: Links, *, named: bool) -> str:

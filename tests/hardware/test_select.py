@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemma4ctl.errors import NoPlanError, UsageError
+from gemma4ctl.hardware import select
 from gemma4ctl.hardware.identify import identify
-from gemma4ctl.hardware.inventory import Device, Health, Inventory, Link, Slice
+from gemma4ctl.hardware.inventory import Device, Health, Inventory, Link, Slice, Unit, units
 from gemma4ctl.hardware.select import Selection, choose
 from gemma4ctl.hardware.simulate import simulate
+from tests.effort import calls
 
 from .profiles import PROFILES
 
@@ -336,3 +338,64 @@ def test_a_choice_is_always_lawful(
     assert count == 1 or all(unit.kind == "gpu" for unit in selection.units)
     assert need is None or all((unit.memory_free_mib or 0) >= need for unit in selection.units)
     assert not {key for key, _ in selection.rejected} & {unit.id for unit in selection.units}
+
+
+def grown_plainly(seed: Unit, group: list[Unit], count: int, links: select.Links) -> list[Unit]:
+    """A set grown from ``seed``, each time by the unit with the best key: what is compared with."""
+    grown = [seed]
+
+    def key(unit: Unit) -> tuple[object, ...]:
+        joined = [links.get((member.index, unit.index), 0) for member in grown]
+        health = select._health(unit)
+        return (
+            unit.platform is None,
+            max(health, *(select._health(member) for member in grown)),
+            health,
+            max(select._used(unit), *(select._used(member) for member in grown)),
+            select._used(unit),
+            joined.count(0),
+            -sum(joined),
+            -(unit.memory_total_mib or 0),
+            unit.index,
+        )
+
+    while len(grown) < count:
+        grown.append(min((unit for unit in group if unit not in grown), key=key))
+    return sorted(grown, key=lambda unit: unit.index)
+
+
+members = st.lists(
+    st.builds(
+        dict,
+        used=st.sampled_from([0, 0, 0, 500, 3_000, 20_000]),
+        memory_total_mib=st.sampled_from([TOTAL, TOTAL, 90_000, None]),
+        health=st.sampled_from([Health(), Health(), DEGRADED, Health(status="unknown")]),
+    ),
+    min_size=9,
+    max_size=12,
+)
+
+
+@given(members, st.data())
+def test_beyond_eight_the_best_is_that_of_sets_grown_plainly(
+    specs: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(1, len(specs)))
+    pairs = list(combinations(range(len(specs)), 2))
+    counts = st.lists(
+        st.sampled_from([0, 0, None, 1, 2, 18]), min_size=len(pairs), max_size=len(pairs)
+    )
+    drawn = zip(pairs, data.draw(counts), strict=True)
+    joined = [Link(a=a, b=b, kind="xgmi", count=number) for (a, b), number in drawn if number != 0]
+    inventory = host(*(gpu(n, **spec) for n, spec in enumerate(specs)), links=[])
+    group = list(units(inventory))
+    links = select._link_counts(inventory.model_copy(update={"links": tuple(joined)}))
+    plain = [grown_plainly(seed, group, count, links) for seed in group]
+    best = min(plain, key=select._ranking(links))
+    assert select._best_of(group, count, links) == best
+
+
+def test_a_choice_of_sixty_four_linked_partitions_takes_little() -> None:
+    devices = [gpu(n, parent=f"GPU-card{n // 8}") for n in range(64)]
+    inventory = host(*devices)
+    assert calls(lambda: choose(inventory, 48)) < 100_000
