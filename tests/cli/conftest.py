@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from gemma4ctl.cli.app import app
 from gemma4ctl.profiles.load import load
+from tests.waiting import PATIENCE_S
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -80,7 +81,7 @@ def process() -> Callable[..., Result]:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             **options,
         )
         return Result(done.returncode, done.stdout, done.stderr)
@@ -89,19 +90,25 @@ def process() -> Callable[..., Result]:
 
 
 @pytest.fixture
-def on_host(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts a command as a process on a recorded host."""
+def on_host(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a command as a process on a recorded host; what is left of it ends with the test."""
+    started: list[subprocess.Popen[str]] = []
 
     def start(fixture: str, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(HERE / "on_host.py"), fixture, *words],
             env={**os.environ, "TMPDIR": str(tmp_path)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

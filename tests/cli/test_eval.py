@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from gemma4ctl.evaluation.process import Progress
 from tests.cli.conftest import ROOT, Result
 from tests.endpoint.server import fixed, serving
 from tests.evaluation.conftest import Standins
+from tests.waiting import wait_until
 
 Cli = Callable[..., Result]
 
@@ -155,10 +155,7 @@ def test_a_signal_ends_the_evaluator_too(
         process.send_signal(number)
         process.communicate()
     assert process.returncode == (-9 if number is signal.SIGKILL else 128 + number)
-    deadline = time.monotonic() + 10
-    while runs(standins.called["pid"]):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not runs(standins.called["pid"]))
 
 
 class Terminal(io.StringIO):

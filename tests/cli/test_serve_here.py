@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from gemma4ctl.hardware import detect as detection
+from gemma4ctl.launch import supervise
 from tests.hardware.recorded import access_to, recorded
 
 from .conftest import Result
@@ -39,18 +39,14 @@ def words(host: Host, fake: Path, model: Path, port: int) -> tuple[str, ...]:
     return ("serve", "--model-path", str(model), "--port", str(port), "--runtime", "local")
 
 
-def stop_when_ready(number: signal.Signals) -> None:
-    def watch() -> None:
-        folder = Path(os.environ["HOME"], ".local/state/gemma4ctl/logs")
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            if any("fired up" in log.read_text() for log in folder.glob("*.log")):
-                break
-            time.sleep(0.05)
-        time.sleep(1.5)  # for the health probe
-        os.kill(os.getpid(), number)
+def stop_when_ready(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = supervise.ready_text
 
-    threading.Thread(target=watch, daemon=True).start()
+    def announce(*given: Any, **named: Any) -> str:
+        os.kill(os.getpid(), number)
+        return text(*given, **named)
+
+    monkeypatch.setattr(supervise, "ready_text", announce)
 
 
 AFTER = ("--", "--load-format", "dummy")
@@ -58,7 +54,7 @@ AFTER = ("--", "--load-format", "dummy")
 
 def test_ready_then_stopped(cli: Cli, words: tuple[str, ...], monkeypatch: Any) -> None:
     monkeypatch.setenv("GEMMA4CTL_API_KEY", "sk-0123456789")
-    stop_when_ready(signal.SIGTERM)
+    stop_when_ready(signal.SIGTERM, monkeypatch)
     result = cli(*words, "--json", *AFTER)
     assert result.code == 143, result.err
     assert result.json["status"] == "ready" and result.json["ending"] == "stopped"
