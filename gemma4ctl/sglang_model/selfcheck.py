@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
@@ -224,9 +225,10 @@ def _decode(shape: Shape, requests: int, make: Tensors) -> Iterator[Check]:
     if not decode.supported(shape.heads, shape.kv_heads, shape.head):
         return
     longest = None if shape.window < 0 else shape.window
-    lengths = (torch.arange(requests, device=make.device) + 1) * (longest or CONTEXT) // requests
-    starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]).int()
-    slots = torch.arange(int(starts[-1]), device=make.device) * 7 % SLOTS
+    lengths = [(longest or CONTEXT) * number // requests for number in range(1, requests + 1)]
+    ends = [0, *accumulate(lengths)]
+    starts = torch.tensor(ends, dtype=torch.int32, device=make.device)
+    slots = torch.arange(ends[-1], device=make.device) * 7 % SLOTS
     q = make.normal(requests, shape.heads, shape.head, spread=shape.head**-0.5)
     pools = (make.normal(SLOTS, shape.kv_heads, shape.head) for _ in "kv")
     arguments = (q, *pools, starts, slots, 1.0, longest)

@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""Check every kernel at the sizes of the real models, without SGLang and without weights.
+
+    check.py compile [--variants E2B,31B] [--tp 2]
+    check.py run [--variants E2B,31B] [--tp 2] [--seconds 300]
+    check.py chain
+
+``compile`` needs no GPU: it compiles for sm_90 what a server of these models would launch, prints
+what each kernel needs, and fails where one spills registers, has too much shared memory, or reads
+what other kernels write before it waits for them. ``run`` needs one: it runs the check that a
+server makes at its start and prints every kernel. ``chain`` repeats layers of kernels in a CUDA
+graph with programmatic dependent launch, and compares them with the same kernels one by one
+without it, bit for bit. Each prints a line for each kernel and fails where one fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+import offline
+import torch
+
+from gemma4ctl.profiles.load import load
+from gemma4ctl.profiles.table import Variant
+from gemma4ctl.sglang_model import selfcheck
+from gemma4ctl.sglang_model.kernels import attention, linear, norms, runtime
+
+VARIANTS: dict[str, Variant] = dict(load().variants)
+WRITTEN_EARLIER = {  # arguments that no kernel of a forward pass writes
+    *("weight", "next_weight", "router_weight", "expert_weight", "dense_weight"),
+    *("scalar", "matrix", "q_weight", "k_weight"),
+    *("starts", "slots"),  # of the batch
+    *("k_pool", "v_pool"),  # decode's earlier tokens; it reads the newest one later
+}
+# Its programs without work end at once; those of a request's first split always wait.
+SOME_WAIT = {"split_attention"}
+LAYERS, REPLAYS = 8, 100
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; 1 where a kernel fails."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=("compile", "run", "chain"))
+    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--tp", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=300)
+    options = parser.parse_args(arguments)
+    if options.command == "chain":
+        problems = list(chain_problems(torch.device("cuda")))
+    else:
+        models = [VARIANTS[name] for name in options.variants.split(",")]
+        work = compile_all if options.command == "compile" else run_all
+        problems = list(work(models, options.tp, time.monotonic() + options.seconds))
+    print(f"{len(problems)} problems", *problems, sep="\n  ")
+    return int(bool(problems))
+
+
+def shapes(v: Variant, tp: int) -> list[selfcheck.Shape]:
+    """The layers of a variant and of its draft on one rank."""
+    found = set()
+    for kind in ("sliding", "full"):
+        head = getattr(v.head_dim, kind)
+        inner = v.experts.intermediate_size // tp if v.experts else 0
+        heads, kv = v.attention_heads // tp, max(1, getattr(v.kv_heads, kind) // tp)
+        window = v.sliding_window - 1 if kind == "sliding" else -1
+        found.add(selfcheck.Shape(v.hidden_size, v.per_layer_input, heads, kv, head, inner, window))
+        draft, kv = v.draft, max(1, getattr(v.draft.kv_heads, kind) // tp)
+        heads = draft.attention_heads // tp
+        found.add(selfcheck.Shape(draft.hidden_size, 0, heads, kv, head, 0, window))
+    return sorted(found)
+
+
+def products(v: Variant, tp: int) -> list[selfcheck.Product]:
+    """The linear layers of a variant and of its draft on one rank."""
+    found = set()
+    for model in (v, v.draft):
+        hidden, inner = model.hidden_size, model.intermediate_size // tp
+        for width in {inner, 2 * inner if model is v and v.double_wide_mlp else inner}:
+            found.add(selfcheck.Product(2 * width, hidden, gated=True))
+            found.add(selfcheck.Product(hidden, width, gated=False))
+        for kind in ("sliding", "full"):
+            head, kv = getattr(v.head_dim, kind), max(1, getattr(model.kv_heads, kind) // tp)
+            heads = model.attention_heads // tp
+            found.add(selfcheck.Product((heads + 2 * kv) * head, hidden, gated=False))
+            found.add(selfcheck.Product(hidden, heads * head, gated=False))
+            if model is not v or getattr(v.kv_shared_layers, kind):
+                found.add(selfcheck.Product(heads * head, hidden, gated=False))
+    layers = v.layers.sliding + v.layers.full
+    if v.per_layer_input:
+        found.add(selfcheck.Product(layers * v.per_layer_input, v.hidden_size, gated=False))
+    if v.experts:
+        found.add(selfcheck.Product(v.experts.count, v.hidden_size, gated=False))
+    return sorted(found)
+
+
+def checks(
+    models: Iterable[Variant], tp: int, make: selfcheck.Tensors
+) -> Iterator[selfcheck.Check]:
+    """The checks of several models, those of the same sizes once."""
+    every = {shape for v in models for shape in shapes(v, tp)}
+    weights = {product for v in models for product in products(v, tp)}
+    return selfcheck.checks(sorted(every), sorted(weights), make)
+
+
+class Sizes(selfcheck.Tensors):
+    """Tensors without memory."""
+
+    def __init__(self) -> None:
+        self.dtype, self.device = torch.bfloat16, torch.device("meta")
+
+    def normal(
+        self, *size: int, spread: float = 1.0, dtype: torch.dtype | None = None
+    ) -> torch.Tensor:
+        """Of this size."""
+        return torch.empty(size, dtype=dtype or self.dtype, device=self.device)
+
+
+def compile_all(models: list[Variant], tp: int, deadline: float) -> Iterator[str]:
+    """What is wrong with kernels compiled for sm_90."""
+    print("kernel            registers  shared  reads before its wait")
+    for kernel in offline.compiled(map(called, checks(models, tp, Sizes()))):
+        early = ", ".join(kernel.before)
+        print(f"{kernel.name:18}{kernel.registers:9}{kernel.shared:8}  {early}", flush=True)
+        if kernel.spilled:
+            yield f"{kernel.name} spills {kernel.spilled} bytes"
+        if kernel.shared > offline.SHARED_MEMORY[90]:
+            yield f"{kernel.name} needs {kernel.shared} bytes of shared memory"
+        if not kernel.waits and kernel.name not in SOME_WAIT:
+            yield f"{kernel.name} can end without waiting"
+        if wrong := set(kernel.before) - WRITTEN_EARLIER:
+            yield f"{kernel.name} reads {', '.join(sorted(wrong))} before it waits"
+
+
+def called(check: selfcheck.Check) -> Callable[[], Any]:
+    """The kernel's call."""
+    return lambda: check.kernel(*check.arguments, **check.options)
+
+
+def run_all(models: list[Variant], tp: int, deadline: float) -> Iterator[str]:
+    """What is wrong with kernels on this GPU."""
+    device = torch.device("cuda")
+    for check in checks(models, tp, selfcheck.Tensors(torch.bfloat16, device)):
+        if time.monotonic() > deadline:
+            print("stopped: --seconds are over", file=sys.stderr)
+            return
+        begin = time.monotonic()
+        found = selfcheck.compare(check)
+        took = time.monotonic() - begin
+        print(f"{took:6.2f} s  {check.part}: {check.title}: {found or 'right'}", flush=True)
+        if found:
+            yield found
+
+
+def chain_problems(device: torch.device) -> Iterator[str]:
+    """Which values differ between launches that overlap and launches one after the other."""
+    v = VARIANTS["E2B"]
+    for tokens in (1, linear.SMALL_BATCH):
+        layers = Chain(v.hidden_size, v.intermediate_size, v.head_dim.sliding, tokens, device)
+        with dependent_launch(False):
+            expected = [one.clone() for one in layers.run()]
+        with dependent_launch(True):
+            overlapped = repeated(layers.run, expected)
+        print(f"chain of {LAYERS} layers, {tokens} tokens: {overlapped} of {REPLAYS} differ")
+        if overlapped:
+            yield f"{overlapped} of {REPLAYS} replays with {tokens} tokens differ"
+
+
+@contextmanager
+def dependent_launch(wanted: bool) -> Iterator[None]:
+    """Whether launches overlap, for a while."""
+    with patch.dict(os.environ, {runtime.PDL_VARIABLE: str(int(wanted))}):
+        runtime._dependent_launch.cache_clear()
+        yield
+    runtime._dependent_launch.cache_clear()
+
+
+def repeated(run: Callable[[], list[torch.Tensor]], expected: list[torch.Tensor]) -> int:
+    """How many replays of a CUDA graph of ``run`` give other bits."""
+    run()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = run()
+    different = 0
+    for _ in range(REPLAYS):
+        graph.replay()
+        torch.cuda.synchronize()
+        same = all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+        different += not same
+    return different
+
+
+class Chain:
+    """Dense layers of our kernels, each reading what the one before has just written."""
+
+    def __init__(
+        self, hidden: int, inner: int, head: int, tokens: int, device: torch.device
+    ) -> None:
+        make = selfcheck.Tensors(torch.bfloat16, device)
+        self.x = make.normal(tokens, hidden)
+        self.norm, self.heads = make.normal(hidden), [make.normal(head) for _ in range(2)]
+        self.scalar, self.table = make.scalar(), make.angles(head)
+        self.places = make.places(tokens)
+        self.pools = [make.normal(selfcheck.SLOTS, 1, head) for _ in range(2)]
+        self.sizes = [8 * head, head, head]
+        self.layers = [
+            (
+                make.weight(sum(self.sizes), hidden),
+                make.weight(hidden, sum(self.sizes)),
+                make.weight(2 * inner, hidden),
+                make.weight(hidden, inner),
+            )
+            for _ in range(LAYERS)
+        ]
+
+    def run(self) -> list[torch.Tensor]:
+        """The last layer's results, and what is in the pools."""
+        residual, eps = self.x, selfcheck.EPS
+        normed = norms.rms_norm(residual, self.norm, eps)
+        for qkv, out, gate_up, down in self.layers:
+            made = linear.linear(normed, qkv)
+            parts = made.split(self.sizes, dim=-1)
+            attention.norm_rope_store(
+                *parts, *self.heads, self.table, self.places, self.places, *self.pools, eps,
+                keep=True,
+            )  # fmt: skip
+            activated, residual = linear.attention_tail_gate_up(
+                linear.linear(made, out), self.norm, residual, self.norm, gate_up, eps
+            )
+            hidden = linear.linear(activated, down)
+            normed, residual = norms.layer_tail(
+                hidden, self.norm, residual, self.scalar, self.norm, eps
+            )
+        return [normed, residual, *self.pools]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

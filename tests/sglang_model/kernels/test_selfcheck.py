@@ -1,0 +1,27 @@
+"""The check at start with the kernels themselves: right ones stay within its bounds."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("triton")
+
+from gemma4ctl.sglang_model import selfcheck  # noqa: E402
+from gemma4ctl.sglang_model.switches import PARTS  # noqa: E402
+from tests.sglang_model.kernels.tensors import DEVICE  # noqa: E402
+
+# No sizes but heads are powers of two.
+SIZES = {"hidden": 88, "heads": 2, "kv_heads": 1, "head": 32}
+SHAPES = [
+    selfcheck.Shape(**SIZES, per_layer=24, experts=0),
+    selfcheck.Shape(**SIZES, per_layer=0, experts=10),
+]
+PRODUCTS = [selfcheck.Product(20, 88, gated=False), selfcheck.Product(12, 88, gated=True)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["dense", "experts"])
+def test_the_kernels_pass(shape: selfcheck.Shape, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selfcheck, "TOKENS", (1, 8, 9))
+    found = selfcheck.problems([shape], PRODUCTS, torch.bfloat16, torch.device(DEVICE), PARTS)
+    assert found == {}
