@@ -61,7 +61,7 @@ def _published(s: Situation, tp: int, mtp: bool) -> Fraction | None:
     """The share published for this GPU, or for one like it; none is for a slice of a GPU."""
     if s.group[0].kind == "mig":
         return None
-    cell, similar = s.cell(mtp), s.similar_cell(mtp)
+    cell = s.cell(mtp)
     if cell and cell.mem_fraction is not None:
         reason = f"published for {s.variant_name} on {s.platform_name}"
         return Fraction(cell.mem_fraction, True, cell.status, reason, cell.source)
@@ -69,6 +69,7 @@ def _published(s: Situation, tp: int, mtp: bool) -> Fraction | None:
     if plain and plain.mem_fraction is not None:
         reason = f"published for {s.variant_name} on {s.platform_name}, without MTP"
         return Fraction(plain.mem_fraction, True, "estimated", reason, plain.source)
+    similar = s.similar_cell(mtp) or s.similar_cell(False)
     if similar is None or similar.mem_fraction is None:
         return None
     derived = _derived(s, tp)
@@ -76,6 +77,7 @@ def _published(s: Situation, tp: int, mtp: bool) -> Fraction | None:
         reason = f"{similar.mem_fraction:g} is published for {s.platform.like}; {derived.reason}"
         return derived._replace(reason=reason)
     reason = f"published for {s.platform.like}, which this GPU resembles"
+    reason += ", without MTP" if mtp and similar.mtp is False else ""
     return Fraction(similar.mem_fraction, True, "estimated", reason, similar.source)
 
 

@@ -181,13 +181,18 @@ def memory(s: Situation, tp: int, mtp: bool) -> Memory | None:
 
 
 def _memory(s: Situation, tp: int, mtp: bool) -> Memory | None:
+    found = at_usual_share(s, tp, mtp)
+    if found is not None and _may_rise(s, found.share):
+        found = _risen(s, tp, mtp, found)
+    return found if found is not None and _starts(found) else None
+
+
+def at_usual_share(s: Situation, tp: int, mtp: bool) -> Memory | None:
+    """What the fullest chosen unit would hold if no load and no lack of room raised the share."""
     share, free = fraction(s, tp, mtp), least_free_mib(s, tp)
     if not s.modelled or share is None or free is None:
         return None
-    found = _with_share(s, tp, mtp, share)
-    if _may_rise(s, share):
-        found = _risen(s, tp, mtp, found)
-    return found if _starts(found) else None
+    return _with_share(s, tp, mtp, share)
 
 
 def _risen(s: Situation, tp: int, mtp: bool, found: Memory) -> Memory:

@@ -426,6 +426,9 @@ def test_what_gives_images_larger_chunks() -> None:
     other = planned(node("H200", 1), **wanted, context_length=32_768)
     kept = next(warning for warning in other.warnings if warning.code == "images-cut")
     assert kept.message != cut.message and "lower --mem-fraction" in kept.remedy
+    long = planned(node("H200"), model="31B", context_length=200_000)
+    kept = next(warning for warning in long.warnings if warning.code == "images-cut")
+    assert "lower --mem-fraction" in kept.remedy
 
 
 def test_a_split_for_the_load_is_no_reason_for_fewer_gpus() -> None:
@@ -434,6 +437,18 @@ def test_a_split_for_the_load_is_no_reason_for_fewer_gpus() -> None:
     usual = planned(node("L40S", 4), **wanted)
     best = planned(node("L40S", 4), optimize=True, **wanted)
     assert usual.hardware.gpu_count == best.hardware.gpu_count
+
+
+def test_a_larger_share_is_no_reason_for_fewer_gpus() -> None:
+    """Where the usual share leaves no useful KV cache, a node gives another GPU instead."""
+    for platform in ("H20", "H100-NVL"):
+        for request in ({}, {"mtp": True}, {"request_tokens": "32k"}):
+            plan = planned(node(platform), model="31B", **request)
+            assert plan.hardware.gpu_count == 2
+    plan = planned(node("H20"), model="31B")
+    share = plan.decision("mem_fraction_static")
+    assert share and share.value == 0.85
+    assert planned(node("H20", 1), model="31B").hardware.gpu_count == 1
 
 
 def test_servers_of_one_plan_share_the_load() -> None:

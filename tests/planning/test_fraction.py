@@ -63,6 +63,14 @@ def test_fraction_of_a_platform_like_another() -> None:
     assert "MI300X" in found.reason
 
 
+def test_drafts_leave_no_larger_share_than_there_is_without() -> None:
+    for platform in ("MI325X", "MI350X", "MI355X"):
+        for variant in ("31B", "26B-A4B"):
+            found = fraction(situation(platform, model=variant, mtp=True), 1, True)
+            assert found and (found.value, found.status) == (0.8, "estimated")
+            assert found.reason.endswith("resembles, without MTP")
+
+
 def test_fraction_of_a_larger_platform_keeps_sglangs_reserve() -> None:
     found = fraction(situation("H100", model="12B"), 1, False)
     assert found and (found.value, found.status) == (0.83, "estimated")

@@ -116,6 +116,22 @@ def test_lost_gpus_are_left_out_and_named() -> None:
     assert "tp-below-recommended" in messages
 
 
+@pytest.mark.parametrize(
+    ("inventory", "request_", "message", "remedy"),
+    [
+        (node("GB10"), {"mtp": True}, "for 26B-A4B with MTP; this plan uses TP 1", "use 2 GPUs"),
+        (node("H200"), {"mem_fraction": "0.25"}, "fit in 0.25 of the memory", "--mem-fraction"),
+        (host(*(gpu(n, memory_free_mib=54_000) for n in (0, 1))), {}, "free memory", "end other"),
+    ],
+)
+def test_why_a_plan_has_not_the_recommended_tp(
+    inventory: Any, request_: dict[str, Any], message: str, remedy: str
+) -> None:
+    plan = planned(inventory, model="26B-A4B", **request_)
+    told = next(w for w in plan.warnings if w.code.endswith("-recommended"))
+    assert message in told.message and remedy in told.remedy
+
+
 def test_nothing_but_lost_gpus() -> None:
     error = refusal(host(gpu(0, health=sick("lost"))), model="E2B")
     assert error.code == "no-usable-gpu"

@@ -167,7 +167,8 @@ def prefill_chunk(s: Situation) -> Outcomes:
     if origin == "user":
         yield from _judge_chunk(s, chunk, largest)
     elif chunk > 0:
-        named = found.load.longest if found.load and s.request.request_tokens else 0
+        asked = s.request.request_tokens or s.request.context_length
+        named = found.load.longest if found.load and asked else 0
         yield _images_cut(chunk, largest, named, s.context)
 
 

@@ -7,6 +7,7 @@ from gemma4ctl.hardware.inventory import Unit, units
 from gemma4ctl.planning.fraction import fraction
 from gemma4ctl.planning.memory import (
     LEAST_TOKENS,
+    at_usual_share,
     memory,
     request_cap,
     sliding_by_cap,
@@ -122,10 +123,11 @@ def _works(s: Situation, tp: int) -> bool:
 
 
 def _roomy(s: Situation, tp: int) -> bool:
-    """Whether TP ``tp`` has room for useful KV cache, even without a split for the load."""
-    found = memory(s, tp, s.mtp)
-    split = found is not None and found.ratio.origin == "load"
-    usual = found.default_split().full_tokens if found and split else ROOMY_TOKENS
+    """Whether TP ``tp`` has room for useful KV cache with the usual share and split of memory."""
+    found = at_usual_share(s, tp, s.mtp)
+    if found and found.ratio.origin == "load":
+        found = found.default_split()
+    usual = found.full_tokens if found else ROOMY_TOKENS
     return usual >= ROOMY_TOKENS and fits(s, tp, ROOMY_TOKENS)
 
 
@@ -143,7 +145,8 @@ def _longest(s: Situation, tp: int) -> int:
 
 def _compared(s: Situation, advised: int, *, named: bool) -> Outcomes:
     """What to say where the plan does not use the recommended TP."""
-    subject = f"TP {advised} is recommended for {s.variant_name} on {s.platform_name}"
+    where = f"on {s.platform_name}" if s.cell() else "with MTP"
+    subject = f"TP {advised} is recommended for {s.variant_name} {where}"
     if named and s.tp != advised:
         yield Warn(
             "tp-not-recommended", f"{subject}, not {s.tp}", f"--tp-size {advised}", severity="perf"
@@ -155,17 +158,27 @@ def _compared(s: Situation, advised: int, *, named: bool) -> Outcomes:
             f"use {advised} GPUs for more KV cache and lower latency",
             severity="perf",
         )
-    elif s.tp > advised:
-        fitting = divides(s, advised) and _works(s, advised)
-        why = "does not hold the load" if fitting else "does not fit in the free memory"
+    elif s.tp > advised and (obstacle := _obstacle(s, advised)):
+        why, remedy = obstacle
         yield Warn(
             "tp-above-recommended",
             f"{subject}, but {why}; this plan uses TP {s.tp}",
-            "lower --concurrency, or name the recommended --tp-size"
-            if fitting
-            else "end other processes on the GPUs, or ask for a shorter --context-length",
+            remedy,
             severity="perf",
         )
+
+
+def _obstacle(s: Situation, tp: int) -> tuple[str, str] | None:
+    """What keeps the plan from TP ``tp``, and what helps; None where nothing does."""
+    if divides(s, tp) and _works(s, tp):
+        return "does not hold the load", "lower --concurrency, or name the recommended --tp-size"
+    share = fraction(s, tp, s.mtp)
+    if share and share.origin != "rule":
+        return f"does not fit in {share.value:g} of the memory", "leave out --mem-fraction"
+    if share and s.unit_mib and weight_bytes(s, tp) >> 20 > share.value * s.unit_mib:
+        return None
+    remedy = "end other processes on the GPUs, or ask for a shorter --context-length"
+    return "does not fit in the free memory", remedy
 
 
 def _asked(s: Situation, tp: int, possible: list[int]) -> Choose:
