@@ -22,7 +22,8 @@ from tests.verify.brain import Said
 MODEL = "google/gemma-4-E2B-it"
 CONTEXT = 4096
 KEY = "correct-horse"
-PAUSE_S = 2.0  # of a fault that is about time; tests use shorter timeouts
+PAUSE_S = 60.0  # of a fault that is about time; tests use shorter timeouts
+DRIP_S = 0.05  # for a byte of an answer that drips
 
 # A misbehaviour -> what is sent once and what again and again, with a pause in seconds after each.
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -424,7 +425,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.begin("application/json", len(data))
         for at in range(len(data)):
             self.wfile.write(data[at : at + 1])
-            time.sleep(PAUSE_S / 100)
+            time.sleep(DRIP_S)
 
     def _stream(self, completion: Completion) -> None:
         plain = "wrong-content-type" in self.sglang.faults
