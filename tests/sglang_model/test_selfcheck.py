@@ -27,6 +27,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Any:
         return plain["per_layer_tail"](*args)
 
     monkeypatch.setattr(selfcheck.per_layer, "per_layer_tail", per_layer_tail)
+    monkeypatch.setattr(selfcheck, "CONTEXT", 70)
     return selfcheck
 
 

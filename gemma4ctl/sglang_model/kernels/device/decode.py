@@ -180,6 +180,7 @@ def merge(
     request = tl.program_id(2).to(tl.int64)
     length = (tl.load(starts + request + 1) - tl.load(starts + request)).to(tl.int32)
     share = _share(length, splits, BLOCK, LEAST)
+    wait(PDL)  # all programs: the launch must not end before the one whose results stand
     if share >= length:
         return
     cols = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
@@ -188,7 +189,6 @@ def merge(
     pair = request * (tl.num_programs(1) // GROUP) + head // GROUP
     place = pair * splits + part
     own = head % GROUP
-    wait(PDL)
     top = tl.load(tops + place * 2 * GROUP + own, mask=mask, other=LOWEST)
     weight = tl.load(tops + place * 2 * GROUP + GROUP + own, mask=mask, other=0.0)
     values = sums + (place[:, None] * GROUP + own) * D + cols[None, :]
