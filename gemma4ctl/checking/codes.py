@@ -36,6 +36,7 @@ RULE_CODES: dict[str, Code] = {
     "checkpoint-broken": Code("error", "a checkpoint that does not load"),
     "checkpoint-hardware": Code("error", "a weight format that the GPU has no kernels for"),
     "gpu-too-old": Code("error", "a GPU that cannot run Gemma 4's attention"),
+    "router-scale": Code("warning", "26B-A4B where SGLang's router loses its scale (AMD, CPU)"),
     "quantization-rocm": Code("error", "a quantization that ROCm does not have"),
     "does-not-fit": Code("error", "the model does not fit on the named hardware"),
     "too-few-gpus": Code("error", "more GPUs than the named hardware has"),

@@ -251,6 +251,7 @@ _SENTENCES = {
     "shared-memory": "shared memory per block by compute capability, vllm#39018",
     "issue-34872": "sglang#34872 and sglang#35860 (GB10)",
     "pull-26966": "sglang#26966",
+    "pull-32131": "sglang#32131 for CPU; read in 0.5.13 to 0.5.23 for AMD GPUs",
     "pull-38758": "sglang#38758",
 }
 

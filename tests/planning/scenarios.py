@@ -156,6 +156,8 @@ SCENARIOS = [
         _user("--quantization", "modelopt_fp8"),
         warnings=("quantization-rocm",),
     ),
+    Scenario("router-scale", "MI300X", {"model": "26B-A4B"}, warnings=("router-scale",)),
+    Scenario("router-scale", "Xeon", {"model": "26B-A4B"}, warnings=("router-scale",)),
     Scenario(
         "kv-cache",
         "B200",
@@ -704,7 +706,12 @@ QUIET: list[tuple[str, Inventory | str, dict[str, Any]]] = [
     ("mtp-swa-crash", "B200", {"model": "31B", "mtp": True, "sglang_version": "0.5.13"}),
     ("mtp-draft-line", "H200", {"model": "31B", "mtp": True, "draft_path": "/models/draft"}),
     ("mtp-by-hand", "H200", _user("--speculative-algorithm", "NGRAM")),
+    ("router-scale", "H200", {"model": "26B-A4B"}),
+    ("router-scale", "MI300X", {"model": "31B"}),
+    ("router-scale", "MI300X", {"model": "26B-A4B", "sglang_version": "0.5.12"}),
     ("speculative-name", "H200", _user("--speculative-algorithm", "nextn")),
+    # the TP 2 that the page asks for can never fit there
+    ("tensor-parallel", "RTX-4090", {"model": "26B-A4B", "mtp": True}),
     ("moe-throughput-tp", "H200", {"model": "26B-A4B", "objective": "throughput", "tp": 2}),
     ("image-backend", "B200", {"model": "31B", "modalities": ("text",)}),
     ("small-variant-image-mask", "H200", {"model": "E2B"}),

@@ -28,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     model.checkpoint_hardware,
     model.gpu_architecture,
     model.quantization,
+    model.router_scale,
     model.kv_cache,
     model.modalities,
     kernels.kernels,

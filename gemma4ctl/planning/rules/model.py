@@ -7,6 +7,7 @@ from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import FP8_KV, Situation, is_folder
 
 OLDEST_CAPABILITY = 80  # Ampere
+ROUTER_SCALE_FOLDED = "0.5.13"  # into a norm without a weight of its own (gemma4_causal.py)
 NO_ROCM_QUANTIZATION = ("modelopt_fp4", "modelopt_fp8", "gptq_marlin", "awq_marlin", "gguf")
 
 
@@ -78,6 +79,20 @@ def quantization(s: Situation) -> Outcomes:
             f"--quantization {own} does not run on AMD GPUs",
             "use --quantization fp8, or a bf16 checkpoint",
         )
+
+
+@rule("router-scale", source="pull-32131", severity="silent")
+def router_scale(s: Situation) -> Outcomes:
+    """The norm of AMD GPUs and CPUs ignores the scale that SGLang folds into it for the router."""
+    elsewhere = s.platform.vendor == "amd" or s.platform.kind == "cpu"
+    if s.variant.experts is None or not elsewhere or s.release.before(ROUTER_SCALE_FOLDED):
+        return
+    yield Warn(
+        "router-scale",
+        f"on {s.platform.title} SGLang {s.release.name} routes {s.variant_name} without the "
+        "router's own scale: experts are chosen and weighed wrongly",
+        "check answers with gemma4ctl eval before use, or serve 31B",
+    )
 
 
 @rule("kv-cache", source="wheels", severity="perf")
