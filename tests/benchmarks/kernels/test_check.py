@@ -1,0 +1,114 @@
+"""Compiling for a GPU that is not here, and the sizes that are compiled and checked."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.kernels.conftest import SCRIPTS
+
+Script = Callable[[str], Any]
+COMPILE = """
+import check
+sizes = {"hidden_size": 256, "intermediate_size": 512, "per_layer_input": 32}
+experts = check.VARIANTS["26B-A4B"].experts.model_copy(update={"intermediate_size": 64})
+e2b = check.VARIANTS["E2B"]
+draft = e2b.draft.model_copy(update={"intermediate_size": 512})
+check.VARIANTS["tiny"] = e2b.model_copy(update={**sizes, "experts": experts, "draft": draft})
+raise SystemExit(check.main(["compile", "--variants", "tiny"]))
+"""
+PTX = """
+    ld.param.b64 %rd1, [kernel_param_0];
+    ld.param.b64 %rd2, [kernel_param_1];
+    ld.param.b32 %r1, [kernel_param_2];
+    cvta.to.global.u64 %rd3, %rd1;
+    mul.wide.s32 %rd9, %r1, 2;
+    add.s64 %rd4, %rd3, %rd9;
+    ld.global.v4.b32 { %r2, %r3, %r4, %r5 }, [ %rd4 + 0 ];
+    griddepcontrol.wait; // dummy $0
+    mad.wide.s32 %rd5, %r1, 2, %rd2;
+    @%p1 cp.async.cg.shared.global [ %r7 + 0 ], [ %rd5 + 0 ], 0x10, %r8;
+    cp.async.commit_group;
+"""
+
+
+def test_what_is_read_before_the_wait(script: Script) -> None:
+    offline = script("offline")
+    assert offline.reads(PTX, ["weight", "x", None]) == (("weight",), ("x",))
+    late = PTX.replace("griddepcontrol.wait", "nop") + "griddepcontrol.wait;"
+    assert offline.reads(late, ["weight", "x", None]) == (("weight", "x"), ())
+
+
+def test_paths_around_the_wait(script: Script) -> None:
+    waits = script("offline").always_waits
+    assert waits(PTX)
+    assert waits("$L1: bra $L1; griddepcontrol.wait; $L2: ret;")
+    assert not waits("ret;")
+    assert not waits("@%p1 ret; griddepcontrol.wait; ret;")
+    assert not waits("@%p1 bra $L2;\ngriddepcontrol.wait;\n$L2:\nret;")
+
+
+@pytest.fixture
+def check(script: Script) -> Any:
+    pytest.importorskip("torch")
+    return script("check")
+
+
+@pytest.mark.parametrize("variant", ["E2B", "E4B", "12B", "26B-A4B", "31B"])
+def test_the_linear_layers_are_those_that_are_timed(
+    check: Any, script: Script, variant: str
+) -> None:
+    cases = script("cases")
+    v = check.VARIANTS[variant]
+    timed = {
+        (one.n * (1 + one.gated), one.k, one.gated)
+        for one in cases.products(v)
+        if one.name != "output layer"
+    }
+    no_draft = v.draft.model_copy(
+        update={"hidden_size": v.hidden_size, "intermediate_size": v.intermediate_size}
+        | {"attention_heads": v.attention_heads, "kv_heads": v.kv_heads}
+    )
+    checked = set(map(tuple, check.products(v.model_copy(update={"draft": no_draft}), 1)))
+    per_layer = {
+        (v.per_layer_input, v.hidden_size, False),
+        (v.hidden_size, v.per_layer_input, False),
+    }
+    only_q = {one for one in checked if one not in timed}
+    assert timed - checked <= per_layer  # a check of their own
+    heads = {v.attention_heads * size for size in (v.head_dim.sliding, v.head_dim.full)}
+    assert {rows for rows, _, _ in only_q} <= heads
+
+
+def test_ranks_share_the_heads(check: Any) -> None:
+    v = check.VARIANTS["26B-A4B"]
+    one, two = ({s.heads: s for s in check.shapes(v, tp) if s.experts} for tp in (1, 2))
+    assert set(one) == {16}
+    assert set(two) == {8}
+    assert two[8].experts == one[16].experts // 2
+
+
+@pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("torch", "triton")),
+    reason="needs PyTorch and Triton",
+)
+def test_kernels_compile_for_hopper() -> None:
+    """Every kernel at small sizes, as a server of such a model launches it."""
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE],
+        cwd=SCRIPTS,
+        env={**os.environ, "TRITON_INTERPRET": "0"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    kernels = {line.split()[0] for line in done.stdout.splitlines()[1:-1]}
+    expected = {"norm", "tail", "dual_tail", "gelu_times", "inputs", "norm_rope_store"}
+    assert kernels >= expected | {"row", "rows", "gate_up", "down"}
+    assert kernels >= {"split_attention", "merge"}
