@@ -8,8 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +76,7 @@ class Host:
             "PATH": f"{program.parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(tmp_path / "packages"),
             "FAKE_PIDS": str(self.pids_file),
-            "FAKE_TOKEN_MS": "4",
+            "FAKE_TOKEN_MS": "2",
         }
 
     def start(self, *words: str) -> subprocess.Popen[str]:
@@ -134,14 +133,10 @@ class Host:
         found = (self.home / ".local/state/gemma4ctl/tune").glob("*/question.json")
         return max(found, key=lambda path: path.stat().st_mtime).parent
 
-    def left(self, seconds: float = 15.0) -> list[int]:
-        """The servers that are still there after ``seconds``."""
-        deadline = time.monotonic() + seconds
-        while (left := [pid for pid in self.servers if Path(f"/proc/{pid}").exists()]) and (
-            time.monotonic() < deadline
-        ):
-            time.sleep(0.05)
-        return left
+    @property
+    def left(self) -> list[int]:
+        """The servers that are still there."""
+        return [pid for pid in self.servers if Path(f"/proc/{pid}").exists()]
 
 
 @pytest.fixture
@@ -152,18 +147,5 @@ def host(tmp_path: Path) -> Iterator[Host]:
         port = int(probe.getsockname()[1])
     made = Host(tmp_path, port)
     yield made
-    for pid in made.left(0):
+    for pid in made.left:
         os.kill(pid, signal.SIGKILL)
-
-
-@pytest.fixture
-def wait_for() -> Callable[[Callable[[], bool]], None]:
-    """Waits until something is so."""
-
-    def wait(done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
-        while not done():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    return wait

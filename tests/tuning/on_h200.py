@@ -1,7 +1,7 @@
 """``python on_h200.py ARGUMENTS...``: gemma4ctl on the captured H200, trials included.
 
-Detection gives what a real H200 host reported; the ``serve`` of a trial runs on it too. Everything
-else, processes and signals included, is real.
+Detection gives what a real H200 host reported; the ``serve`` of a trial runs on it too. A search is
+a small one. Everything else, processes and signals included, is real.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ if __name__ == "__main__":
     on_h200()
     if sys.argv[1] == "tune":
         from gemma4ctl.tuning import server
+        from tests.tuning.small import shrink
 
+        shrink()
         server.PROGRAM = (sys.executable, __file__)
     sys.argv[0] = "gemma4ctl"
     main()
