@@ -8,8 +8,11 @@ heads of different widths, shared KV and per-layer embeddings (as E2B), one KV f
 from __future__ import annotations
 
 import importlib
+import os
+import tempfile
 from contextlib import contextmanager
 from functools import cache, partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,21 +69,28 @@ def text_config(**values: Any) -> Any:
 
 
 @cache
-def process() -> Any:
-    """One process of a server of one rank; its server arguments."""
+def process(rank: int = 0, ranks: int = 1, meeting: str | None = None) -> Any:
+    """This process as one rank of a server; its server arguments.
+
+    The ranks meet at a file that none of them has made before.
+    """
     from sglang.srt import runtime_context
     from sglang.srt.distributed import parallel_state
     from sglang.srt.layers.moe import initialize_moe_config
 
-    server = runtime_context.get_context().override_server_args(disable_cuda_graph=True).install()
+    arguments = {"disable_cuda_graph": True, "tp_size": ranks, "device": "cpu"}
+    server = runtime_context.get_context().override_server_args(**arguments).install()
+    meeting = meeting or str(Path(tempfile.mkdtemp()) / "meeting")
+    os.environ["SGLANG_NCCL_SO_PATH"] = "none"  # as on a machine without NCCL
+    parallel_state.set_custom_all_reduce(False)
     parallel_state.init_distributed_environment(
-        world_size=1,
-        rank=0,
-        local_rank=0,
-        distributed_init_method="tcp://127.0.0.1:29877",
+        world_size=ranks,
+        rank=rank,
+        local_rank=rank,
+        distributed_init_method=f"file://{meeting}",
         backend="gloo",
     )
-    parallel_state.initialize_model_parallel(backend="gloo")
+    parallel_state.initialize_model_parallel(tensor_model_parallel_size=ranks, backend="gloo")
     initialize_moe_config(server)
     return server
 
