@@ -117,6 +117,10 @@ def capacity_jobs() -> Iterator[Job]:
 
 def kernel_proofs() -> Iterator[Job]:
     """Whether the fused kernels are right."""
+    yield Job("kernels-chain", 60, "kernels/check.py chain", flags=False)
+    for name, variants in (("small", "E2B,E4B"), ("large", "12B,26B-A4B,31B")):
+        words = f"kernels/check.py run --variants {variants} --seconds 170"
+        yield Job(f"kernels-check-{name}", 180, words, flags=False)
     tests = "-m pytest -q -n 8 -p no:cacheprovider {root}/tests/sglang_model/kernels"
     yield Job("kernels-tests", 120, tests, flags=False)
     run = f"kernels/compare_servers.py run {{models}} {{out}}/answers {ON_ONE_GPU}"
