@@ -22,6 +22,7 @@ from gemma4ctl.profiles.load import load
 from gemma4ctl.profiles.table import Variant
 from gemma4ctl.sglang_model.kernels import (
     attention,
+    decode,
     experts,
     linear,
     norms,
@@ -32,6 +33,9 @@ from gemma4ctl.sglang_model.kernels import (
 EPS = 1e-6
 BF16 = 2
 DEVICE = "cuda"
+STOCK_SPLITS = 8  # SGLang's default of --triton-attention-num-kv-splits
+CONTEXTS = (128, 512, 2048, 8192, 32768)
+LARGEST = 4 << 30  # bytes of the KV of a case
 COLD = 320 << 20  # bytes of all copies together, several times the L2 cache
 VARIANTS: dict[str, Variant] = dict(load().variants)
 Calls = tuple[Callable[[], Any], Callable[[], Any]]
@@ -118,6 +122,12 @@ def cases(v: Variant, rows: int) -> Iterator[Case]:
         yield Case(f"norm_rope_store {kind}", size, partial(_store, heads, rows))
         if getattr(v.kv_shared_layers, kind):
             yield Case(f"norm_rope_query {kind}", size, partial(_query, heads, rows))
+        window = v.sliding_window - 1 if kind == "sliding" else None
+        for context in sorted({min(one, window or one) for one in CONTEXTS}):
+            size = 2 * BF16 * rows * context * heads[1] * heads[2]
+            if size <= LARGEST:
+                make = partial(_decode, heads, window, context, rows)
+                yield Case(f"decode {kind} {context}", size, make)
     if rows == 1 and hidden <= linear.LONGEST_PROLOGUE and not v.experts:
         inner = next(one for one in products(v) if one.name == "gate_up")
         yield Case("attention_tail_gate_up", inner.bytes, partial(_deep, inner))
@@ -255,6 +265,22 @@ def _query(heads: tuple[int, int, int], rows: int, number: int) -> Calls:
     return partial(attention.norm_rope_query, q, w, table, positions, EPS), separate
 
 
+def _decode(
+    heads: tuple[int, int, int], window: int | None, context: int, rows: int, number: int
+) -> Calls:
+    """Requests of one length, their tokens all over the pools."""
+    queries, kv, size = heads
+    q = random(number, rows, queries, size, spread=size**-0.5)
+    pools = [random(number + seed, rows * context, kv, size) for seed in range(2)]
+    slots = torch.randperm(rows * context, generator=torch.Generator().manual_seed(number))
+    starts = torch.arange(rows + 1, dtype=torch.int32) * context
+    batch = starts.to(DEVICE), slots.to(DEVICE)
+    return (
+        partial(decode.attend, q, *pools, *batch, 1.0, window),
+        stock().decode(q, *pools, *batch),
+    )
+
+
 def _deep(product: Product, number: int) -> Calls:
     ops, x, old = stock(), random(number, 1, product.k), random(number + 1, 1, product.k)
     w, after = random(1, product.k), random(2, product.k)
@@ -283,6 +309,8 @@ def stock() -> Any:
         from sglang.jit_kernel.activation import gelu_tanh_and_mul
         from sglang.jit_kernel.kvcache import store_cache
         from sglang.jit_kernel.rope import apply_rope_with_cos_sin_cache_inplace as rope
+        from sglang.kernels.ops.attention.decode_attention import decode_attention_fwd
+        from sglang.kernels.ops.attention.metadata import get_num_kv_splits_triton
         from sglang.kernels.ops.layernorm import gemma4_fused_ops as ops
         from sglang.srt.layers.moe.moe_runner import MoeRunnerConfig
         from sglang.srt.layers.moe.moe_runner.triton_utils import (
@@ -305,6 +333,26 @@ def stock() -> Any:
     def store(k: torch.Tensor, v: torch.Tensor, k_pool: Any, v_pool: Any, slots: Any) -> None:
         store_cache(k, v, k_pool.flatten(1), v_pool.flatten(1), slots)
 
+    def attend(q: Any, k_pool: Any, v_pool: Any, starts: Any, slots: Any) -> Callable[[], Any]:
+        (batch, queries, size), most, kv = q.shape, STOCK_SPLITS, k_pool.shape[1]
+        out, lengths = torch.empty_like(q), starts.diff()
+        logits = torch.empty(batch, queries, most, size, dtype=torch.float32, device=DEVICE)
+        sums = torch.empty(batch, queries, most, dtype=torch.float32, device=DEVICE)
+        splits = torch.empty(batch, dtype=torch.int32, device=DEVICE)
+        cores = torch.cuda.get_device_properties(DEVICE).multi_processor_count
+        get_num_kv_splits_triton[(1,)](  # once a step, for all layers
+            splits, lengths, batch, 1, queries, kv, most, cores, MAX_NUM_SEQ=256
+        )
+
+        def split_and_merge() -> torch.Tensor:
+            decode_attention_fwd(
+                q, k_pool, v_pool, out, starts, slots, logits, sums, splits, most,
+                1.0, 1.0, 1.0, use_pdl=True,
+            )  # fmt: skip
+            return out
+
+        return split_and_merge
+
     # The two settings of a server that SGLang's experts ask for.
     settings = SimpleNamespace(
         enable_fused_moe_sum_all_reduce=False, enable_deterministic_inference=False
@@ -320,6 +368,7 @@ def stock() -> Any:
     return SimpleNamespace(
         against="sglang",
         experts=many,
+        decode=attend,
         norm=lambda x, w: rmsnorm(x, w, EPS),
         add_norm=add_norm,
         tail=ops.gemma_rmsnorm_residual_scalar,
@@ -360,9 +409,22 @@ def _pytorch() -> Any:
         made = down[ids.long()] @ (functional.gelu(gate) * up)[..., None]
         return (made.squeeze(-1) * shares[..., None]).sum(1).to(x.dtype)
 
+    def attend(q: Any, k_pool: Any, v_pool: Any, starts: Any, slots: Any) -> Callable[[], Any]:
+        def gathered() -> torch.Tensor:
+            k, v = (
+                pool[slots].unflatten(0, (len(q), -1)).transpose(1, 2) for pool in (k_pool, v_pool)
+            )
+            made: torch.Tensor = functional.scaled_dot_product_attention(
+                q[:, :, None], k, v, scale=1.0, enable_gqa=True
+            )
+            return made[:, :, 0]
+
+        return gathered
+
     return SimpleNamespace(
         against="pytorch",
         experts=many,
+        decode=attend,
         norm=norm,
         add_norm=lambda x, old, w: norm(old.add_(x), w),
         tail=lambda x, w, old, scalar: (norm(x, w) + old) * scalar,

@@ -45,6 +45,8 @@ def test_every_case_computes_what_its_stock_launches_do(
 ) -> None:
     cases, micro = script("cases"), script("micro")
     monkeypatch.setattr(cases, "DEVICE", "cpu")
+    monkeypatch.setattr(cases, "CONTEXTS", (70,))
+    monkeypatch.setattr(cases.decode, "_multiprocessors", lambda device: 4)
     small = {
         "hidden_size": 64,
         "intermediate_size": 48,
@@ -65,6 +67,20 @@ def test_every_case_computes_what_its_stock_launches_do(
             assert (off is None) == returns_nothing, case.name
             assert off is None or off < 0.02, case.name
             assert case.copies >= 2
+
+
+def test_decode_from_short_to_long_contexts_as_far_as_the_kv_fits(script: Script) -> None:
+    cases = script("cases")
+
+    def contexts(variant: str, rows: int, kind: str) -> list[int]:
+        found = cases.cases(cases.VARIANTS[variant], rows)
+        start = f"decode {kind} "
+        return [int(one.name[len(start) :]) for one in found if one.name.startswith(start)]
+
+    assert contexts("E2B", 1, "sliding") == [128, 511]
+    assert contexts("E2B", 1, "full") == [128, 512, 2048, 8192, 32768]
+    assert contexts("31B", 128, "sliding") == [128, 512, 1023]
+    assert contexts("31B", 128, "full") == [128, 512, 2048]
 
 
 def test_tiles_and_the_table(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
