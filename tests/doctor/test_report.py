@@ -3,16 +3,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gemma4ctl.doctor import KIND, report, report_text, sections
+from gemma4ctl.doctor import KIND, recording, report, report_text, sections
 from gemma4ctl.doctor.document import SECTION_BYTES, cut
 from gemma4ctl.hardware.detect import detect
 from gemma4ctl.hardware.files import read_inventory
@@ -283,17 +284,18 @@ def test_no_docker_daemon(made: Make, says: str) -> None:
 def test_a_hanging_tool_is_asked_once(
     made: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, machine: dict[str, str]
 ) -> None:
-    monkeypatch.setattr("gemma4ctl.doctor.recording.COMMAND_TIMEOUT_S", 0.05)
     monkeypatch.setattr("gemma4ctl.doctor.document.SOFTWARE_LIMIT_S", 0.05)
-    asked = []
+    asked, clock, over = [], [0.0], threading.Event()
+    monkeypatch.setattr(recording, "time", SimpleNamespace(monotonic=lambda: clock[0]))
 
     def hang(argv: Any) -> None:
         asked.append(argv[0])
-        time.sleep(0.06 if argv[0] == "amd-smi" else 0)
+        clock[0] += recording.COMMAND_TIMEOUT_S if argv[0] == "amd-smi" else 0
 
     access = access_to({}, tmp_path)
     access = type(access)(root=access.root, run=hang, load=access.load)
-    document = report(machine, access, lambda *_: time.sleep(0.3))
+    document = report(machine, access, lambda *_: over.wait())
+    over.set()
     assert asked.count("amd-smi") == 1
     commands = document["recorded"]["commands"]
     answer = commands["amd-smi list --json"]

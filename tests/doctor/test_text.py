@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,9 +83,7 @@ def test_fits_into_an_issue(made: Make) -> None:
 
 
 def test_command_prints_one_json_object(machine: dict[str, str]) -> None:
-    started = time.monotonic()
     result = CliRunner().invoke(app, ["doctor", "--json"])
-    assert time.monotonic() - started < 5
     assert result.exit_code == 0
     assert json.loads(result.stdout)["schema_version"] == 1
 

@@ -54,7 +54,7 @@ def start_stray(ignore_sigterm=True):
         "import os, signal, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "print('stray', os.getpid(), flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(1000)\n"
     )
     subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     # one whose parent is gone
@@ -109,7 +109,7 @@ def start_up():
         )
         os.kill(os.getpid(), signal.SIGKILL)
     if "hang" in MODES:
-        time.sleep(60)
+        time.sleep(1000)
     log("Use sliding window memory pool. full_layer_tokens=1000, swa_layer_tokens=800")
     log(
         "Capture target decode CUDA graph begin. backend=full, num_tokens_per_req=1, bs=[1, 2], "
@@ -137,7 +137,7 @@ def never_listen():
     log(f"ERROR:    [Errno 98] {trouble}", "")
     log("INFO:     Waiting for application shutdown.", "")
     while True:
-        time.sleep(60)
+        time.sleep(1000)
 
 
 def main():
@@ -168,7 +168,7 @@ def main():
         ANNOUNCED.wait()
         os._exit(0)
     while True:
-        time.sleep(60)
+        time.sleep(1000)
 
 
 main()

@@ -99,7 +99,7 @@ def main():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     log("The server is fired up and ready to roll!")
     while True:
-        time.sleep(60)
+        time.sleep(1000)
 
 
 main()

@@ -10,6 +10,7 @@ import pytest
 
 from gemma4ctl.errors import PreflightError
 from gemma4ctl.tuning.lock import held
+from tests.waiting import PATIENCE_S
 
 
 def test_one_search_at_a_time(tmp_path: Path) -> None:
@@ -37,4 +38,4 @@ def test_it_is_held_as_long_as_a_child_has_it(tmp_path: Path) -> None:
     threading.Timer(0.3, child.stdin.close).start()
     with held(tmp_path / "lock", print) as lock:
         os.fstat(lock)
-    assert child.wait(10) == 0
+    assert child.wait(PATIENCE_S) == 0

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A stand-in for ``sglang``: fused kernels make its tokens quicker, shared KV its pools larger.
+"""A stand-in for ``sglang``: it announces fused kernels, shared KV makes its pools larger.
 
 It logs like SGLang 0.5.16 and like the model module (constructed from the texts of their sources),
 writes a small trace when it is told to profile, and retracts where its pool is too small.
@@ -23,7 +23,7 @@ ARGV = sys.argv[1:]
 FUSED = os.environ.get("GEMMA4CTL_SGLANG_KERNELS") == "fused"
 SHARED = os.environ.get("GEMMA4CTL_SGLANG_KV") == "shared"
 TOKENS = 2_300 if SHARED else 1_000
-TOKEN_S = 0.002 if FUSED else 0.006
+TOKEN_S = 0.002
 PROFILE = {}
 
 

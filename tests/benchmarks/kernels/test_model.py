@@ -32,6 +32,14 @@ def record(folder: Path, campaign: str = "main") -> dict[str, Any]:
     return found
 
 
+def say_tpot(folder: Path, campaign: str, figures: dict[str, float]) -> None:
+    """Replace what was measured on this machine by the milliseconds of each contender."""
+    found = record(folder, campaign)
+    for run in found["runs"]:
+        run["figures"]["tpot_ms.mean"] = figures[run["contender"]]
+    (folder / "out" / f"E2B-H200-{campaign}.json").write_text(json.dumps(found))
+
+
 def rounds(found: dict[str, Any]) -> list[tuple[int, str, str]]:
     return [(run["round"], run["contender"], run["measure"]) for run in found["runs"]]
 
@@ -125,16 +133,17 @@ def test_compare_names_what_is_reached_and_writes_results(
     model.main(machine(*ONE, "--measures", "c1", "--pairs", "3"))
     tuned = ("--contenders", "fused", "stock-splits-16", "--campaign", "tuned")
     model.main(machine(*ONE, "--measures", "c1", "--pairs", "1", *tuned))
+    for campaign in ("main", "tuned"):
+        say_tpot(tmp_path, campaign, {"stock": 6.0, "stock-splits-16": 6.0, "fused": 2.0})
     capsys.readouterr()
     model.main(["compare", str(tmp_path / "out"), str(tmp_path / "results")])
     shown = capsys.readouterr().out
     assert "tpot-c1" in shown and ": reached" in shown and "stock-splits-16" in shown
     found = json.loads((tmp_path / "results" / "E2B-H200-tpot-c1.json").read_text())
     assert {"variant", "gpu", "sglang_version", "metric", "stock", "fused", "ratio"} <= set(found)
-    assert found["ratio"] == pytest.approx(found["stock"] / found["fused"], abs=1e-3)
-    assert found["ratio"] > 1.35
+    assert (found["stock"], found["fused"], found["ratio"]) == (6.0, 2.0, 3.0)
     assert len(found["pairs"]) == len(found["runs"]["stock"]) == 3
-    assert found["tuned_stock"]["stock-splits-16"]["ratio"] > 1
+    assert found["tuned_stock"]["stock-splits-16"]["ratio"] == 3.0
     assert "--triton-attention-num-kv-splits" in found["commands"]["stock-splits-16"]
     assert "GEMMA4CTL_SGLANG_KERNELS=fused" in found["commands"]["fused"]
     assert found["fused_kernels_active"] is True

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 Script = Callable[[str], ModuleType]
 
 
@@ -30,7 +32,7 @@ def test_what_a_call_that_was_cut_off_left_is_ended(
     server = servers.Server(
         servers.CONTENDERS["stock"], place(servers, machine(), tmp_path), ["--x"]
     )
-    server.must_be_ready(time.monotonic() + 20)
+    server.must_be_ready(time.monotonic() + PATIENCE_S)
     assert len(list((tmp_path / "logs").glob("*.pid"))) == 1
     servers.clear(tmp_path / "logs")
     server.stop()
@@ -51,7 +53,7 @@ def test_stock_gets_none_of_our_variables(
     monkeypatch.setenv("GEMMA4CTL_SGLANG_KERNELS", "fused")
     monkeypatch.setenv("GEMMA4CTL_SGLANG_KV", "shared")
     server = servers.Server(servers.CONTENDERS["stock"], place(servers, machine(), tmp_path), [])
-    server.must_be_ready(time.monotonic() + 20)
+    server.must_be_ready(time.monotonic() + PATIENCE_S)
     found = server.facts()
     server.stop()
     assert found["announced"] == []
@@ -81,7 +83,7 @@ def test_every_gpu_takes_the_next_name(
 ) -> None:
     two = [servers.Gpu(n, "NVIDIA H200", "", 1, 1) for n in (0, 1)]
     monkeypatch.setattr(servers, "gpus", lambda: two)
-    both, seen = threading.Barrier(2, timeout=10), set()
+    both, seen = threading.Barrier(2, timeout=PATIENCE_S), set()
 
     def work(name: str, gpu: Any) -> None:
         seen.add((name, gpu.index))
