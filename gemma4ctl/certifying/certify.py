@@ -47,7 +47,7 @@ def require_fused(plan: Plan) -> None:
         return
     raise NoPlanError(
         "there is nothing to certify: this plan keeps SGLang's own model code",
-        needed="a release, GPU and weights that the fused kernels are tested with",
+        needed="a release, GPU and weights that the fused kernels are made for",
         found=decision.reason if decision else "",
         code="kernels-stock",
     )

@@ -8,7 +8,7 @@ own code, and the server's log says so in one line a process.
 | module | holds |
 |---|---|
 | ``switches`` | the variables that switch it on |
-| ``support`` | tested releases, GPUs and architectures, and which server options go to stock |
+| ``support`` | what it is made for, and which server options go to stock |
 | ``announce`` | the lines in the server's log |
 | ``plugin`` | the entry point that every ``sglang serve`` of an environment calls |
 | ``kv_sharing`` | no KV for layers that share it, nor for the MTP draft |
