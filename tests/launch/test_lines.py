@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gemma4ctl.launch.lines import MAX_LINE_BYTES, Line, LineSplitter
 from gemma4ctl.launch.output import ServerOutput
 from gemma4ctl.launch.redact import Redactor, plain, secrets_in
+from tests.waiting import PATIENCE_S
 
 
 def split(*chunks: bytes, limit: int = 100) -> list[Line]:
@@ -142,6 +143,6 @@ def test_the_reader_takes_lines_as_they_come(tmp_path: Path):
     output = ServerOutput(os.fdopen(read, "rb", buffering=0), log, Redactor([]), Silent())  # type: ignore[arg-type]
     output.start()
     os.write(write, b"The server is fired up and ready to roll!\n")
-    assert output.ready.wait(2)
+    assert output.ready.wait(PATIENCE_S)
     os.close(write)
     output.finish(2)

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from gemma4ctl.rendering.docker_run import docker_argv, docker_shell
+from tests.waiting import PATIENCE_S
 
 from .parse_back import from_docker
 from .plans import HOST, PLANS, make
@@ -81,7 +82,7 @@ def test_docker_client_understands_it(name: str, daemon: str, tmp_path: Path) ->
         env=environment,
         capture_output=True,
         check=True,
-        timeout=30,
+        timeout=PATIENCE_S,
     )
     (body,) = Daemon.created
     host = body["HostConfig"]

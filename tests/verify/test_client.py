@@ -14,15 +14,16 @@ from gemma4ctl.verify.client import Client
 from gemma4ctl.verify.exchange import LARGEST_EVENT, Exchange
 from gemma4ctl.verify.faults import Fault
 from tests.verify.server import ENDLESS, MODEL, Sglang, serving
+from tests.waiting import PATIENCE_S
 
 
 def test_proxies_are_not_used_for_this_machine(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
     with serving(Sglang()) as url:
-        assert Client(Endpoint(url), MODEL, 20).chat(CAPITAL).content == "Paris"
+        assert Client(Endpoint(url), MODEL, PATIENCE_S).chat(CAPITAL).content == "Paris"
     with pytest.raises(Fault) as raised:
-        Client(Endpoint("http://192.0.2.1:1"), MODEL, 20).chat(CAPITAL)
+        Client(Endpoint("http://192.0.2.1:1"), MODEL, PATIENCE_S).chat(CAPITAL)
     assert raised.value.code == "unreachable"  # the proxy: nothing listens there
     assert "refused" in raised.value.message
 
@@ -50,7 +51,7 @@ def test_certificates_are_checked_as_everywhere(monkeypatch: pytest.MonkeyPatch)
 def test_the_model_and_temperature_0_are_added() -> None:
     sglang = Sglang(key="k-1")
     with serving(sglang) as url:
-        Client(Endpoint(url, "k-1"), MODEL, 20).stream(CAPITAL)
+        Client(Endpoint(url, "k-1"), MODEL, PATIENCE_S).stream(CAPITAL)
     (request,) = sglang.requests
     assert request == {
         **CAPITAL,
@@ -63,7 +64,7 @@ def test_the_model_and_temperature_0_are_added() -> None:
 
 def test_a_request_may_have_a_limit_of_its_own() -> None:
     with serving(Sglang(frozenset({"hangs"}))) as url:
-        asking = Client(Endpoint(url), MODEL, 20)
+        asking = Client(Endpoint(url), MODEL, PATIENCE_S)
         with pytest.raises(Fault, match=r"no answer within 0\.1 s"):
             asking.chat(CAPITAL, timeout_s=0.1)
 
@@ -73,8 +74,8 @@ def test_whatever_has_no_end_is_hung_up_on(misbehaviour: str) -> None:
     sglang = Sglang(frozenset({misbehaviour}))
     with serving(sglang) as url:
         with pytest.raises(Fault):
-            Client(Endpoint(url), MODEL, 20).chat(CAPITAL, timeout_s=0.2)
-        assert sglang.left_alone.wait(20)
+            Client(Endpoint(url), MODEL, PATIENCE_S).chat(CAPITAL, timeout_s=0.2)
+        assert sglang.left_alone.wait(PATIENCE_S)
 
 
 def test_the_largest_event_counts_only_without_a_line_end() -> None:

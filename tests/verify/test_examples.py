@@ -15,9 +15,10 @@ from gemma4ctl.errors import UsageError
 from gemma4ctl.verify.examples import write_examples
 from gemma4ctl.verify.run import Options
 from tests.verify.server import Sglang, serving
+from tests.waiting import PATIENCE_S
 
 KEY = "s3cret-key"
-OPTIONS = Options(timeout_s=20)
+OPTIONS = Options(timeout_s=PATIENCE_S)
 SAID = {  # by the Python example
     "chat": "Paris\n",
     "image": "red\n",

@@ -24,6 +24,7 @@ from gemma4ctl.verify.run import (
     run,
 )
 from tests.verify.server import Sglang, serving
+from tests.waiting import PATIENCE_S
 
 # The checks that judge what an answer says, as well as its form.
 JUDGING = {
@@ -33,7 +34,7 @@ JUDGING = {
 
 
 def verified(sglang: Sglang, folder: Path, *only: str, **more: Any) -> Report:
-    options = Options(only=only, timeout_s=20, folder=folder, **more)
+    options = Options(only=only, timeout_s=PATIENCE_S, folder=folder, **more)
     with serving(sglang) as url:
         return run(Endpoint(url, sglang.key), options)
 
@@ -178,14 +179,14 @@ def test_names_may_be_repeated_or_listed() -> None:
 
 def test_nothing_there_is_an_error_of_its_own(port: int) -> None:
     with pytest.raises(EndpointUnreachableError, match="Connection refused") as raised:
-        run(Endpoint(f"http://127.0.0.1:{port}"), Options(timeout_s=2))
+        run(Endpoint(f"http://127.0.0.1:{port}"), Options(timeout_s=PATIENCE_S))
     assert raised.value.exit_code == 1
 
 
 def test_results_come_as_they_are_made(tmp_path: Path) -> None:
     seen: list[Result] = []
     with serving(Sglang()) as url:
-        options = Options(only=("health", "chat"), timeout_s=20, folder=tmp_path)
+        options = Options(only=("health", "chat"), timeout_s=PATIENCE_S, folder=tmp_path)
         report = run(Endpoint(url), options, on_result=seen.append)
     assert tuple(seen) == report.results
 
@@ -193,17 +194,17 @@ def test_results_come_as_they_are_made(tmp_path: Path) -> None:
 def test_a_stopped_run_begins_no_further_check() -> None:
     stop = threading.Event()
     with serving(Sglang()) as url:
-        report = run(Endpoint(url), Options(timeout_s=20), lambda _: stop.set(), stop)
+        report = run(Endpoint(url), Options(timeout_s=PATIENCE_S), lambda _: stop.set(), stop)
     assert [result.check for result in report.results] == ["health"]
 
 
 def test_a_verification_beside_a_server_says_its_report(tmp_path: Path) -> None:
     said: list[str] = []
     with serving(Sglang(key="k-1")) as url:
-        options = Options(only=("chat",), timeout_s=20, folder=tmp_path)
+        options = Options(only=("chat",), timeout_s=PATIENCE_S, folder=tmp_path)
         verification = Verification(Endpoint(url, "k-1"), options, said.append)
         verification.begin()
-        verification.wait(20)
+        verification.wait(PATIENCE_S)
     document = verification.document()
     assert document is not None and document["summary"]["passed"] == 1
     assert said[0].endswith("1 passed, 0 failed, 0 skipped, in " + said[0].rsplit(" in ")[1])
@@ -212,10 +213,10 @@ def test_a_verification_beside_a_server_says_its_report(tmp_path: Path) -> None:
 def test_a_verification_that_ends_early_says_nothing() -> None:
     said: list[str] = []
     with serving(Sglang()) as url:
-        verification = Verification(Endpoint(url), Options(timeout_s=20), said.append)
+        verification = Verification(Endpoint(url), Options(timeout_s=PATIENCE_S), said.append)
         verification.end()
         verification.begin()
-        verification.wait(20)
+        verification.wait(PATIENCE_S)
     assert verification.document() is None
     assert said == []
 
@@ -223,8 +224,8 @@ def test_a_verification_that_ends_early_says_nothing() -> None:
 def test_a_verification_that_cannot_be_made_says_why(port: int) -> None:
     said: list[str] = []
     gone = Endpoint(f"http://127.0.0.1:{port}")
-    verification = Verification(gone, Options(timeout_s=2), said.append)
+    verification = Verification(gone, Options(timeout_s=PATIENCE_S), said.append)
     verification.begin()
-    verification.wait(20)
+    verification.wait(PATIENCE_S)
     assert verification.report is None
     assert "could not be verified: nothing answers" in said[0]
