@@ -55,8 +55,9 @@ def row_tables(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> Group:
     tables = []
     for title, rows in sections.items():
         table = Table(title=title, title_justify="left", box=None, header_style="bold")
-        for name in rows[0]:
-            table.add_column(name.replace("_", " "), overflow="fold")
+        for name, value in rows[0].items():
+            number = isinstance(value, int) and not isinstance(value, bool)
+            table.add_column(name.replace("_", " "), overflow="fold", no_wrap=number)
         for row in rows:
             table.add_row(*(_cell(value) for value in row.values()))
         tables.append(table)

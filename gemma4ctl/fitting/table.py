@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
 from rich.console import Group as Parts
-from rich.console import RenderableType
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -93,19 +94,27 @@ def _overview(variants: Sequence[VariantFit], width: int) -> Table:
         title_style="dim",
     )
     table.add_column("Model", no_wrap=True)
-    table.add_column("GPUs", justify="right")
+    table.add_column("GPUs", justify="right", no_wrap=True)
     if width >= WIDE:
         table.add_column("Weights", justify="right", no_wrap=True)
     table.add_column("Split", no_wrap=True)
-    table.add_column("Longest", justify="right")
+    table.add_column("Longest", justify="right", no_wrap=True)
     if width >= WIDE:
-        table.add_column("Full pool", justify="right")
-        table.add_column("Sliding pool", justify="right")
+        table.add_column("Full pool", justify="right", no_wrap=True)
+        table.add_column("Sliding pool", justify="right", no_wrap=True)
     for name in (*(_short(tokens) for tokens in shared), last):
         table.add_column(name, justify="right", no_wrap=True)
     for one in variants:
         for row in _overview_rows(one, shared, wide=width >= WIDE):
             table.add_row(*(Text(cell) for cell in row))
+    return _whole(table, width)
+
+
+def _whole(table: Table, width: int) -> Table:
+    """``table``, made wider than ``width`` where its figures would be cut otherwise."""
+    console = Console(width=1000)
+    least = Measurement.get(console, console.options, table).minimum
+    table.width = least if least > width else None
     return table
 
 
@@ -163,11 +172,11 @@ def _detail(one: VariantFit, width: int) -> Parts:
         heading = f"Memory of each GPU, {gib(one.usage.total)}"
         parts += [Text(""), Text(heading, style="bold"), bar(one.usage, width)]
     if one.lengths:
-        parts += [Text(""), _length_table(one)]
+        parts += [Text(""), _whole(_length_table(one), width)]
     if one.concurrencies:
-        parts += [Text(""), _concurrency_table(one)]
+        parts += [Text(""), _whole(_concurrency_table(one), width)]
     if one.levers:
-        parts += [Text(""), _lever_table(one)]
+        parts += [Text(""), _whole(_lever_table(one), width)]
     return Parts(*parts, Text(""))
 
 
@@ -227,9 +236,9 @@ def _figures(title: str, first: str, rows: Sequence[tuple[int, AtLength | AtConc
     )
     table.add_column(first, justify="right", no_wrap=True)
     table.add_column("Published", justify="right", no_wrap=True)
-    table.add_column("bound by", style="dim")
+    table.add_column("bound by", style="dim", overflow="fold")
     table.add_column("Best", justify="right", no_wrap=True)
-    table.add_column("bound by", style="dim")
+    table.add_column("bound by", style="dim", overflow="fold")
     table.add_column("Ratio", justify="right", no_wrap=True)
     for value, row in rows:
         before = (_number(row.published), row.published_limit or "")
@@ -250,11 +259,11 @@ def _lever_table(one: VariantFit) -> Table:
         title=f"What changes bring for requests of {one.load}",
         title_justify="left",
     )
-    table.add_column("Change")
+    table.add_column("Change", overflow="fold")
     table.add_column("GPUs", justify="right")
     table.add_column("At once", justify="right")
     table.add_column("Gain", justify="right", no_wrap=True)
-    table.add_column("What it takes", ratio=1)
+    table.add_column("What it takes", ratio=1, overflow="fold")
     for lever in one.levers:
         gain = f"x {lever.gain:.2f}" if lever.gain is not None else ""
         gpus = str(lever.gpus) if lever.gpus else ""

@@ -209,6 +209,7 @@ def test_profiles(cli: Cli, surroundings: Path) -> None:
         result = cli("profiles", "list", *words)
         assert result.code == 0 and text in result.out
         assert max(map(len, result.out.splitlines())) <= 80
+    assert "11,959,730,224" in cli("profiles", "list", "variants").out  # in one line
     assert set(cli("profiles", "list", "variants", "--json").json) == {"schema_version", "variants"}
     assert "26B-A4B" in cli("profiles", "show", "26B-A4B").out
     assert cli("profiles", "show", "H200", "--json").json["schema_version"] == 1

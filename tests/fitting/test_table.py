@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,15 @@ def test_reports_look_as_they_did(name: str, width: int) -> None:
     text = plain(DOCUMENTS[name], width)
     assert text == (GOLDEN / f"{name}.{width}.txt").read_text(encoding="utf-8")
     assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [50, 60, 110])
+@pytest.mark.parametrize("name", ["one", "all"])
+def test_no_figure_is_cut_where_the_window_is_narrow(name: str, width: int) -> None:
+    text = plain(DOCUMENTS[name], width)
+    assert "…" not in text
+    wide = plain(DOCUMENTS[name], 120 if width == 110 else 100)
+    assert set(re.findall(r"[0-9,]{5,}", text)) >= set(re.findall(r"[0-9,]{5,}", wide))
 
 
 def test_every_part_of_the_bar_has_a_sign_of_its_own() -> None:
