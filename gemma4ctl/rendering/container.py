@@ -355,9 +355,10 @@ def _groups(plan: Plan, host: HostContext) -> tuple[tuple[str, ...], tuple[str, 
         return (), ()
     if host.device_groups and plan.hardware.source not in ("flag", "default", "file"):
         return host.device_groups, ()
+    nodes = "/dev/kfd " * (plan.hardware.vendor == "amd") + "/dev/dri/renderD*"
     note = (
         f"Group {VIDEO_GROUP} is video on Debian and Ubuntu. On the GPU host, give the numbers "
-        "that `stat -c %g /dev/kfd /dev/dri/renderD*` prints."
+        f"that `stat -c %g {nodes}` prints."
     )
     return (VIDEO_GROUP,), (note,)
 

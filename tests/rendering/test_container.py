@@ -152,7 +152,9 @@ def test_groups_of_this_host_only_for_its_own_devices() -> None:
     assert container(PLANS["mi300x-e2b"], HOST).groups == ("44", "109")
     elsewhere = container(PLANS["mi300x-31b-tp2-simulated"], HOST)
     assert elsewhere.groups == ("44",)
-    assert "stat -c %g" in elsewhere.notes[0]
+    assert "stat -c %g /dev/kfd /dev/dri/renderD*`" in elsewhere.notes[0]
+    intel = container(PLANS["arc"], HostContext(hf_home="/h"))
+    assert "stat -c %g /dev/dri/renderD*`" in intel.notes[0]
     unknown = container(PLANS["mi300x-e2b"], HostContext(hf_home="/h"))
     assert unknown.groups == ("44",)
     assert container(PLANS["xeon"], HOST).groups == ()
