@@ -34,7 +34,7 @@ import torch
 from gemma4ctl.profiles.load import load
 from gemma4ctl.profiles.table import Variant
 from gemma4ctl.sglang_model import selfcheck
-from gemma4ctl.sglang_model.kernels import attention, linear, norms, runtime
+from gemma4ctl.sglang_model.kernels import attention, decode, linear, norms, runtime
 
 VARIANTS: dict[str, Variant] = dict(load().variants)
 WRITTEN_EARLIER = {  # arguments that no kernel of a forward pass writes
@@ -45,7 +45,7 @@ WRITTEN_EARLIER = {  # arguments that no kernel of a forward pass writes
 }
 # Its programs without work end at once; those of a request's first split always wait.
 SOME_WAIT = {"split_attention"}
-LAYERS, REPLAYS = 8, 100
+LAYERS, REPLAYS, HEADS = 8, 100, 8
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -204,7 +204,10 @@ def repeated(run: Callable[[], list[torch.Tensor]], expected: list[torch.Tensor]
 
 
 class Chain:
-    """Dense layers of our kernels, each reading what the one before has just written."""
+    """Dense layers of our kernels, each reading what the one before has just written.
+
+    All layers write the newest tokens of the same pools, which attention reads last.
+    """
 
     def __init__(
         self, hidden: int, inner: int, head: int, tokens: int, device: torch.device
@@ -215,11 +218,17 @@ class Chain:
         self.scalar, self.table = make.scalar(), make.angles(head)
         self.places = make.places(tokens)
         self.pools = [make.normal(selfcheck.SLOTS, 1, head) for _ in range(2)]
-        self.sizes = [8 * head, head, head]
+        new = self.places.tolist()
+        old = [slot for slot in range(selfcheck.SLOTS) if slot not in new]
+        slots = [slot for own in new for slot in (*old, own)]
+        self.slots = torch.tensor(slots, device=device)
+        starts = range(0, len(slots) + 1, len(old) + 1)
+        self.starts = torch.tensor(starts, dtype=torch.int32, device=device)
+        self.sizes = [HEADS * head, head, head]
         self.layers = [
             (
                 make.weight(sum(self.sizes), hidden),
-                make.weight(hidden, sum(self.sizes)),
+                make.weight(hidden, HEADS * head),
                 make.weight(2 * inner, hidden),
                 make.weight(hidden, inner),
             )
@@ -230,15 +239,17 @@ class Chain:
         """The last layer's results, and what is in the pools."""
         residual, eps = self.x, selfcheck.EPS
         normed = norms.rms_norm(residual, self.norm, eps)
-        for qkv, out, gate_up, down in self.layers:
-            made = linear.linear(normed, qkv)
-            parts = made.split(self.sizes, dim=-1)
+        for number, (qkv, out, gate_up, down) in enumerate(self.layers):
+            parts = linear.linear(normed, qkv).split(self.sizes, dim=-1)
             attention.norm_rope_store(
                 *parts, *self.heads, self.table, self.places, self.places, *self.pools, eps,
                 keep=True,
             )  # fmt: skip
+            q = parts[0].unflatten(1, (HEADS, -1))
+            longest = None if number % 2 else selfcheck.SLOTS  # two launches, or one
+            made = decode.attend(q, *self.pools, self.starts, self.slots, 1.0, longest)
             activated, residual = linear.attention_tail_gate_up(
-                linear.linear(made, out), self.norm, residual, self.norm, gate_up, eps
+                linear.linear(made.flatten(1), out), self.norm, residual, self.norm, gate_up, eps
             )
             hidden = linear.linear(activated, down)
             normed, residual = norms.layer_tail(

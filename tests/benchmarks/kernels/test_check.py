@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.kernels.conftest import SCRIPTS
+from tests.sglang_model.kernels import interpreter
 
+assert interpreter  # before Triton is imported
 Script = Callable[[str], Any]
 COMPILE = """
 import check
@@ -112,3 +114,22 @@ def test_kernels_compile_for_hopper() -> None:
     expected = {"norm", "tail", "dual_tail", "gelu_times", "inputs", "norm_rope_store"}
     assert kernels >= expected | {"row", "rows", "gate_up", "down"}
     assert kernels >= {"split_attention", "merge"}
+
+
+@pytest.mark.parametrize("tokens", [1, 8])
+def test_the_chain_gives_the_same_bits_again(
+    check: Any, monkeypatch: pytest.MonkeyPatch, tokens: int
+) -> None:
+    """In Triton's interpreter; a GPU compares launches that overlap."""
+    pytest.importorskip("triton")
+    import torch
+
+    monkeypatch.setattr(check, "LAYERS", 2)
+    monkeypatch.setattr(check, "HEADS", 2)
+    chain = check.Chain(hidden=32, inner=24, head=32, tokens=tokens, device=torch.device("cpu"))
+    before = [pool.clone() for pool in chain.pools]
+    first = [one.clone() for one in chain.run()]
+    assert all(one.isfinite().all() for one in first)
+    changed = [(one != pool).any(-1).any(-1) for one, pool in zip(first[2:], before, strict=True)]
+    assert all(torch.equal(rows.nonzero()[:, 0], chain.places.sort()[0]) for rows in changed)
+    assert all(map(torch.equal, chain.run(), first))
