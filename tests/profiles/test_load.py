@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from gemma4ctl.errors import UsageError
 from gemma4ctl.profiles import load as load_module
+from gemma4ctl.profiles import reading
 from gemma4ctl.profiles.load import IDENTITY, builtin_file, default_user_file, load, text_hash
 from gemma4ctl.profiles.lookup import cell, checkpoint
 from gemma4ctl.profiles.reading import MAX_BYTES, parse, parse_trusted, position
@@ -21,10 +23,13 @@ from gemma4ctl.profiles.table import Profiles
 from gemma4ctl.profiles.views import validate
 from tests.effort import calls
 
+parsed_once = lru_cache(parse_trusted)  # the built-in table, under every user's file
+
 
 @pytest.fixture(autouse=True)
 def no_user_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(reading, "parse_trusted", parsed_once)
 
 
 @pytest.fixture
@@ -93,10 +98,17 @@ def test_loading_the_compiled_table_is_little_work(
     load()
     compiled = calls(load)
     monkeypatch.setattr(load_module, "COMPILED_FILE", tmp_path / "none")
+    monkeypatch.setattr(reading, "parse_trusted", parse_trusted)
     assert 10 * compiled < calls(load)  # which reads the YAML
 
 
 # Overlay
+
+
+def test_the_built_in_table_is_not_changed(write) -> None:  # type: ignore[no-untyped-def]
+    load(write("platforms: {H200: {memory_mib: 1}}\nmtp: {steps: 3}\ncells: []\n"))
+    text = builtin_file().read_text(encoding="utf-8")
+    assert parsed_once(text) == parse_trusted(text)
 
 
 def test_overlay_changes_fields_and_keeps_the_rest(write) -> None:  # type: ignore[no-untyped-def]
