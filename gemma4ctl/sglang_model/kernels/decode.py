@@ -5,13 +5,14 @@ tokens), pads 8 query heads to 16 rows, and merges in a second launch that waits
 Here
 
 - a grid is as large as the GPU where batch and KV heads leave room, and each request uses as many
-  of its splits as it has 64 tokens for. The grid depends on the batch, never on lengths, which
-  the kernel reads itself: a CUDA graph replays for any;
+  of its splits as it has 64 tokens for. Large batches are split for long requests only. The grid
+  depends on the batch, never on lengths, which the kernel reads itself: a CUDA graph replays for
+  any;
 - K and V of earlier steps are requested before the preceding launch has ended (programmatic
   dependent launch), those of the newest token after it;
 - few splits are merged by the last of them to arrive, without another launch. It counts arrivals
-  in a buffer that it leaves at zero. One program would take long to read many splits (131 of E2B's
-  full layers are 2 MB): these are merged by a second, dependent launch of many programs.
+  in a buffer that it leaves at zero. One program would take long to read many splits (128 of E2B's
+  full layers are 2 MiB): these are merged by a second, dependent launch of many programs.
 
 Requests are slices ``slots[starts[i]:starts[i + 1]]`` of pool rows, the newest token's last, as
 SGLang's Triton backend keeps them: ``kv_indptr`` and ``kv_indices`` of full layers,
@@ -34,24 +35,28 @@ TYPES = (torch.bfloat16, torch.float16)
 LARGEST_GROUP = 16  # query heads of a KV head
 LARGEST_HEAD = 512
 LEAST = 64  # tokens of a split at least: fewer are not worth merging
+PAIRS = 1 << 14  # of requests and KV heads, whose splits can be counted
 WARPS = 8
 
 _TILE = 1 << 14  # values of K, and of V, that a program holds: 32 KiB each
 _LONGEST_TILE = 64  # tokens of a tile at most
 _MOST_SPLITS = 128
+_LONG_SPLITS = 4  # at least where a request may be much longer than the others,
+_LONG_LEAST = 512  # with more tokens each, so that the others stay whole
 _MOST_INSIDE = 16  # splits that the last to arrive merges at most,
-_MERGED_BYTES = 1 << 16  # and bytes: what one multiprocessor reads in half a microsecond
+_MERGED_BYTES = 1 << 17  # and bytes: what one multiprocessor reads in about a microsecond
 _COLUMNS = 32  # of a program of the second launch
 _H100_MULTIPROCESSORS = 132  # for the interpreter
 
 
 class Plan(NamedTuple):
-    """Splits of a request's KV head, and how many the last of them to arrive can merge.
+    """Splits of a request's KV head, tokens that each has at least, and who merges.
 
-    ``inside`` is 0 where a second launch merges.
+    The last split to arrive merges up to ``inside`` of them; 0: a second launch does.
     """
 
     splits: int
+    least: int
     inside: int
 
 
@@ -59,15 +64,19 @@ def plan(pairs: int, group: int, head_dim: int, longest: int | None, multiproces
     """How to split ``pairs`` of a request and a KV head, with ``group`` query heads each.
 
     One program runs on a multiprocessor at a time. Up to as many pairs as there are, splits fill
-    one round; slightly more pairs would leave most of a second round idle, so that two full rounds
-    are made of them. No request is longer than ``longest`` tokens (None: unknown).
+    one round. Slightly more pairs would leave most of a second round idle: no request is longer
+    than ``longest`` tokens, and two rounds are filled. Where that is unknown (None), only long
+    requests are split.
     """
-    splits = multiprocessors // pairs or -(-2 * multiprocessors // pairs)
+    splits, least = multiprocessors // pairs, LEAST
     if longest is not None:
+        splits = splits or -(-2 * multiprocessors // pairs)
         splits = min(splits, -(-longest // LEAST))
+    elif splits < _LONG_SPLITS:
+        splits, least = _LONG_SPLITS, _LONG_LEAST
     splits = max(1, min(splits, _MOST_SPLITS))
     inside = min(_MOST_INSIDE, _MERGED_BYTES // (4 * group * head_dim))
-    return Plan(splits, inside if splits <= inside else 0)
+    return Plan(splits, least, inside if splits <= inside and pairs <= PAIRS else 0)
 
 
 def supported(heads: int, kv_heads: int, head_dim: int) -> bool:
@@ -100,7 +109,7 @@ def attend(
     out = torch.empty((batch, heads, head_dim), dtype=q.dtype, device=q.device)
     if batch == 0:
         return out
-    splits, inside = plan(pairs, group, head_dim, longest, _multiprocessors(q.device))
+    splits, least, inside = plan(pairs, group, head_dim, longest, _multiprocessors(q.device))
     sums = torch.empty((pairs, splits, group, head_dim), dtype=torch.float32, device=q.device)
     tops = torch.empty((pairs, splits, 2, group), dtype=torch.float32, device=q.device)
     kernels, launch = _kernels(), runtime.launch(q)
@@ -108,7 +117,6 @@ def attend(
         "GROUP": group,
         "D": head_dim,
         "BLOCK": min(_LONGEST_TILE, _TILE // head_dim),
-        "LEAST": LEAST,
     }
     kernels.split_attention[(splits, kv_heads, batch)](
         q,
@@ -128,6 +136,7 @@ def attend(
         v_pool.stride(0),
         v_pool.stride(1),
         splits,
+        least,
         HEADS=max(8, runtime.power_of_two(group)),
         MERGE=inside,
         num_warps=WARPS,
@@ -138,7 +147,16 @@ def attend(
     if not inside:
         columns = min(_COLUMNS, head_dim)
         kernels.merge[(head_dim // columns, heads, batch)](
-            starts, sums, tops, out, splits, MOST=_MOST_SPLITS, COLUMNS=columns, **sizes, **launch
+            starts,
+            sums,
+            tops,
+            out,
+            splits,
+            least,
+            MOST=_MOST_SPLITS,
+            COLUMNS=columns,
+            **sizes,
+            **launch,
         )
     return out
 
@@ -150,7 +168,7 @@ def arrivals(device: torch.device) -> torch.Tensor:
     Made by the check at start, before CUDA graphs are captured. Launches that share them follow
     each other, as those of one model do.
     """
-    return torch.zeros(2 * _multiprocessors(device), dtype=torch.int32, device=device)
+    return torch.zeros(PAIRS, dtype=torch.int32, device=device)
 
 
 @cache

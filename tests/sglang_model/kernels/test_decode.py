@@ -100,16 +100,27 @@ def test_groups_and_types(group: int, dtype: torch.dtype) -> None:
     assert off(batch.run(), batch.run(reference)) < BOUND[dtype]
 
 
-@pytest.mark.parametrize(("splits", "inside"), [(1, True), (4, True), (12, False)])
+@pytest.mark.parametrize(
+    ("longest", "splits", "inside"),
+    [(300, 1, True), (300, 4, True), (None, 4, True), (None, 20, False)],
+)
 def test_lengths_around_tiles_and_splits(
-    splits: int, inside: bool, monkeypatch: pytest.MonkeyPatch
+    longest: int | None, splits: int, inside: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Merged by nobody, by the last split to arrive, and by the second launch."""
     lengths = [1, 2, 63, 64, 65, 127, 129, 193, 300]
     gpu_of(splits * len(lengths), monkeypatch)
-    planned = decode.plan(len(lengths), 4, 512, None, splits * len(lengths))
+    planned = decode.plan(len(lengths), 4, 512, longest, splits * len(lengths))
     assert (planned.splits, planned.inside > 0) == (splits, inside)
     batch = Batch(lengths, 4, 1, 512)
+    assert off(batch.run(longest=longest), batch.run(reference)) < BOUND[torch.bfloat16]
+
+
+def test_a_long_request_among_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only that one is split, however many there are."""
+    gpu_of(2, monkeypatch)
+    assert decode.plan(3, 1, 64, None, 2)[:2] == (4, 512)
+    batch = Batch([512, 5, 1100], 1, 1, 64)
     assert off(batch.run(), batch.run(reference)) < BOUND[torch.bfloat16]
 
 
@@ -127,11 +138,11 @@ def test_no_requests() -> None:
 
 def test_counters_are_zero_after_every_call() -> None:
     batch = Batch([200, 1, 130], 4, 2, 64)
-    assert decode.plan(6, 2, 64, None, 12).inside
-    first = batch.run()
+    assert decode.plan(6, 2, 64, 200, 12)[::2] == (2, 16)
+    first = batch.run(longest=200)
     for _ in range(3):
         assert not decode.arrivals(batch.q.device).any()
-        assert torch.equal(batch.run(), first)
+        assert torch.equal(batch.run(longest=200), first)
 
 
 def test_a_counter_that_is_not_zero_is_seen() -> None:
@@ -159,7 +170,7 @@ def test_int32_slots_int64_starts_and_longer_buffers() -> None:
     assert torch.equal(changed, batch.run())
 
 
-@pytest.mark.parametrize("splits", [4, 12])
+@pytest.mark.parametrize("splits", [4, 20])
 def test_a_slot_off_by_one_or_a_split_left_out_is_seen(
     splits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +191,7 @@ def test_a_slot_off_by_one_or_a_split_left_out_is_seen(
 
 
 def test_small_batches_fill_the_gpu_and_large_ones_are_not_split() -> None:
-    def programs(pairs: int, longest: int | None = None) -> int:
+    def programs(pairs: int, longest: int | None = 10**6) -> int:
         return pairs * decode.plan(pairs, 8, 256, longest, 132).splits
 
     for pairs in range(1, 132):
@@ -193,17 +204,19 @@ def test_small_batches_fill_the_gpu_and_large_ones_are_not_split() -> None:
     assert programs(1, longest=1) == 1
 
 
+def test_short_requests_stay_whole_in_large_batches() -> None:
+    for pairs in (34, 100, 1000):
+        assert decode.plan(pairs, 8, 512, None, 132)[:2] == (4, 512)
+    assert decode.plan(33, 8, 512, None, 132)[:2] == (4, 64)
+
+
 def test_who_merges() -> None:
-    assert decode.plan(1, 8, 256, 511, 132) == (8, 8)  # E2B sliding: 64 KiB of partial results
-    assert decode.plan(8, 2, 256, 1023, 132) == (16, 16)  # 26B-A4B sliding
-    assert decode.plan(1, 8, 512, None, 132) == (128, 0)  # E2B full: 2 MiB
-    assert decode.plan(33, 8, 512, None, 132) == (4, 4)
-
-
-def test_pairs_have_counters_where_they_are_split() -> None:
-    for pairs in range(1, 300):
-        counters = 2 * 132
-        assert decode.plan(pairs, 8, 256, None, 132).splits == 1 or pairs <= counters
+    assert decode.plan(1, 8, 256, 511, 132) == (8, 64, 16)  # E2B sliding: 64 KiB
+    assert decode.plan(8, 2, 256, 1023, 132) == (16, 64, 16)  # 26B-A4B sliding
+    assert decode.plan(1, 8, 512, None, 132) == (128, 64, 0)  # E2B full: 2 MiB
+    assert decode.plan(16, 8, 512, None, 132) == (8, 64, 8)
+    assert decode.plan(decode.PAIRS, 8, 512, None, 132).inside
+    assert not decode.plan(decode.PAIRS + 1, 8, 512, None, 132).inside
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,12 @@ LEAST_WEIGHT = tl.constexpr(1e-30)  # so that padding and requests without token
 
 
 @triton.jit
-def _share(length, splits, BLOCK: tl.constexpr, LEAST: tl.constexpr):
+def _share(length, splits, least, BLOCK: tl.constexpr):
     """Tokens of each split of a request with ``length`` tokens; the last one has what is left."""
-    return tl.maximum(tl.cdiv(tl.cdiv(length, splits), BLOCK) * BLOCK, LEAST)
+    return tl.maximum(tl.cdiv(tl.cdiv(length, splits), BLOCK) * BLOCK, least)
 
 
-@triton.jit(do_not_specialize=["splits"])
+@triton.jit(do_not_specialize=["splits", "least"])
 def split_attention(
     q,  # [B, KV_HEADS * GROUP, D]
     k_pool,  # [slots, KV_HEADS, D]
@@ -44,11 +44,11 @@ def split_attention(
     stride_v_slot,
     stride_v_head,
     splits,
+    least,  # tokens of a split at least; a multiple of BLOCK
     GROUP: tl.constexpr,  # query heads of a KV head
     HEADS: tl.constexpr,  # power of two >= GROUP and 8
     D: tl.constexpr,
     BLOCK: tl.constexpr,  # tokens at once
-    LEAST: tl.constexpr,  # tokens of a split at least; a multiple of BLOCK
     MERGE: tl.constexpr,  # splits that the last of them to arrive merges; 0: another launch does
     PDL: tl.constexpr,
 ):
@@ -59,7 +59,7 @@ def split_attention(
     request = tl.program_id(2).to(tl.int64)
     start = tl.load(starts + request).to(tl.int64)
     length = (tl.load(starts + request + 1) - start).to(tl.int32)
-    share = _share(length, splits, BLOCK, LEAST)
+    share = _share(length, splits, least, BLOCK)
     first = split * share
     if (split > 0) & (first >= length):
         return
@@ -159,17 +159,17 @@ def _merge_all(
     tl.store(target, result.to(target.dtype.element_ty), mask=(heads < GROUP)[None, :])
 
 
-@triton.jit(do_not_specialize=["splits"])
+@triton.jit(do_not_specialize=["splits", "least"])
 def merge(
     starts,  # [B + 1] int
     sums,  # [B, KV_HEADS, splits, GROUP, D] fp32
     tops,  # [B, KV_HEADS, splits, 2, GROUP] fp32
     out,  # [B, KV_HEADS * GROUP, D] contiguous
     splits,
+    least,
     GROUP: tl.constexpr,
     D: tl.constexpr,
     BLOCK: tl.constexpr,
-    LEAST: tl.constexpr,
     MOST: tl.constexpr,  # power of two >= splits
     COLUMNS: tl.constexpr,
     PDL: tl.constexpr,
@@ -179,7 +179,7 @@ def merge(
     head = tl.program_id(1)
     request = tl.program_id(2).to(tl.int64)
     length = (tl.load(starts + request + 1) - tl.load(starts + request)).to(tl.int32)
-    share = _share(length, splits, BLOCK, LEAST)
+    share = _share(length, splits, least, BLOCK)
     wait(PDL)  # all programs: the launch must not end before the one whose results stand
     if share >= length:
         return
