@@ -53,11 +53,14 @@ class Contender:
 
 
 FUSED = {**switches.fused_environment(), **switches.shared_kv_environment()}
+ALL_PARTS = {switches.PARTS_VARIABLE: ",".join(switches.PARTS)}  # those off by default too
+
 CONTENDERS = {
     contender.name: contender
     for contender in (
         Contender("stock"),
         Contender("fused", environment=FUSED),
+        Contender("fused-decode", environment=FUSED | ALL_PARTS),
         Contender("shared-kv", environment=switches.shared_kv_environment()),
         *(
             Contender(f"{name}-splits-{splits}", ("--triton-attention-num-kv-splits", splits), more)

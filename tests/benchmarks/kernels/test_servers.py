@@ -104,3 +104,13 @@ def test_a_result_says_whether_the_kernels_were_active(script: Script) -> None:
     active = [{"contender": "fused", "announced": ["gemma4ctl 0.1.0 kernels: fused, G, 35"]}]
     assert results.active(active) and not results.active(active + fell_back)
     assert not results.active([])
+
+
+def test_a_contender_has_the_parts_that_are_off_by_default(servers: ModuleType) -> None:
+    from gemma4ctl.sglang_model import switches
+
+    names = {"fused": switches.DEFAULT_PARTS, "fused-decode": switches.PARTS}
+    for name, parts in names.items():
+        environment = servers.CONTENDERS[name].environment
+        assert switches.fused_asked(environment)
+        assert switches.parts(environment) == parts
