@@ -85,7 +85,7 @@ class Verdict(NamedTuple):
 
     situation: Situation
     warnings: tuple[PlanWarning, ...]
-    refusals: tuple[tuple[str, NoPlanError], ...] = ()
+    refusals: tuple[tuple[str, Gemma4ctlError], ...] = ()
 
 
 def consider(
@@ -111,7 +111,7 @@ def consider(
     """
     situation = situate(request, inventory, profiles)
     warnings: list[PlanWarning] = []
-    refusals: list[tuple[str, NoPlanError]] = []
+    refusals: list[tuple[str, Gemma4ctlError]] = []
     for rule in RULES:
         if rule.id in without:
             continue
@@ -121,7 +121,7 @@ def consider(
                     situation.made[outcome.name] = _decision(outcome, rule, situation)
                 else:
                     warnings.append(_warning(outcome, rule))
-        except NoPlanError as error:
+        except Gemma4ctlError as error:
             if refuse:
                 raise
             refusals.append((rule.id, error))

@@ -165,8 +165,9 @@ class Situation(Model):
 
     @property
     def context(self) -> int:
-        """The context length served: asked for, else the model's maximum."""
-        return self.variant.max_context if self.context_asked is None else self.context_asked
+        """The context length served: asked for, else the model's maximum; of at least a token."""
+        asked = self.context_asked
+        return self.variant.max_context if asked is None else max(1, asked)
 
     @property
     def cuda_major(self) -> int | None:

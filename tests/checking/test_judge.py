@@ -54,6 +54,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("duplicate-flag", gemma("31B", "--tp-size 2 --tp-size 4"), {}),
     ("unexpected-value", gemma("31B", "--tp-size 2 4"), {}),
     ("missing-model", "--tp-size 2", {}),
+    ("mem-fraction", gemma("31B", "--mem-fraction-static 1.5"), {}),
+    ("tp-size", gemma("31B", "--tp-size 0"), {}),
     ("release-too-old", gemma("12B"), {"release": "0.5.13"}),
     ("release-too-old", gemma("31B"), {"release": "0.5.9"}),
     ("release-unknown", gemma("31B"), {"release": "0.6.0"}),
@@ -156,6 +158,15 @@ def test_the_options_win_over_the_file() -> None:
     facts = {"directives": {"hardware": "H200"}}
     assert codes(command, **facts) == set()
     assert codes(command, Options(hardware="RTX-4090", gpus=1), **facts) == {"does-not-fit"}
+
+
+@pytest.mark.parametrize(
+    "value", ["--mem-fraction-static 1.5", "--tp-size -1", "--context-length 0"]
+)
+def test_a_value_that_makes_no_sense_hides_no_other_finding(value: str) -> None:
+    others = codes(gemma("31B", "--attention-backend fa3 --host 0.0.0.0"))
+    assert others == {"attention-backend-refused", "exposed-without-key"}
+    assert codes(gemma("31B", f"--attention-backend fa3 --host 0.0.0.0 {value}")) > others
 
 
 def test_hardware_that_nobody_named_is_not_judged() -> None:

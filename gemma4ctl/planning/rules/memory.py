@@ -104,11 +104,12 @@ def unified_memory(s: Situation) -> Outcomes:
 @rule("context-limit", source="config", severity="oom")
 def context_limit(s: Situation) -> Outcomes:
     """Refuse a context that the model does not have."""
-    if s.context < 1:
+    asked = s.context_asked
+    if asked is not None and asked < 1:
         raise UsageError(
-            f"a context of {s.context:,} tokens is not possible",
+            f"a context of {asked:,} tokens is not possible",
             needed=f"1 to {s.variant.max_context:,} tokens",
-            found=f"{s.context:,}",
+            found=f"{asked:,}",
             code="context-too-short",
         )
     if s.context > s.variant.max_context:
