@@ -72,9 +72,9 @@ def fused_classes() -> Iterator[None]:
 
 
 @contextmanager
-def fp32_products() -> Iterator[None]:
-    """The kernels for products and experts of a few tokens take fp32 as well."""
-    from gemma4ctl.sglang_model.kernels import experts, linear
+def kernels_in_fp32() -> Iterator[None]:
+    """The kernels for products, experts and decode attention take fp32 as well."""
+    from gemma4ctl.sglang_model.kernels import decode, experts, linear
 
     def small(largest: int, x: torch.Tensor) -> bool:
         return 0 < x.shape[0] <= largest
@@ -82,6 +82,7 @@ def fp32_products() -> Iterator[None]:
     with (
         patch.object(linear, "small", partial(small, linear.SMALL_BATCH)),
         patch.object(experts, "small", partial(small, experts.LARGEST_BATCH)),
+        patch.object(decode, "TYPES", (torch.float32,)),
     ):
         yield
 
