@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 HUNG_S = 60.0  # of a processor; what may take so long in a test takes a second or two
-SOON_S = 2.0  # the same for half a second
+SOON_S = 1.0  # the same for a fifth of a second
 
 
 def calls(work: Callable[[], object]) -> int:

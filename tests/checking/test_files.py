@@ -107,14 +107,15 @@ def test_what_cannot_be_read_has_an_error(tmp_path: Path) -> None:
     assert name in found.error
 
 
-def test_too_many_findings_are_cut_off_and_said(tmp_path: Path) -> None:
+def test_too_many_findings_are_cut_off_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_FINDINGS", 50)
     file = tmp_path / "run.sh"
     file.write_text(WRONG * (files.MAX_FINDINGS + 1))
     checked = Target(str(file), file).examine(Options())
     assert len(checked.findings) == files.MAX_FINDINGS
-    assert (
-        checked.error == f"{file} has more than 500 findings; what follows these was not checked."
-    )
+    assert checked.error == f"{file} has more than 50 findings; what follows these was not checked."
     file.write_text(WRONG * files.MAX_FINDINGS)
     assert Target(str(file), file).examine(Options()).error is None
 

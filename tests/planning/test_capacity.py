@@ -145,7 +145,7 @@ def test_more_free_memory_never_lowers_capacity(platform: str, kind: str) -> Non
     for variant, load in product(table().variants, LOADS):
         found = [
             on(host(gpu(0, platform, memory_free_mib=free)), variant, kind, load)
-            for free in range(4_000, total, total // 40)
+            for free in range(4_000, total, total // 20)
         ]
         working = [m for m in found if m is not None]
         assert found[len(found) - len(working) :] == working, (variant, load)  # no gap
