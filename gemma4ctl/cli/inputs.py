@@ -206,7 +206,7 @@ def _inventory(settings: Settings, profiles: Profiles, purpose: Purpose) -> Inve
         )
     if purpose == "serve" and (name or file):
         raise UsageError(
-            "serve runs on this machine; it cannot simulate hardware",
+            "a server runs on this machine, which cannot simulate hardware",
             found="--hardware or --hardware-file",
             remedies=["gemma4ctl suggest with the same options prints the command"],
             code="conflicting-options",
