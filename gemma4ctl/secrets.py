@@ -93,7 +93,7 @@ def write_config(path: Path, key: SecretStr) -> None:
         raise UsageError(
             f"the API key cannot be kept in {path}",
             needed="a folder that you can write to",
-            found=str(error),
+            found=error.strerror or str(error),
             remedies=["set XDG_STATE_HOME to such a folder"],
             code="api-key-unwritable",
         ) from None
