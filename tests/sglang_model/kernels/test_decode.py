@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ pytest.importorskip("triton", reason="needs Triton")
 import torch
 
 from gemma4ctl.profiles.load import load
+from gemma4ctl.profiles.table import Variant
 from gemma4ctl.sglang_model.kernels import decode, reference
 
 from .tensors import DEVICE, random
@@ -217,6 +219,26 @@ def test_who_merges() -> None:
     assert decode.plan(16, 8, 512, None, 132) == (8, 64, 8)
     assert decode.plan(decode.PAIRS, 8, 512, None, 132).inside
     assert not decode.plan(decode.PAIRS + 1, 8, 512, None, 132).inside
+
+
+def launches(v: Variant, requests: int) -> int:
+    """Of attention in one step on 132 multiprocessors."""
+    count = 0
+    for kind in ("sliding", "full"):
+        kv_heads, head_dim = getattr(v.kv_heads, kind), getattr(v.head_dim, kind)
+        longest = v.sliding_window - 1 if kind == "sliding" else None
+        group = v.attention_heads // kv_heads
+        planned = decode.plan(requests * kv_heads, group, head_dim, longest, 132)
+        count += getattr(v.layers, kind) * (1 if planned.inside else 2)
+    return count
+
+
+def test_the_launches_that_the_docs_tell() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "kernels.md").read_text()
+    for name, v in load().variants.items():
+        layers = v.layers.sliding + v.layers.full
+        counts = (2 * layers, *(launches(v, requests) for requests in (1, 8, 32, 128)))
+        assert f"| {name} | {' | '.join(map(str, counts))} |" in page
 
 
 @pytest.mark.parametrize(
