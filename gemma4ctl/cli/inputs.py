@@ -16,7 +16,7 @@ from gemma4ctl.planning.request import Request
 from gemma4ctl.printable import printable
 from gemma4ctl.profiles import load, lookup
 from gemma4ctl.profiles.table import Profiles
-from gemma4ctl.settings import BadValueError, Settings, gather, text
+from gemma4ctl.settings import BadValueError, Settings, gather, option_name, text
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -51,7 +51,14 @@ class Inputs(NamedTuple):
         """The plan for these inputs."""
         from gemma4ctl.planning.engine import plan
 
-        return plan(self.request, self.inventory, self.profiles)
+        return plan(self.request, self.inventory, self.profiles, given=self.given)
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The options of this command line that name the host or the table."""
+        names = ("hardware_file", "profiles")
+        flags = [name for name in names if self.settings.origins.get(name) == "flag"]
+        return {option_name(name): str(self.settings.get(name)) for name in flags}
 
 
 def read(

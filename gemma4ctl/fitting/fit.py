@@ -15,6 +15,7 @@ from gemma4ctl.fitting.outcome import Outcome, Planner
 from gemma4ctl.fitting.rows import at_concurrency, at_length, published
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.memory import staged
+from gemma4ctl.planning.nearest import NONE_GIVEN, Given
 from gemma4ctl.planning.plan import MemoryStages
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import free_mib, situate
@@ -36,7 +37,7 @@ def fit(
     inventory: Inventory,
     profiles: Profiles,
     points: Points = Points(),  # noqa: B008 - immutable
-    given: tuple[str, ...] = (),
+    given: Given = NONE_GIVEN,
 ) -> FitDocument:
     """What runs of ``requests``, one for each variant.
 

@@ -55,7 +55,8 @@ def _refused(planner: Planner, request: Request, error: NoPlanError) -> Judged:
         remedies = tuple(dict.fromkeys((*error.remedies, planner.command(near.request))))
         group: Group = "less"
     else:
-        remedies = (*error.remedies, *nearest(request, planner.inventory, planner.profiles))
+        here = (planner.inventory, planner.profiles, planner.given)
+        remedies = (*error.remedies, *nearest(request, *here))
         group = "cannot"
     return Judged(group, near, error.message, error.needed, error.found, remedies, error)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import Any, NamedTuple
 
 from gemma4ctl.capacity.solver import LARGEST_RATIO, Held
@@ -12,7 +11,7 @@ from gemma4ctl.fitting.document import Limit, Split
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.engine import consider
 from gemma4ctl.planning.memory import Memory, memory
-from gemma4ctl.planning.nearest import command
+from gemma4ctl.planning.nearest import NONE_GIVEN, Given, command
 from gemma4ctl.planning.plan import PlanWarning
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import Situation
@@ -74,14 +73,11 @@ class Planner(NamedTuple):
 
     inventory: Inventory
     profiles: Profiles
-    given: tuple[str, ...] = ()
+    given: Given = NONE_GIVEN
 
     def command(self, request: Request) -> str:
         """The ``suggest`` command that plans ``request`` on this host."""
-        words = [command(request.model_copy(update={"extra_args": ()})), *map(quote, self.given)]
-        if request.extra_args:
-            words += ["--", *map(quote, request.extra_args)]
-        return " ".join(words)
+        return command(request, self.given)
 
     def outcome(self, request: Request, **changes: Any) -> Outcome:
         """The outcome of ``request`` with ``changes`` to its fields.

@@ -15,7 +15,7 @@ from gemma4ctl.errors import Gemma4ctlError, NoPlanError
 from gemma4ctl.flags.parse import Words
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.memory import USUAL_REQUEST, Memory, memory, optimized, staged
-from gemma4ctl.planning.nearest import alternatives, command, host_of
+from gemma4ctl.planning.nearest import NONE_GIVEN, Given, alternatives, command, host_of
 from gemma4ctl.planning.plan import (
     DEFAULT_SPLIT,
     LOAD_SPLIT,
@@ -50,6 +50,7 @@ def plan(
     *,
     without: Collection[str] = (),
     advise: bool = True,
+    given: Given = NONE_GIVEN,
 ) -> Plan:
     """The plan for ``request`` on ``inventory``.
 
@@ -60,6 +61,7 @@ def plan(
         without: ids of rules to leave out, for tests.
         advise: plan further than asked: the nearest plans on a refusal, and the split of the KV
             cache that --optimize would make.
+        given: options that name the host or the table, for the commands of the nearest plans.
 
     Raises:
         NoPlanError: nothing fits or is supported; its remedies name the nearest plans that work.
@@ -70,7 +72,7 @@ def plan(
     except NoPlanError as error:
         if not advise:
             raise
-        found = nearest(request, inventory, profiles)
+        found = nearest(request, inventory, profiles, given)
         raise NoPlanError(
             error.message,
             needed=error.needed,
@@ -362,8 +364,10 @@ def _stages(s: Situation, found: Memory) -> MemoryStages:
     return MemoryStages(**mib, free=stages.free // MIB)
 
 
-def nearest(request: Request, inventory: Inventory, profiles: Profiles) -> tuple[str, ...]:
-    """Commands near ``request`` that do have a plan, nearest first."""
+def nearest(
+    request: Request, inventory: Inventory, profiles: Profiles, given: Given
+) -> tuple[str, ...]:
+    """Commands near ``request`` that do have a plan, nearest first; ``given``: as for ``plan``."""
     found: list[str] = []
     for candidate in alternatives(request, profiles):
         host = host_of(candidate, request, inventory, profiles)
@@ -371,7 +375,7 @@ def nearest(request: Request, inventory: Inventory, profiles: Profiles) -> tuple
             _plan(candidate, host, profiles, advise=False)
         except Gemma4ctlError:
             continue
-        if (words := command(candidate)) not in found:
+        if (words := command(candidate, given)) not in found:
             found.append(words)
         if len(found) == NEAREST_SHOWN:
             break

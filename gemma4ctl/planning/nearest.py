@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from gemma4ctl.hardware.inventory import Inventory
@@ -34,6 +35,9 @@ OPTIONS = {
     "host": "--host",
     "port": "--port",
 }
+HARDWARE_FILE = "--hardware-file"
+Given = Mapping[str, str]  # options of the host and of the table, which are no part of a request
+NONE_GIVEN: Given = MappingProxyType({})
 SWITCHES = ("mtp", "optimize", "safe", "reasoning", "tools")
 
 
@@ -87,8 +91,11 @@ def host_of(
     return simulate(candidate.hardware, count, profiles)
 
 
-def command(request: Request) -> str:
-    """The ``gemma4ctl suggest`` command that makes ``request``."""
+def command(request: Request, given: Given = NONE_GIVEN) -> str:
+    """The ``gemma4ctl suggest`` command that makes ``request``.
+
+    With what was ``given``, but no ``--hardware-file`` where the request names its hardware.
+    """
     usual = Request(model=request.model)
     words = ["gemma4ctl", "suggest", "--model", request.model]
     for name, option in OPTIONS.items():
@@ -99,6 +106,9 @@ def command(request: Request) -> str:
         value = getattr(request, name)
         if value != getattr(usual, name):
             words.append(f"--{name}" if value else f"--no-{name}")
+    for option, value in given.items():
+        if option != HARDWARE_FILE or request.hardware is None:
+            words += [option, value]
     if request.extra_args:
         words += ["--", *request.extra_args]
     return shlex.join(words)

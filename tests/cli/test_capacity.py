@@ -85,3 +85,11 @@ def test_the_plan_for_a_load_beside_the_default(cli: Cli) -> None:
     assert safe["full_layer_tokens"] == published["full_layer_tokens"]
     assert "15 requests fit (full pool), 2 with the default split" in cli(*ONE, "--optimize").out
     assert "2 requests fit (full pool), 15 with --optimize" in cli(*ONE).out
+
+
+def test_the_nearest_plans_are_on_the_hardware_of_the_file(cli: Cli, surroundings: Path) -> None:
+    inventory = host(gpu(0), gpu(1)).model_dump_json()
+    (surroundings / "host.json").write_text(inventory)
+    result = cli("suggest", "-m", "31B", "--hardware-file", "host.json", "--tp-size", "3")
+    result.refused(3, "gemma4ctl suggest --model 31B --hardware-file host.json")
+    works(cli, result)

@@ -129,3 +129,15 @@ def test_the_options_are_those_of_the_command_line() -> None:
     } | {"--" + name.replace("_", "-") for name in REQUEST}
     assert set(OPTIONS.values()) <= known
     assert {f"--{name}" for name in SWITCHES} <= known
+
+
+def test_commands_name_the_host_and_the_table_again() -> None:
+    """Options that are no part of a request, before the user's own flags."""
+    given = {"--hardware-file": "a host.json", "--profiles": "mine.yaml"}
+    request = Request(model="31B", extra_args=("--log-level", "debug"))
+    assert command(request, given) == (
+        "gemma4ctl suggest --model 31B --hardware-file 'a host.json' --profiles mine.yaml "
+        "-- --log-level debug"
+    )
+    elsewhere = command(request.model_copy(update={"hardware": "H200"}), given)
+    assert "--hardware-file" not in elsewhere and "--profiles mine.yaml" in elsewhere

@@ -61,7 +61,7 @@ def fit(
             needed="--model " + ", ".join(inputs.profiles.variants),
             code="plot-model",
         )
-    document = fitted(requests, inputs.inventory, inputs.profiles, points, _given(flags))
+    document = fitted(requests, inputs.inventory, inputs.profiles, points, inputs.given)
     if json:
         show.print_json(document.model_dump(mode="json"))
     elif len(requests) > 1 or document.variants[0].group != "cannot":
@@ -86,12 +86,6 @@ def _requests(flags: dict[str, Any], extra: tuple[str, ...]) -> tuple[Inputs, li
     variants = load(Path(own) if own else None).variants
     read = inputs.read({**flags, "model": next(iter(variants))}, extra, "suggest")
     return read, [read.request.model_copy(update={"model": name}) for name in variants]
-
-
-def _given(flags: dict[str, Any]) -> tuple[str, ...]:
-    """The options of the host and of the table that are no part of a request."""
-    named = {"--hardware-file": flags["hardware_file"], "--profiles": flags["profiles"]}
-    return tuple(word for name, value in named.items() if value for word in (name, value))
 
 
 def _points(lengths: str, at_once: str) -> Points:
