@@ -3,6 +3,10 @@
 Programmatic dependent launch (PDL, NVIDIA from compute capability 9.0) lets a kernel start while
 its predecessor still runs; it then waits inside, after it has fetched what does not depend on
 the predecessor (weights). ``GEMMA4CTL_PDL=0`` switches it off.
+
+Two rules keep that right. Before its wait a kernel reads only what no kernel of the same forward
+pass writes, and writes nothing. At least one program of every launch waits: the next launch waits
+for this one alone, and takes from its end that all before it have ended too.
 """
 
 from __future__ import annotations
