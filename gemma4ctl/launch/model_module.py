@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gemma4ctl.launch.logs import Notice, Reported
 from gemma4ctl.launch.spec import LaunchSpec
+from gemma4ctl.sglang_model.announce import LEFT
 
 SILENT = "the server's log does not mention it: gemma4ctl is not installed beside SGLang"
 
@@ -24,6 +25,15 @@ def module_notices(spec: LaunchSpec, reported: Reported) -> tuple[Notice, ...]:
                 message,
                 "the answers are right, only slower; "
                 "plan with --kernels stock for figures that hold",
+            )
+        )
+    elif spec.fused and (left := str(reported.kernels).partition(LEFT)[2]):
+        found.append(
+            Notice(
+                "kernels_partly_active",
+                f"some fused kernels failed their check: {left}",
+                "SGLang's own code does their work, so the answers are right; "
+                "the log says which kernel is how far off",
             )
         )
     if spec.shared_kv and not _says(reported.kv_pools, "shared"):

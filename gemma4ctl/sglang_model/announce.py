@@ -14,13 +14,18 @@ from collections.abc import Iterable
 
 from gemma4ctl import __version__
 
+LEFT = "; left to SGLang: "
+
 logger = logging.getLogger("gemma4ctl")
 
 
 def fused(model: str, layers: int, parts: Iterable[str], left: Iterable[str] = ()) -> None:
     """``parts`` of the ``layers`` of ``model`` run fused; those ``left`` were to, but do not."""
-    stock = "".join(f"; not {part}" for part in left)
-    _say(f"kernels: fused, {model}, {layers} layers: {', '.join(parts)}{stock}")
+    named = ", ".join(left)
+    _say(
+        f"kernels: fused, {model}, {layers} layers: {', '.join(parts)}"
+        f"{LEFT if named else ''}{named}"
+    )
 
 
 def stock_part(model: str, part: str, reasons: Iterable[str]) -> None:

@@ -33,6 +33,18 @@ def test_stock_is_said_with_the_reason():
     assert module_lines(reported) == []
 
 
+def test_parts_that_failed_are_said(caplog):
+    with caplog.at_level(logging.INFO):
+        announce.stock_part("X", "linears", ["linear 8x96: RuntimeError: no"])
+        announce.fused("X", 35, ["norms"], ["linears", "experts"])
+        announce.shared_kv(15, 35)
+    reported = parse(record.getMessage() for record in caplog.records).reported
+    (notice,) = module_notices(ON, reported)
+    assert notice.code == "kernels_partly_active"
+    assert notice.message == "some fused kernels failed their check: linears, experts"
+    assert len(module_lines(reported)) == 2
+
+
 def test_a_log_without_a_word_is_said():
     kernels, pools = module_notices(ON, Reported())
     assert kernels.message.endswith(SILENT)

@@ -95,7 +95,7 @@ def test_a_part_that_fails_its_check_is_left_alone(
         for reason in found[part]
     ]
     assert lines[2].startswith("gemma4ctl 0.1.0 kernels: fused, Gemma4ForCausalLM, 10 layers: ")
-    assert lines[2].endswith(f"; not {title}")
+    assert lines[2].endswith(f"; left to SGLang: {title}")
 
 
 def test_all_parts_may_fail(
