@@ -25,6 +25,12 @@ def _share(length, splits, least, BLOCK: tl.constexpr):
     return tl.maximum(tl.cdiv(tl.cdiv(length, splits), BLOCK) * BLOCK, least)
 
 
+@triton.jit
+def _rows(slots, tokens, end):
+    """Rows of the pools [tokens, 1]; the first one in place of those from ``end`` on."""
+    return tl.load(slots + tokens, mask=tokens < end, other=0).to(tl.int64)[:, None]
+
+
 @triton.jit(do_not_specialize=["splits", "least"])
 def split_attention(
     q,  # [B, KV_HEADS * GROUP, D]
@@ -74,7 +80,8 @@ def split_attention(
     tokens = first + tl.arange(0, BLOCK)
     k_rows = k_pool + kv_head * stride_k_head + cols[None, :]
     v_rows = v_pool + kv_head * stride_v_head + cols[None, :]
-    row = tl.load(slots + start + tokens, mask=tokens < end, other=0).to(tl.int64)[:, None]
+    row = _rows(slots + start, tokens, end)
+    next_row = _rows(slots + start, tokens + BLOCK, end)
     old = ((tokens < end) & (tokens < newest))[:, None]
     k = tl.load(k_rows + row * stride_k_slot, mask=old, other=0.0)
     v = tl.load(v_rows + row * stride_v_slot, mask=old, other=0.0)
@@ -89,19 +96,22 @@ def split_attention(
     weight = tl.zeros([HEADS], tl.float32)
     total = tl.zeros([D, HEADS], tl.float32)
     for ahead in range(first + BLOCK, end + BLOCK, BLOCK):
-        scores = tl.dot(k, queries) * (scale * LOG2_E)
-        scores = tl.where((tokens < end)[:, None], scores, float("-inf"))
+        present = (tokens < end)[:, None]
         tokens = ahead + tl.arange(0, BLOCK)
-        inside = tokens < end
-        row = tl.load(slots + start + tokens, mask=inside, other=0).to(tl.int64)[:, None]
-        k = tl.load(k_rows + row * stride_k_slot, mask=inside[:, None], other=0.0)
+        inside = (tokens < end)[:, None]
+        row = next_row
+        next_row = _rows(slots + start, tokens + BLOCK, end)
+        next_k = tl.load(k_rows + row * stride_k_slot, mask=inside, other=0.0)
+        scores = tl.dot(k, queries) * (scale * LOG2_E)
+        scores = tl.where(present, scores, float("-inf"))
         higher = tl.maximum(top, tl.max(scores, axis=0))
         fade = tl.exp2(top - higher)
         weights = tl.exp2(scores - higher[None, :])
         weight = weight * fade + tl.sum(weights, axis=0)
         total = tl.dot(tl.trans(v), weights.to(v.dtype), total * fade[None, :])
-        v = tl.load(v_rows + row * stride_v_slot, mask=inside[:, None], other=0.0)
+        v = tl.load(v_rows + row * stride_v_slot, mask=inside, other=0.0)
         top = higher
+        k = next_k
 
     pair = request * tl.num_programs(1) + kv_head
     target = out + (pair * GROUP + heads[None, :]) * D + cols[:, None]
