@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import sys
 
+from gemma4ctl.cli.streams import unread
+
 INTERRUPTED = 130  # exit status: 128 + SIGINT
 
 
@@ -15,6 +17,7 @@ def main() -> None:
     also for the last search at exit; ``serve``, which stays, turns it on again.
     """
     gc.disable()
+    sys.stdout, sys.stderr = unread(sys.stdout), unread(sys.stderr)
     try:
         from gemma4ctl.cli.app import app
 

@@ -89,11 +89,9 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(128 + signal.SIGINT) from None
         except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            if error.errno != errno.ENOSPC:
                 raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if error.errno == errno.EPIPE:  # the reader left, as in `gemma4ctl suggest | head -1`
-                raise typer.Exit(0) from None
             print(f"gemma4ctl: the output cannot be written: {error.strerror}", file=sys.stderr)
             raise typer.Exit(1) from None
         return result

@@ -284,6 +284,26 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert (done.stdout, done.stderr) == ("{", "")
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(0, (*SUGGEST, "--json")), (4, ("check", "--", "sglang", "serve", "--bad"))],
+)
+def test_a_reader_that_left_changes_no_status(status: int, words: tuple[str, ...]) -> None:
+    """A check that found something fails, also in a pipe to `head` with `pipefail`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "gemma4ctl", *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
 def test_a_full_disk_is_one_line() -> None:
     line = f"{sys.executable} -m gemma4ctl {' '.join(SUGGEST)} --format shell > /dev/full"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
