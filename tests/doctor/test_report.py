@@ -311,7 +311,9 @@ def test_a_hanging_tool_is_asked_once(
     around=st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=8),
 )
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_no_secret_from_anywhere_is_in_the_report(
     made: Make, machine: dict[str, str], token: str, around: str

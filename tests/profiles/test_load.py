@@ -366,7 +366,7 @@ SECTIONS = st.dictionaries(st.sampled_from(list(Profiles.model_fields)), VALUES,
 QUICK = settings(
     max_examples=60,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
