@@ -29,8 +29,9 @@ def unread(stream: TextIO) -> TextIO:
     """``stream`` of this process in such a file; one that is replaced or closed as it is."""
     if not isinstance(stream, io.TextIOWrapper) or stream not in (sys.__stdout__, sys.__stderr__):
         return stream
+    file = Unread(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
-        io.BufferedWriter(Unread(stream.fileno(), "w", closefd=False)),
+        file if stream.write_through else io.BufferedWriter(file),  # PYTHONUNBUFFERED: no buffer
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=stream.line_buffering,
