@@ -62,7 +62,7 @@ def steps(way: str, prompts: Sequence[torch.Tensor]) -> list[list[torch.Tensor]]
 
 def logits(requests: server.Requests, way: str, prompts: Sequence[torch.Tensor]) -> list[Any]:
     """Logits of the prompts, each [tokens, vocabulary]."""
-    with server.kernels_in_fp32():
+    with server.interpreted_kernels():
         found = [requests.step(step) for step in steps(way, prompts)]
     return [torch.cat(parts) for parts in zip(*found, strict=True)]
 

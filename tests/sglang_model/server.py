@@ -18,6 +18,7 @@ from unittest.mock import patch
 import torch
 
 KV_SPLITS = 4
+MULTIPROCESSORS = 4  # that the interpreter's GPU has: it takes one program after another
 
 
 def load(folder: Path, *, fused: bool) -> Any:
@@ -72,8 +73,8 @@ def fused_classes() -> Iterator[None]:
 
 
 @contextmanager
-def kernels_in_fp32() -> Iterator[None]:
-    """The kernels for products, experts and decode attention take fp32 as well."""
+def interpreted_kernels() -> Iterator[None]:
+    """The kernels for products, experts and decode attention take fp32, on a small GPU."""
     from gemma4ctl.sglang_model.kernels import decode, experts, linear
 
     def small(largest: int, x: torch.Tensor) -> bool:
@@ -83,6 +84,7 @@ def kernels_in_fp32() -> Iterator[None]:
         patch.object(linear, "small", partial(small, linear.SMALL_BATCH)),
         patch.object(experts, "small", partial(small, experts.LARGEST_BATCH)),
         patch.object(decode, "TYPES", (torch.float32,)),
+        patch.object(decode, "_multiprocessors", return_value=MULTIPROCESSORS),
     ):
         yield
 
