@@ -11,7 +11,8 @@ from gemma4ctl.fitting.document import Group
 from gemma4ctl.fitting.outcome import Outcome, Planner, same_tp
 from gemma4ctl.planning.engine import nearest
 from gemma4ctl.planning.fraction import fraction
-from gemma4ctl.planning.memory import USUAL_REQUEST, Memory
+from gemma4ctl.planning.holding import Memory
+from gemma4ctl.planning.memory import USUAL_REQUEST
 from gemma4ctl.planning.nearest import alternatives
 from gemma4ctl.planning.plan import PlanWarning
 from gemma4ctl.planning.request import Request

@@ -10,7 +10,8 @@ from gemma4ctl.errors import NoPlanError
 from gemma4ctl.fitting.document import Limit, Split
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.engine import consider
-from gemma4ctl.planning.memory import Memory, memory
+from gemma4ctl.planning.holding import Memory
+from gemma4ctl.planning.memory import memory
 from gemma4ctl.planning.nearest import NONE_GIVEN, Given, command
 from gemma4ctl.planning.plan import PlanWarning
 from gemma4ctl.planning.request import Request

@@ -14,7 +14,8 @@ from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.errors import Gemma4ctlError, NoPlanError
 from gemma4ctl.flags.parse import Words
 from gemma4ctl.hardware.inventory import Inventory
-from gemma4ctl.planning.memory import USUAL_REQUEST, Memory, memory, optimized, staged
+from gemma4ctl.planning.holding import Memory
+from gemma4ctl.planning.memory import USUAL_REQUEST, memory, optimized, staged
 from gemma4ctl.planning.nearest import NONE_GIVEN, Given, alternatives, command, host_of
 from gemma4ctl.planning.plan import (
     DEFAULT_SPLIT,

@@ -29,7 +29,7 @@ from gemma4ctl.profiles.table import (
 )
 
 if TYPE_CHECKING:
-    from gemma4ctl.planning.memory import Memory
+    from gemma4ctl.planning.holding import Memory
 
 LARGEST_TP = 16
 FP8_KV = "fp8_e4m3"  # what SGLang makes of a checkpoint's FP8 KV cache

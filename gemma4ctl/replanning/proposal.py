@@ -17,7 +17,8 @@ from gemma4ctl.flags.table import FlagTable
 from gemma4ctl.flags.table import load as load_flags
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.engine import consider, plan
-from gemma4ctl.planning.memory import Memory, memory
+from gemma4ctl.planning.holding import Memory
+from gemma4ctl.planning.memory import memory
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles.measurements import load_measurements

@@ -9,7 +9,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gemma4ctl.planning.memory import Memory, memory
+from gemma4ctl.planning.holding import Memory
+from gemma4ctl.planning.memory import memory
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import Situation, situate
 from tests.planning.hosts import node, table

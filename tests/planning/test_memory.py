@@ -9,13 +9,8 @@ import pytest
 from gemma4ctl.capacity.stages import MIB
 from gemma4ctl.capacity.workload import uniform
 from gemma4ctl.planning.chunks import Lever
-from gemma4ctl.planning.memory import (
-    Memory,
-    checkpoint_bytes,
-    memory,
-    staged,
-    weight_bytes,
-)
+from gemma4ctl.planning.holding import Memory
+from gemma4ctl.planning.memory import checkpoint_bytes, memory, staged, weight_bytes
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import Situation, situate
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.errors import NoPlanError
-from gemma4ctl.planning.memory import LEAST_REQUEST, Memory, graph_batch, memory, sliding_by_cap
+from gemma4ctl.planning.holding import Memory
+from gemma4ctl.planning.memory import LEAST_REQUEST, graph_batch, memory, sliding_by_cap
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
 
