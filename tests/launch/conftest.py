@@ -109,17 +109,18 @@ def send() -> Callable[[signal.Signals], None]:
 
 
 class Clock:
-    """The supervisor's clock, which can be put forward."""
+    """The supervisor's clock, which can be let run away."""
 
     def __init__(self) -> None:
-        self._ahead_s = 0.0
+        self._ahead_s = self._step_s = 0.0
 
     def monotonic(self) -> float:
+        self._ahead_s += self._step_s
         return time.monotonic() + self._ahead_s
 
-    def forward(self) -> None:
-        """Let all that may take time have taken it."""
-        self._ahead_s += 2 * NEVER_S
+    def run_away(self) -> None:
+        """From now on every limit is reached at the next look, also one that is set later."""
+        self._step_s = 2 * NEVER_S
 
 
 @pytest.fixture

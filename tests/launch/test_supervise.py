@@ -170,7 +170,7 @@ def test_a_failed_start_is_exit_6_with_a_diagnosis(fake, sink, mode, code):
 
 
 def test_a_start_that_hangs_times_out_and_leaves_nothing(fake, sink, clock, left):
-    sink.when("weights", clock.forward)
+    sink.when("weights", clock.run_away)
     with pytest.raises(StartFailedError) as caught:
         serve(fake("hang"), sink)
     assert caught.value.code == "not-ready-in-time"
@@ -180,7 +180,7 @@ def test_a_start_that_hangs_times_out_and_leaves_nothing(fake, sink, clock, left
 
 def test_a_server_that_never_is_healthy_times_out(fake, sink, clock, monkeypatch):
     def asked(*given: object, **named: object) -> bool:
-        clock.forward()
+        clock.run_away()
         return healthy(*given, **named)
 
     monkeypatch.setattr("gemma4ctl.launch.health.healthy", asked)
