@@ -20,6 +20,7 @@ from gemma4ctl.planning.plan import Plan
 from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles.load import load
 from gemma4ctl.rendering.planfile import read_plan
+from gemma4ctl.settings import Settings
 from gemma4ctl.tuning.server import How
 
 from .answers import NOISE, answers
@@ -128,7 +129,7 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, servers: list[str]) ->
     def read(flags: dict[str, Any], extra: Any, purpose: str) -> Inputs:
         assert (flags["model_path"], purpose) == (str(folder), "serve")
         request = Request(model="E2B", sglang_version="0.5.16", kernels=flags["kernels"])
-        return Inputs(request, simulate("H200", 1, load()), load(), None, None)  # type: ignore[arg-type]
+        return Inputs(request, simulate("H200", 1, load()), load(), Settings({}, {}), None)
 
     monkeypatch.setattr(inputs, "read", read)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
