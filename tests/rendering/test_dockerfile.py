@@ -30,7 +30,8 @@ def test_the_image_of_the_plan_gets_the_module_and_its_switches() -> None:
     assert text.endswith("\n")
     assert instructions(text) == [
         f"FROM {plan.image.reference}",
-        f"RUN python3 -m pip install --no-cache-dir --no-deps gemma4ctl=={plan.gemma4ctl_version}",
+        f"ARG GEMMA4CTL=gemma4ctl=={plan.gemma4ctl_version}",
+        'RUN python3 -m pip install --no-cache-dir --no-deps "$GEMMA4CTL"',
         "ENV SGLANG_EXTERNAL_MODEL_PACKAGE=gemma4ctl.sglang_model.models",
         "ENV GEMMA4CTL_SGLANG_KERNELS=fused",
         "ENV GEMMA4CTL_SGLANG_KV=shared",
@@ -39,7 +40,7 @@ def test_the_image_of_the_plan_gets_the_module_and_its_switches() -> None:
 
 def test_a_stock_plan_switches_nothing_on() -> None:
     text = dockerfile(PLANS["h200-node-simulated"])
-    assert [line.split()[0] for line in instructions(text)] == ["FROM", "RUN"]
+    assert [line.split()[0] for line in instructions(text)] == ["FROM", "ARG", "RUN"]
 
 
 def test_without_an_image_there_is_none() -> None:
