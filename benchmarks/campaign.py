@@ -28,7 +28,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from records import write
+from shared import gpu_names, split_flags, write
 
 HERE = Path(__file__).parent
 PORTS = 1000  # a GPU's jobs have so many of their own
@@ -255,12 +255,6 @@ def end_processes(job: str) -> None:
             continue  # it has ended, or is another user's
 
 
-def gpu_names() -> list[str]:
-    """The GPUs of this machine."""
-    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    return subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     actions = parser.add_subparsers(dest="action", required=True)
@@ -270,9 +264,8 @@ def main() -> None:
     running.add_argument("out", type=Path, metavar="OUT")
     running.add_argument("--only", nargs="+", default=[], metavar="PREFIX")
     running.add_argument("--deadline", type=float, default=3600, metavar="SECONDS")
-    own = sys.argv[1:]
-    cut = own.index("--") if "--" in own else len(own)
-    args = parser.parse_args(own[:cut], argparse.Namespace(flags=own[cut + 1 :]))
+    own, flags = split_flags(sys.argv[1:])
+    args = parser.parse_args(own, argparse.Namespace(flags=flags))
     if args.action == "list":
         for job in jobs():
             if not args.on or args.on in job.platforms:

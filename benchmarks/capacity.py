@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from records import write
+from shared import gpu_names, write
 
 LONG = ("--context-length", "32768", "--modality", "text")
 FP8 = ("--", "--kv-cache-dtype", "fp8_e4m3")
@@ -221,12 +221,6 @@ def read(log: str) -> dict[str, float]:
         if name == "weights_gb" and len(set(matches)) > 1:
             found["draft_gb"] = float(next(m for m in matches if m != matches[0]))
     return found
-
-
-def gpu_names() -> list[str]:
-    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, check=True)
-    return done.stdout.strip().splitlines()
 
 
 def versions() -> dict[str, str]:

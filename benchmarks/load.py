@@ -39,7 +39,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from records import write
+from shared import gpu_names, write
 
 from gemma4ctl.bench import client
 from gemma4ctl.bench.measure import flush_cache
@@ -282,8 +282,7 @@ def lines(log: Path) -> list[str]:
 
 def run(models: Path, out: Path, deadline: float, only: list[str], gpus: list[int]) -> bool:
     """Run the jobs that are not recorded yet, one GPU each; whether all are recorded then."""
-    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    names = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
+    names = gpu_names()
     from importlib.metadata import version
 
     host = {

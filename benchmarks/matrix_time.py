@@ -11,23 +11,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from gemma4ctl import __version__
+from timing import RUN_CLI, about, caching, write
+
 from gemma4ctl.profiles.load import load
 
 RESULT = Path(__file__).parent / "results" / "matrix.json"
-RUN_CLI = ("-c", "from gemma4ctl.cli import main; main()")
 LIMIT_S = 20.0
 LIMIT_RATIO = 2.3  # of the time for twice the requests
 
@@ -80,10 +77,7 @@ def report(found: Mapping[str, dict[str, Any]], runs: int, jobs: int) -> dict[st
         and all(ratio <= LIMIT_RATIO for ratio in ratios.values())
     )
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
-        "python": platform.python_version(),
-        "gemma4ctl": __version__,
+        **about(),
         "runs": runs,
         "jobs": jobs,
         "parts": found,
@@ -99,19 +93,16 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--output", type=Path, default=RESULT, help="where the result goes")
     options = parser.parse_args()
-    kept = {name: v for name, v in os.environ.items() if not name.startswith("GEMMA4CTL_")}
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in parts()}
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**kept, "PYTHONPYCACHEPREFIX": folder}
+        environment = caching(folder)
         for _ in range(options.runs):
             for name, releases in parts().items():
                 measured[name].append(measure(releases, options.jobs, environment))
     found = report(
         {name: fastest(runs) for name, runs in measured.items()}, options.runs, options.jobs
     )
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n")
+    write(found, options.output)
     print(json.dumps({name: found[name] for name in ("processor_time_ratios", "passed")}))
     return 0 if found["passed"] else 1
 

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from gemma4ctl import __version__
+from timing import about, write
+
 from gemma4ctl.errors import NoPlanError
 from gemma4ctl.fitting.fit import fit
 from gemma4ctl.hardware.inventory import Inventory
@@ -84,10 +82,7 @@ def fastest(runs: int, work: Callable[[], int]) -> tuple[float, int]:
 def report(timed: Iterable[tuple[str, float, int]], first: float, runs: int) -> dict[str, Any]:
     """What was measured, and on what."""
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
-        "python": platform.python_version(),
-        "gemma4ctl": __version__,
+        **about(),
         "runs": runs,
         "seconds": {name: round(seconds, 4) for name, seconds, _ in timed},
         "first_run_seconds": round(first, 4),  # of "recommended", with nothing cached
@@ -116,8 +111,7 @@ def main() -> int:
     many = fastest(options.runs, lambda: len(choose(largest, 8).units))
     timed.append((f"8 of {MAX_GPUS} linked devices", *many))
     found = report(timed, first, options.runs)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n")
+    write(found, options.output)
     print(json.dumps({name: found[name] for name in ("first_run_seconds", "seconds", "passed")}))
     return 0 if found["passed"] else 1
 

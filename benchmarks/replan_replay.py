@@ -33,6 +33,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from serving import CLI, serving
+from shared import split_flags
 
 from gemma4ctl.bench import client
 from gemma4ctl.bench.measure import flush_cache
@@ -156,9 +157,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=96, metavar="N")
     parser.add_argument("--deadline", type=float, default=1500, metavar="SECONDS")
     parser.add_argument("--port", type=int, default=PORT)
-    own = sys.argv[1:]
-    cut = own.index("--") if "--" in own else len(own)
-    args = parser.parse_args(own[:cut], argparse.Namespace(flags=own[cut + 1 :]))
+    own, flags = split_flags(sys.argv[1:])
+    args = parser.parse_args(own, argparse.Namespace(flags=flags))
     signal.signal(signal.SIGALRM, lambda *_: sys.exit("the deadline is over"))
     signal.alarm(int(args.deadline))
     args.out, args.url = args.out.resolve(), f"http://127.0.0.1:{args.port}"

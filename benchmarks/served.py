@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from serving import serving
+from shared import split_flags
 
 HERE = Path(__file__).parent
 SCRIPTS = {
@@ -60,9 +61,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=30700)
     parser.add_argument("--deadline", type=float, default=1200, metavar="SECONDS")
     parser.add_argument("--run", nargs="+", choices=SCRIPTS, default=["verify"])
-    own = sys.argv[1:]
-    cut = own.index("--") if "--" in own else len(own)
-    args = parser.parse_args(own[:cut])
+    own, flags = split_flags(sys.argv[1:])
+    args = parser.parse_args(own)
     end = time.monotonic() + args.deadline
     out = (args.out / args.name).resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def main() -> int:
         "--tp-size", "1", "--port", str(args.port), *(["--mtp"] if args.mtp else []),
     ]  # fmt: skip
     found = {}
-    with serving(out, "server", options, [*FLAGS, *own[cut + 1 :]]):
+    with serving(out, "server", options, [*FLAGS, *flags]):
         for name in args.run:
             began = time.monotonic()
             found[name] = run(name, f"http://127.0.0.1:{args.port}", out, end)

@@ -20,7 +20,6 @@ import base64
 import datetime
 import json
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -28,15 +27,16 @@ import threading
 import time
 import urllib.error
 import urllib.request
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from records import write
+from serving import CLI
+from shared import split_flags, write
 
-CLI = [sys.executable, "-m", "gemma4ctl"]
+from gemma4ctl.png import png
+
 READY_TIMEOUT_S = 420
 STOP_TIMEOUT_S = 120
 LEAST_TIME_S = 60  # a start that would have less before the deadline is left out
@@ -83,16 +83,9 @@ def lanes(gpus: list[str]) -> list[list[Case]]:
 def image_url(size: int = 96) -> str:
     """A square PNG with a colour gradient, as a data URL; ``size`` in pixels."""
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checksum = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
-
     rows = [bytes(v for x in range(size) for v in (x * 2, y * 2, 128)) for y in range(size)]
-    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    header = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
-    parts = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    data = base64.b64encode(b"\x89PNG\r\n\x1a\n" + parts).decode()
-    return f"data:image/png;base64,{data}"
+    data = png(size, size, b"".join(b"\0" + row for row in rows), level=6)
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
 def ask(url: str, content: object) -> dict[str, Any]:
@@ -231,12 +224,11 @@ def arguments() -> Session:
     parser.add_argument("--deadline", type=float, default=3600, metavar="SECONDS")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--port", type=int, default=FIRST_PORT, help="the first one that is used")
-    own = sys.argv[1:]
-    cut = own.index("--") if "--" in own else len(own)
-    args = parser.parse_args(own[:cut])
+    own, flags = split_flags(sys.argv[1:])
+    args = parser.parse_args(own)
     end = time.monotonic() + args.deadline
-    flags, only = tuple(own[cut + 1 :]), tuple(args.only)
-    return Session(args.models, args.out, flags, only, end, args.port)
+    only = tuple(args.only)
+    return Session(args.models, args.out, tuple(flags), only, end, args.port)
 
 
 def main() -> None:

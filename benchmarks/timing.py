@@ -15,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from gemma4ctl import __version__
+
 LIBRARIES = ("typer", "rich", "pydantic", "pyyaml", "jinja2")
 RUN_CLI = ("-c", "from gemma4ctl.cli import main; main()")
 Seconds = Mapping[str, Sequence[float]]
@@ -77,6 +79,16 @@ def report(
         "ratios": {name: round(value, 3) for name, value in ratios.items()},
         "limits": dict(limits),
         "passed": all(ratios[name] <= limit for name, limit in limits.items()),
+    }
+
+
+def about() -> dict[str, object]:
+    """The day, this machine and the releases that a report is of."""
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
+        "python": platform.python_version(),
+        "gemma4ctl": __version__,
     }
 
 

@@ -25,7 +25,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-CLI = [sys.executable, "-m", "gemma4ctl"]
+from serving import CLI
+from shared import split_flags
+
 AFTER_KILL_S = 20
 SPARE_S = 240  # for the last trial to end, beyond the budget
 PORT = "30500"
@@ -145,9 +147,8 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=10, metavar="MINUTES")
     parser.add_argument("--port", default=PORT)
     parser.add_argument("--kill", type=float, default=0, metavar="SECONDS")
-    own = sys.argv[1:]
-    cut = own.index("--") if "--" in own else len(own)
-    args = parser.parse_args(own[:cut], argparse.Namespace(flags=own[cut + 1 :]))
+    own, flags = split_flags(sys.argv[1:])
+    args = parser.parse_args(own, argparse.Namespace(flags=flags))
     args.out = args.out.resolve()
     for name in args.only:
         path = args.out / f"{name}.json"

@@ -34,7 +34,7 @@ from tests.sglang_model.kernels import interpreter  # noqa: E402 - before Triton
 assert interpreter
 
 import torch  # noqa: E402
-from records import write  # noqa: E402
+from shared import write  # noqa: E402
 from triton.runtime.interpreter import InterpretedFunction  # noqa: E402
 
 import gemma4ctl  # noqa: E402

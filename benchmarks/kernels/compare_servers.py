@@ -26,23 +26,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import servers
-from sizes import size
+from shared import split_flags, write
+from sizes import VARIANTS, size
 
 from gemma4ctl.certifying import collect, images
 from gemma4ctl.certifying.compare import Comparison, Sample, compare
 from gemma4ctl.certifying.prompts import prompts
 from gemma4ctl.endpoint import http
 from gemma4ctl.errors import Gemma4ctlError
+from gemma4ctl.profiles.load import load
 from gemma4ctl.sglang_model import switches
 
 HERE = Path(__file__).parent
-VARIANTS = ("E2B", "E4B", "12B", "26B-A4B", "31B")
 LONGEST = 12_000  # tokens of a prompt
 AT_ONCE = 8
 POOL_TOKENS = 32_768  # for all that is asked at once; what prefixes share stays cached
 RUNNING = 2 * AT_ONCE
 UNEVEN = 3.0  # largest over mean load of an expert
-FUSED = {**switches.fused_environment(), **switches.shared_kv_environment()}
 BROKEN = ("residual", "scalar", "slot")
 CONTROLLED = ("E2B", "26B-A4B")  # the cases that the controls are run on
 CONTENDERS = {
@@ -51,15 +51,17 @@ CONTENDERS = {
     **{
         f"broken-{kind}": servers.Contender(
             f"broken-{kind}",
-            environment={**FUSED, switches.PACKAGE_VARIABLE: "broken", "BROKEN": kind},
+            environment={**servers.FUSED, switches.PACKAGE_VARIABLE: "broken", "BROKEN": kind},
         )
         for kind in BROKEN
     },
 }
 EXPERT_FLAGS = ("--expert-distribution-recorder-mode", "stat")
+MTP = load().mtp
 MTP_FLAGS = (
-    "--speculative-algorithm", "NEXTN", "--speculative-num-steps", "5",
-    "--speculative-eagle-topk", "1", "--speculative-num-draft-tokens", "6",
+    "--speculative-algorithm", "NEXTN", "--speculative-num-steps", str(MTP.steps),
+    "--speculative-eagle-topk", str(MTP.topk),
+    "--speculative-num-draft-tokens", str(MTP.draft_tokens),
 )  # fmt: skip
 
 
@@ -152,7 +154,7 @@ def side_by_side(
         except (Gemma4ctlError, OSError) as error:
             print(case.name, name, error, *server.last_lines(8), sep="\n  ", flush=True)
         else:
-            servers.write(options.out / f"{case.name}-{name}.json", found)
+            write(options.out / f"{case.name}-{name}.json", found)
             print(f"{case.name} {name}: written", flush=True)
 
     threads = [threading.Thread(target=work, args=one) for one in started]
@@ -290,7 +292,7 @@ def _word(right: bool) -> str:
 
 def main(words: Sequence[str]) -> int:
     """Run or judge."""
-    before, flags = servers.split_flags(words)
+    before, flags = split_flags(words)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run")

@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import results
 import servers
+from shared import split_flags, write
 from sizes import size
 
 from gemma4ctl.bench.workload import BOS, TEXT_TOKENS
@@ -95,7 +96,7 @@ class Trial:
             print(self.variant, name, part, error, *lines[-6:], sep="\n  ", flush=True)
         finally:
             server.stop()
-            servers.write(self.path, self.record | servers.host(self.gpu))
+            write(self.path, self.record | servers.host(self.gpu))
 
     def start(self, name: str, flags: Sequence[str]) -> servers.Server:
         port, log = (
@@ -256,7 +257,7 @@ def compare(out: Path, target: Path | None) -> None:
             }
             if target is not None:
                 document = {**about, **found, "commands": commands}
-                servers.write(target / f"{path.stem}-{name}.json", document)
+                write(target / f"{path.stem}-{name}.json", document)
         for failure in record["failures"]:
             print(f"  {failure['part']} {failure['contender']} failed: {failure['reason']}")
 
@@ -277,7 +278,7 @@ def run(args: argparse.Namespace) -> bool:
 
 
 def main(words: Sequence[str]) -> None:
-    own, flags = servers.split_flags(words)
+    own, flags = split_flags(words)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     actions = parser.add_subparsers(dest="action", required=True)
     running = actions.add_parser("run")

@@ -29,6 +29,7 @@ import graphs
 import servers
 import tiles
 import torch
+from shared import write
 
 Record = dict[str, Any]
 
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     work = tune if options.command == "tune" else run
     for name, row in work(options, record, deadline):
         record["rows"][name] = row
-        servers.write(path, record)
+        write(path, record)
     show(record)
 
 

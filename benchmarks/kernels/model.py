@@ -39,6 +39,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import results
 import servers
 import step_profile
+from shared import split_flags, write
 from sizes import VARIANTS, size
 
 from gemma4ctl.bench.measure import measure
@@ -269,7 +270,7 @@ class Match:
             try:
                 if server is not None:
                     step_profile.note(record, server, 1, self.args.logs)
-                    servers.write(path, record | servers.host(self.gpu))
+                    write(path, record | servers.host(self.gpu))
             except (Gemma4ctlError, OSError, ValueError) as error:
                 self.fail(contender, f"profile: {error}")
 
@@ -321,7 +322,7 @@ class Match:
 
     def write(self) -> None:
         about = {**servers.host(self.gpu), "room": self.room, "flags": self.args.flags}
-        servers.write(self.path, self.record | about | {"date": self.session[:10]})
+        write(self.path, self.record | about | {"date": self.session[:10]})
 
     def say(self, *lines: str) -> None:
         print(f"[{self.gpu.index} {self.variant}]", *lines, sep="\n  " if lines[1:] else " ")
@@ -381,7 +382,7 @@ def estimate(variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> str:
 
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:
-    own, flags = servers.split_flags(words)
+    own, flags = split_flags(words)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     actions = parser.add_subparsers(dest="action", required=True)
     running, estimating = actions.add_parser("run"), actions.add_parser("estimate")

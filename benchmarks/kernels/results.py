@@ -7,13 +7,16 @@ ratio is always a speed-up: above 1 the fused server is better.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-import servers
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from shared import write
 
 Record = dict[str, Any]
 BASE, OURS = "stock", "fused"
@@ -197,7 +200,7 @@ def compare(out: Path, results: Path | None) -> None:
                 pairs = len(row["pairs"])
                 print(f"      {base} {row[base]:.3f}: {row['ratio']:.3f}x in {pairs} pairs")
             if results is not None:
-                servers.write(results / f"{name}-{metric}.json", found)
+                write(results / f"{name}-{metric}.json", found)
         for failure in record["failures"]:
             print(f"  {failure['contender']} failed: {failure['reason']}")
         if not active(record["servers"]):

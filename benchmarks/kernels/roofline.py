@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import results
 import servers
+from shared import write
 from sizes import VARIANTS
 
 from gemma4ctl.profiles.table import Variant
@@ -121,7 +122,7 @@ def bandwidth(out: Path) -> None:
         "milliseconds": [round(ms, 4) for ms in milliseconds],
         "bytes_per_second": round(median(speeds)), "best_bytes_per_second": round(max(speeds)),
     }  # fmt: skip
-    servers.write(out / f"bandwidth-{gpu.short}.json", record)
+    write(out / f"bandwidth-{gpu.short}.json", record)
     print(f"{gpu.name}: {median(speeds) / 1e12:.3f} TB/s read and written, best {max(speeds):.4g}")
 
 
@@ -196,7 +197,7 @@ def main(words: Sequence[str]) -> None:
         rows = table(args.runs, args.speeds)
         show_table(rows)
         if args.result:
-            servers.write(args.result, rows)
+            write(args.result, rows)
 
 
 if __name__ == "__main__":

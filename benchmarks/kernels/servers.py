@@ -7,7 +7,6 @@ own, whose figures and last lines end up in the records.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -20,7 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))  # shared
+sys.path.insert(0, str(Path(__file__).parents[2]))  # gemma4ctl
 
 from sizes import Size
 
@@ -313,14 +313,6 @@ def spread(
         thread.join()
 
 
-def write(path: Path, document: object) -> None:
-    """Write JSON so that an interruption leaves no half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, indent=1) + "\n")
-    partial.replace(path)
-
-
 def add_options(
     parser: argparse.ArgumentParser,
     contenders: Sequence[str],
@@ -341,9 +333,3 @@ def add_contenders(
     parser: argparse.ArgumentParser, default: Sequence[str], kinds: Iterable[str] = CONTENDERS
 ) -> None:
     parser.add_argument("--contenders", nargs="+", choices=kinds, default=default)
-
-
-def split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words before ``--`` and those after it."""
-    cut = words.index("--") if "--" in words else len(words)
-    return list(words[:cut]), list(words[cut + 1 :])

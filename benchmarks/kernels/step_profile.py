@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import results
 import servers
+from shared import split_flags, write
 from sizes import VARIANTS, size
 
 from gemma4ctl.bench.workload import BOS, TEXT_TOKENS
@@ -231,7 +232,7 @@ def profile_variant(variant: str, gpu: servers.Gpu, args: argparse.Namespace, en
             record["failures"].append({"contender": name, **log})
         finally:
             server.stop()
-            servers.write(path, record | servers.host(gpu))
+            write(path, record | servers.host(gpu))
 
 
 def record_path(out: Path, variant: str, gpu: servers.Gpu) -> Path:
@@ -333,7 +334,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(words: Sequence[str]) -> None:
-    own, flags = servers.split_flags(words)
+    own, flags = split_flags(words)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     actions = parser.add_subparsers(dest="action", required=True)
     running = actions.add_parser("run")

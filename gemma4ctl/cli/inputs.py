@@ -33,8 +33,8 @@ SECRET_FLAGS = {
     "--ssl-keyfile-password": ("--ssl-keyfile-", "a key file without a password, of mode 0600"),
 }
 
-# Request field -> setting, where the names differ.
 DERIVED = {"extra_args", "origins", "api_key_config", "kernels_certified"}  # no options
+# Request field -> setting, where the names differ.
 RENAMED = {"tp": "tp_size", "modalities": "modality"}
 
 

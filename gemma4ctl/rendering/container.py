@@ -152,7 +152,7 @@ def container(plan: Plan, host: HostContext | None = None) -> ContainerSpec:
         UsageError: the plan's host is a name; a port can only be published on an IP address.
     """
     host = host or this_host()
-    image = _image(plan)
+    image = image_of(plan)
     arguments, checkpoints = _with_mounted_checkpoints(plan, command.argv(plan))
     arguments, secrets = _with_mounted_config(arguments)
     publish = _published(arguments)
@@ -181,7 +181,12 @@ def container(plan: Plan, host: HostContext | None = None) -> ContainerSpec:
     )
 
 
-def _image(plan: Plan) -> str:
+def image_of(plan: Plan) -> str:
+    """The plan's image.
+
+    Raises:
+        NoPlanError: no image is known for the plan.
+    """
     if plan.image is None:
         raise NoPlanError(
             f"No container image is known for SGLang {plan.release} on {plan.hardware.platform}.",

@@ -1,30 +1,17 @@
-"""The GPU scripts as modules, and a machine with a fake ``sglang`` and ``nvidia-smi`` to run on."""
+"""A machine with a fake ``sglang`` and ``nvidia-smi`` to run the GPU scripts on."""
 
 from __future__ import annotations
 
-import importlib
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[3] / "benchmarks" / "kernels"
 SMI = "#!/bin/sh\necho '0, NVIDIA H200, 580.159.04, 143771, 143000'\n"
 SGLANG = f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("fake_sglang.py")} "$@"\n'
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
-    """A script by its name; they import each other from their folder."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(SCRIPTS)):
-            del sys.modules[name]
 
 
 @pytest.fixture

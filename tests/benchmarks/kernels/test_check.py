@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.kernels.conftest import SCRIPTS
+from tests.benchmarks.conftest import BENCHMARKS
 from tests.sglang_model.kernels import interpreter
 
 assert interpreter  # before Triton is imported
@@ -104,7 +104,7 @@ def test_kernels_compile_for_hopper() -> None:
     """Every kernel at small sizes, as a server of such a model launches it."""
     done = subprocess.run(
         [sys.executable, "-c", COMPILE],
-        cwd=SCRIPTS,
+        cwd=BENCHMARKS / "kernels",
         env={**os.environ, "TRITON_INTERPRET": "0"},
         capture_output=True,
         text=True,

@@ -1,0 +1,29 @@
+"""What the scripts of this folder share: records of measurements, flags, the machine's GPUs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def write(path: Path, document: object) -> None:
+    """Write JSON so that an interruption leaves no half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(document, indent=1) + "\n")
+    partial.replace(path)
+
+
+def split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words before ``--`` and those after it."""
+    cut = words.index("--") if "--" in words else len(words)
+    return list(words[:cut]), list(words[cut + 1 :])
+
+
+def gpu_names() -> list[str]:
+    """The GPUs of this machine."""
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
