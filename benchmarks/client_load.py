@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import resource
-import socket
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -35,11 +34,10 @@ LIMITS = {"cores": 1.0, "memory_mb": 500.0, "lost": 0}
 
 def measure(requests: int, concurrency: int, step_ms: float) -> dict[str, Any]:
     """Load a server that gives each request a token every ``step_ms``; what that cost here."""
-    port = free_port()
-    words = [sys.executable, str(SERVER), str(port), str(step_ms)]
+    words = [sys.executable, str(SERVER), str(step_ms)]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
-        server.stdout.readline()
+        port = int(server.stdout.readline())
         try:
             return load(Endpoint(f"http://127.0.0.1:{port}"), requests, concurrency)
         finally:
@@ -76,12 +74,6 @@ def processor_seconds() -> float:
     """Processor time of this process alone."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def main() -> int:

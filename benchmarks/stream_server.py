@@ -1,8 +1,8 @@
 """A stand-in for SGLang's ``/generate`` that only streams: for measuring clients.
 
 All requests that are open get their next token in the same step, as a batch does on a GPU; every
-chunk holds the whole answer so far, as SGLang's do. ``python benchmarks/stream_server.py PORT
-STEP_MS`` serves until it is ended.
+chunk holds the whole answer so far, as SGLang's do. ``python benchmarks/stream_server.py STEP_MS``
+prints the port it serves on, until it is ended.
 """
 
 from __future__ import annotations
@@ -78,10 +78,10 @@ def chunk_start(count: int) -> bytes:
     ).encode()
 
 
-async def serve(port: int, step_s: float) -> None:
+async def serve(step_s: float) -> None:
     loop = asyncio.get_running_loop()
-    await loop.create_server(Stream, "127.0.0.1", port, backlog=2048)
-    print("ready", flush=True)
+    server = await loop.create_server(Stream, "127.0.0.1", 0, backlog=2048)
+    print(server.sockets[0].getsockname()[1], flush=True)
     due = loop.time()
     while True:
         due = max(due + step_s, loop.time())
@@ -91,4 +91,4 @@ async def serve(port: int, step_s: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2]) / 1000))
+    asyncio.run(serve(float(sys.argv[1]) / 1000))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typer.testing import CliRunner
 
 from gemma4ctl.cli.app import app
 from gemma4ctl.profiles.load import load
+from tests.ports import free_port
 from tests.waiting import PATIENCE_S
 
 HERE = Path(__file__).parent
@@ -145,6 +145,4 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()

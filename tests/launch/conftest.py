@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import time
 import urllib.request
@@ -16,6 +15,7 @@ import pytest
 
 from gemma4ctl.launch.logs import Event
 from gemma4ctl.launch.spec import LaunchSpec, Timing
+from tests.ports import free_port
 
 FAKE = Path(__file__).parent / "fake_sglang.py"
 NEVER_S = 1_000.0  # a test that waits so long has failed before
@@ -73,9 +73,7 @@ def sink(port: int) -> RecordingStatus:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

@@ -84,11 +84,10 @@ ONE = inventory(device())
 H100 = units(ONE)[0]
 
 
-def test_a_free_port_is_ok_and_a_taken_one_fails_with_the_remedy():
+def test_a_free_port_is_ok_and_a_taken_one_fails_with_the_remedy(port):
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
         check = host.check_port(needs(port=port))
         assert check.status == "fail"
         assert "--port" in (check.remedy or "")

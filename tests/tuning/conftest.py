@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from gemma4ctl.profiles.load import load as load_profiles
 from gemma4ctl.tuning import server
 from gemma4ctl.tuning.judge import Judge
 from tests.planning.hosts import node, table
+from tests.ports import free_port
 
 HERE = Path(__file__).parent
 CAPTURED = HERE.parent / "hardware" / "fixtures" / "captured" / "h200-inventory.json"
@@ -142,10 +142,7 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     """A host for ``tune``; no server of it outlives the test."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    made = Host(tmp_path, port)
+    made = Host(tmp_path, free_port())
     yield made
     for pid in made.left:
         os.kill(pid, signal.SIGKILL)

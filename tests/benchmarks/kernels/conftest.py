@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.ports import free_port
 
 SMI = "#!/bin/sh\necho '0, NVIDIA H200, 580.159.04, 143771, 143000'\n"
 SGLANG = f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("fake_sglang.py")} "$@"\n'
@@ -26,9 +27,7 @@ def machine(
         file.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     monkeypatch.setattr(script("servers"), "RELEASE_S", 0.0)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port(following=len(script("servers").CONTENDERS))
 
     def words(*more: str, flags: tuple[str, ...] = ()) -> list[str]:
         folders = [str(tmp_path / "models"), str(tmp_path / "out")]
