@@ -33,7 +33,7 @@ from shared import gpu_names, split_flags, write
 HERE = Path(__file__).parent
 PORTS = 1000  # a GPU's jobs have so many of their own
 FIRST_PORT = 20_000
-MARK = "GEMMA4CTL_CAMPAIGN_JOB"
+MARK = "GEMMA4CTL_CAMPAIGN_LOG"  # names a job of one campaign, also where several run
 VARIANTS = ("E2B", "E4B", "12B", "26B-A4B", "31B")
 ON_ONE_GPU = "--logs {out}/servers/{name} --port {port} --gpus {gpus}"
 SPARE_S = 10  # of a job's deadline, to end its servers
@@ -206,7 +206,7 @@ class Campaign:
         words = self.words(job, gpus)
         log = self.args.out / "log" / f"{job.name}.txt"
         log.parent.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, MARK: job.name}
+        environment = {**os.environ, MARK: str(log)}
         if "{gpus}" not in job.words:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
         with log.open("a") as said:
@@ -217,7 +217,7 @@ class Campaign:
                 ).returncode  # fmt: skip
             except subprocess.TimeoutExpired:
                 status = 124
-        end_processes(job.name)
+        end_processes(log)
         seconds = round(time.monotonic() - began)
         print(f"{job.name} on {gpus}: status {status} after {seconds} s", flush=True)
         with self.changed:
@@ -244,9 +244,9 @@ class Campaign:
         return [*program, *(word.format(**values) for word in filled), *flags]
 
 
-def end_processes(job: str) -> None:
-    """End what a job has left: its servers are process groups of their own."""
-    mark = f"{MARK}={job}".encode()
+def end_processes(log: Path) -> None:
+    """End what the job of a log has left: its servers are process groups of their own."""
+    mark = f"{MARK}={log}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if mark in (folder / "environ").read_bytes().split(b"\0"):

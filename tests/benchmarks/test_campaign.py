@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -114,6 +115,17 @@ def test_what_a_job_leaves_running_is_ended(
     left = said(tmp_path, "leaves").strip()
     while not has_ended(left):  # the test's own time limit ends it otherwise
         time.sleep(0.05)
+
+
+def test_a_job_of_that_name_in_another_campaign_goes_on(
+    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_ins(campaign, tmp_path, monkeypatch, campaign.Job("same", 1, "does.py"))
+    elsewhere = {campaign.MARK: str(tmp_path / "elsewhere" / "log" / "same.txt")}
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, env=elsewhere) as other:
+        run(campaign, tmp_path, monkeypatch)
+        other.communicate()
+    assert other.returncode == 0
 
 
 def has_ended(pid: str) -> bool:
