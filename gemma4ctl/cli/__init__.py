@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import sys
 
 from gemma4ctl.cli.streams import unread
@@ -21,9 +23,19 @@ def main() -> None:
     try:
         from gemma4ctl.cli.app import app
 
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:  # as it is when nobody wants the output: `>&-`
+                sys.stdout.flush()
     except KeyboardInterrupt:  # before the command began
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"gemma4ctl: the output cannot be written: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
     finally:
         gc.freeze()
 

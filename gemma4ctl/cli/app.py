@@ -6,8 +6,6 @@ so that ``--help`` stays quick; each command imports what it needs when it runs.
 
 from __future__ import annotations
 
-import errno
-import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -80,21 +78,12 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            result = super().invoke(ctx)
-            if sys.stdout is not None:  # as it is when nobody wants the output: `>&-`
-                sys.stdout.flush()
+            return super().invoke(ctx)
         except Gemma4ctlError as error:
             print(f"gemma4ctl: {printable(str(error))}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             raise typer.Exit(128 + signal.SIGINT) from None
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            print(f"gemma4ctl: the output cannot be written: {error.strerror}", file=sys.stderr)
-            raise typer.Exit(1) from None
-        return result
 
 
 app = command_app(

@@ -304,14 +304,17 @@ def test_a_reader_that_left_changes_no_status(status: int, words: tuple[str, ...
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
 
 
-def test_a_full_disk_is_one_line() -> None:
-    line = f"{sys.executable} -m gemma4ctl {' '.join(SUGGEST)} --format shell > /dev/full"
+@pytest.mark.parametrize(
+    "words", [(*SUGGEST, "--format", "shell"), ("--help",), ("--version",), ("fit", "--help")]
+)
+def test_a_full_disk_is_one_line(words: tuple[str, ...]) -> None:
+    line = f"{sys.executable} -m gemma4ctl {' '.join(words)} > /dev/full"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == (
-        "gemma4ctl: the output cannot be written: No space left on device"
-    )
+    lines = done.stderr.splitlines()
+    assert lines[-1] == "gemma4ctl: the output cannot be written: No space left on device"
+    assert "Traceback" not in done.stderr
 
 
 def test_ctrl_c(cli: Cli, monkeypatch: Any) -> None:
