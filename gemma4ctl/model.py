@@ -33,6 +33,7 @@ else:
 
 
 _PLAIN = (str, int, float, bool, type(None))
+_HASH = "hash of the fields"  # where a record keeps it: no name of a field
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -67,14 +68,15 @@ class Model:
         Raises:
             TypeError: a field is missing or unknown.
         """
-        made = {**self._defaults, **values}
+        made = self.__dict__
+        made.update(self._defaults)
+        made.update(values)
         for name, factory in self._factories.items():
-            if name not in made:
+            if name not in values:
                 made[name] = factory()
         if made.keys() != self.model_fields.keys():
             wrong = ", ".join(sorted(made.keys() ^ self.model_fields.keys()))
             raise TypeError(f"{type(self).__name__}: missing or unknown fields: {wrong}")
-        self.__dict__.update(made)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise FrozenInstanceError(f"cannot assign to field {name!r}")
@@ -93,7 +95,14 @@ class Model:
         return self._values() == other._values() if type(other) is type(self) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._values())
+        found = self.__dict__.get(_HASH)
+        if found is None:
+            found = self.__dict__[_HASH] = hash(self._values())
+        return int(found)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: the hashes of another process differ."""
+        return dict(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self)})"
@@ -227,11 +236,11 @@ def _plain(value: Any, mode: Literal["python", "json"], exclude_defaults: bool) 
         return value
     if isinstance(value, Model):
         return value.model_dump(mode=mode, exclude_defaults=exclude_defaults)
-    if isinstance(value, Mapping):
-        return {key: _plain(one, mode, exclude_defaults) for key, one in value.items()}
     if isinstance(value, (tuple, list)):
         items = [_plain(one, mode, exclude_defaults) for one in value]
         return items if mode == "json" or isinstance(value, list) else tuple(items)
+    if isinstance(value, Mapping):
+        return {key: _plain(one, mode, exclude_defaults) for key, one in value.items()}
     return str(value) if mode == "json" else value
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import ValidationError
 
+from gemma4ctl.hardware.inventory import Health
 from gemma4ctl.model import Bounds, Model, faults
 
 
@@ -37,6 +39,7 @@ class Larger(Whole):
     size: int = 1
 
 
+ROOT = Path(__file__).parents[1]
 PLAIN = {"parts": [{"name": "x", "share": 0.5}], "named": {"y": {"name": "y"}}, "place": "/tmp"}
 
 
@@ -79,6 +82,21 @@ def test_equal_records_are_equal_and_hash_alike() -> None:
     assert Part(name="x") == Part(share=None, name="x") != Part(name="y")
     assert len({Part(name="x"), Part(share=None, name="x"), Part(name="y")}) == 2
     assert Part(name="x") != {"name": "x", "share": None}
+
+
+def test_another_process_hashes_a_record_anew() -> None:
+    health = Health(reasons=("hot",))
+    hash(health)
+    script = (
+        "import pickle, sys\n"
+        "health = pickle.load(sys.stdin.buffer)\n"
+        "assert hash(health) == hash(type(health)(reasons=('hot',)))\n"
+    )
+    for seed in ("1", "2"):
+        subprocess.run(
+            [sys.executable, "-c", script], input=pickle.dumps(health), check=True, cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )  # fmt: skip
 
 
 def test_a_record_shows_its_fields() -> None:

@@ -127,9 +127,7 @@ def require_host(plan: Plan, inventory: Inventory) -> None:
     Raises:
         NoPlanError: with what the plan needs and what there is.
     """
-    from gemma4ctl.hardware.inventory import units
-
-    here = units(inventory)
+    here = inventory.units
     if plan.hardware.pinned:
         wanted = {unit.id for unit in plan.hardware.units}
         missing = sorted(wanted - {unit.id for unit in here})

@@ -5,6 +5,8 @@ platform row (:mod:`gemma4ctl.hardware.simulate`) or read from a file that ``gem
 --json`` wrote; planning does not care which.
 """
 
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Literal
 
 from gemma4ctl.model import Model
@@ -99,19 +101,6 @@ class Host(Model):
     sources: dict[str, str] = {}
 
 
-class Inventory(Model):
-    """Everything known about a host. ``problems`` are readable sentences, one per trouble met."""
-
-    schema_version: Literal[1] = 1
-    gemma4ctl_version: str | None = None
-    source: Source = "none"
-    devices: tuple[Device, ...] = ()
-    links: tuple[Link, ...] = ()
-    host: Host = Host()
-    visibility: dict[str, str] = {}  # the *_VISIBLE_DEVICES variables that were honoured
-    problems: tuple[str, ...] = ()
-
-
 class Unit(Model):
     """Something one rank can run on: a whole GPU, an AMD partition, or a MIG slice.
 
@@ -130,38 +119,49 @@ class Unit(Model):
     health: Health
 
 
-def units(inventory: Inventory) -> tuple[Unit, ...]:
-    """The visible units of ``inventory``, in device order; a card in MIG mode gives its slices."""
-    found: list[Unit] = []
-    for device in inventory.devices:
-        shared: dict[str, Any] = {
-            "index": device.index,
-            "name": device.name,
-            "platform": device.platform,
-            "vendor": device.vendor,
-            "architecture": device.architecture,
-            "health": device.health,
-        }
-        if device.mig_enabled:
-            found += [
-                Unit(
+class Inventory(Model):
+    """Everything known about a host. ``problems`` are readable sentences, one per trouble met."""
+
+    schema_version: Literal[1] = 1
+    gemma4ctl_version: str | None = None
+    source: Source = "none"
+    devices: tuple[Device, ...] = ()
+    links: tuple[Link, ...] = ()
+    host: Host = Host()
+    visibility: dict[str, str] = {}  # the *_VISIBLE_DEVICES variables that were honoured
+    problems: tuple[str, ...] = ()
+
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """The visible units in device order; a card in MIG mode gives its slices."""
+        return tuple(unit for device in self.devices for unit in _units(device))
+
+
+def _units(device: Device) -> Iterator[Unit]:
+    """The visible units of ``device``."""
+    shared: dict[str, Any] = {
+        "index": device.index,
+        "name": device.name,
+        "platform": device.platform,
+        "vendor": device.vendor,
+        "architecture": device.architecture,
+        "health": device.health,
+    }
+    if device.mig_enabled:
+        for slice_ in device.slices:
+            if slice_.visible:
+                yield Unit(
                     id=slice_.uuid,
                     kind="mig",
                     memory_total_mib=slice_.memory_total_mib,
                     memory_free_mib=slice_.memory_free_mib,
                     **shared,
                 )
-                for slice_ in device.slices
-                if slice_.visible
-            ]
-        elif device.visible:
-            found.append(
-                Unit(
-                    id=device.uuid or str(device.index),
-                    kind="partition" if device.parent else "gpu",
-                    memory_total_mib=device.memory_total_mib,
-                    memory_free_mib=device.memory_free_mib,
-                    **shared,
-                )
-            )
-    return tuple(found)
+    elif device.visible:
+        yield Unit(
+            id=device.uuid or str(device.index),
+            kind="partition" if device.parent else "gpu",
+            memory_total_mib=device.memory_total_mib,
+            memory_free_mib=device.memory_free_mib,
+            **shared,
+        )

@@ -8,7 +8,7 @@ from operator import add
 from typing import NamedTuple
 
 from gemma4ctl.errors import NoPlanError, UsageError
-from gemma4ctl.hardware.inventory import Device, Inventory, Unit, units
+from gemma4ctl.hardware.inventory import Device, Inventory, Unit
 from gemma4ctl.model import Model
 
 _EXACT_LIMIT = 8  # up to here all sets are compared, beyond it a set is grown from each member
@@ -52,7 +52,7 @@ def choose(
         raise UsageError(
             f"cannot choose {count} GPUs", needed="at least 1", found=str(count), code="gpu-count"
         )
-    pool = units(inventory) if ids is None else tuple(_named(inventory, ids))
+    pool = inventory.units if ids is None else tuple(_named(inventory, ids))
     faults = {unit.id: _fault(unit, count, need_free_mib) for unit in pool}
     usable = [unit for unit in pool if faults[unit.id] is None]
     links = _link_counts(inventory)
@@ -255,7 +255,7 @@ def _link_merit(chosen: Sequence[Unit], links: Links) -> str:
 def _named(inventory: Inventory, ids: Sequence[str]) -> Iterable[Unit]:
     """The units that ``ids`` name, in that order."""
     seen: set[str] = set()
-    everything = units(inventory)
+    everything = inventory.units
     for wanted in ids:
         found = _find(everything, wanted.strip())
         if len(found) != 1:

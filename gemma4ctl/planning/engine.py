@@ -205,6 +205,8 @@ def _replaced(planned: Decision) -> str:
 
 def _replacement(choice: Choose, s: Situation) -> Words | None:
     """The user's words after ``--`` that set the same argument as ``choice``."""
+    if not s.user_words:
+        return None
     flag = s.flags.find(choice.flag) if choice.flag else None
     dest = flag.dest if flag else _DESTS.get(choice.name, choice.name)
     return next((own for own in reversed(s.user_words) if own.dest == dest), None)

@@ -58,15 +58,21 @@ def _named(s: Situation) -> Workload | None:
 def optimized(s: Situation, tp: int, mtp: bool) -> Memory | None:
     """What the unit would hold with --optimize and without --safe; None where that is no plan."""
     request = s.request.model_copy(update={"safe": False, "optimize": True})
-    return memory(s.model_copy(update={"request": request, "memories": {}}), tp, mtp)
+    other = s.model_copy(update={"request": request, "memories": {}, "usual_memories": {}})
+    return memory(other, tp, mtp)
 
 
 def memory(s: Situation, tp: int, mtp: bool) -> Memory | None:
     """What the fullest chosen unit holds; None when memory is unknown or nothing is left."""
-    key = (tp, mtp, str(s.value("attention_backend")))
+    key = _key(s, tp, mtp)
     if key not in s.memories:
         s.memories[key] = _memory(s, tp, mtp)
     return s.memories[key]
+
+
+def _key(s: Situation, tp: int, mtp: bool) -> tuple[int, bool, str]:
+    """What memory depends on while the rules run."""
+    return tp, mtp, str(s.value("attention_backend"))
 
 
 def _memory(s: Situation, tp: int, mtp: bool) -> Memory | None:
@@ -78,6 +84,13 @@ def _memory(s: Situation, tp: int, mtp: bool) -> Memory | None:
 
 def at_usual_share(s: Situation, tp: int, mtp: bool) -> Memory | None:
     """What the fullest chosen unit would hold if no load and no lack of room raised the share."""
+    key = _key(s, tp, mtp)
+    if key not in s.usual_memories:
+        s.usual_memories[key] = _at_usual_share(s, tp, mtp)
+    return s.usual_memories[key]
+
+
+def _at_usual_share(s: Situation, tp: int, mtp: bool) -> Memory | None:
     share, free = fraction(s, tp, mtp), least_free_mib(s, tp)
     if not s.modelled or share is None or free is None:
         return None

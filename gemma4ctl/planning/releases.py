@@ -88,7 +88,7 @@ def release_of_image(reference: str | None, profiles: Profiles) -> str | None:
 def _version(name: str, reason: str, profiles: Profiles) -> Version:
     """``name`` as a version; what a build adds after ``+`` does not count."""
     try:
-        return Version(Version(name.strip()).public)
+        return _parsed(_parsed(name.strip()).public)
     except InvalidVersion:
         raise UsageError(
             f"{name!r} is no SGLang release",
@@ -105,6 +105,8 @@ def _version(name: str, reason: str, profiles: Profiles) -> Version:
 def _nearest_row(asked: Version, reason: str, profiles: Profiles) -> str:
     """The row that describes release ``asked``: itself, else the newest that is older."""
     known = _by_version(tuple(profiles.releases))
+    if asked in known:
+        return known[asked]
     older = [version for version in known if version <= asked]
     if not older:
         oldest = known[min(known)]
@@ -126,5 +128,5 @@ def _by_version(rows: tuple[str, ...]) -> Mapping[Version, str]:
 
 @lru_cache(maxsize=256)
 def _parsed(release: str) -> Version:
-    """``release`` of the table or of a rule as a version."""
+    """``release`` as a version; raises :class:`InvalidVersion`."""
     return Version(release)

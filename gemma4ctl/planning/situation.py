@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.flags.parse import Parsed, Words, parse, split
 from gemma4ctl.flags.table import FlagTable
 from gemma4ctl.flags.table import load as load_flags
-from gemma4ctl.hardware.inventory import Device, Inventory, Unit, units
+from gemma4ctl.hardware.inventory import Device, Inventory, Unit
 from gemma4ctl.hardware.select import Selection, choose
 from gemma4ctl.model import Model
 from gemma4ctl.planning.plan import Decision, Value
@@ -55,7 +54,8 @@ class Situation(Model):
     made: dict[str, Decision] = {}
     selections: dict[int, Selection] = {}  # memo of `selection`
     cells: dict[tuple[str, bool], Cell | None] = {}  # memo of `cell`
-    memories: dict[tuple[int, bool, str], Memory | None] = {}  # memo
+    memories: dict[tuple[int, bool, str], Memory | None] = {}  # memo, as is the next
+    usual_memories: dict[tuple[int, bool, str], Memory | None] = {}
 
     @property
     def variant_name(self) -> str:
@@ -207,7 +207,7 @@ class Situation(Model):
 
 def is_folder(path: str | None) -> bool:
     """Whether a model path is a folder rather than a repository name."""
-    return path is not None and PurePath(path).is_absolute()
+    return path is not None and path.startswith("/")
 
 
 def situate(request: Request, inventory: Inventory, profiles: Profiles) -> Situation:
@@ -224,7 +224,6 @@ def situate(request: Request, inventory: Inventory, profiles: Profiles) -> Situa
     release = choose_release(request, inventory, profiles, platform, variant.min_release)
     flags = load_flags(release.row_name)
     _check_extra(request.extra_args)
-    user = parse(request.extra_args, flags)
     return Situation(
         request=request,
         inventory=inventory,
@@ -237,7 +236,7 @@ def situate(request: Request, inventory: Inventory, profiles: Profiles) -> Situa
         group=group,
         usable=only(inventory, group),
         flags=flags,
-        user=user,
+        user=parse(request.extra_args, flags) if request.extra_args else Parsed({}, [], []),
         user_words=tuple(split(request.extra_args, flags)),
     )
 
@@ -257,7 +256,7 @@ def _check_extra(words: tuple[str, ...]) -> None:
 def _group(request: Request, inventory: Inventory, profiles: Profiles) -> tuple[Unit, ...]:
     """The units of the best-equipped platform and kind: what one plan can use together."""
     named = request.gpus if isinstance(request.gpus, tuple) else None
-    candidates = choose(inventory, len(named), ids=named).units if named else units(inventory)
+    candidates = choose(inventory, len(named), ids=named).units if named else inventory.units
     usable = [
         unit
         for unit in candidates
@@ -275,7 +274,7 @@ def _group(request: Request, inventory: Inventory, profiles: Profiles) -> tuple[
 
 
 def _no_unit(request: Request, inventory: Inventory) -> NoPlanError:
-    seen = ", ".join(f"{unit.name} ({unit.health.status})" for unit in units(inventory))
+    seen = ", ".join(f"{unit.name} ({unit.health.status})" for unit in inventory.units)
     return NoPlanError(
         "no GPU that a plan can use",
         needed="a GPU whose memory and architecture can be read",
@@ -308,6 +307,8 @@ def _asked(request: Request, inventory: Inventory, group: tuple[Unit, ...]) -> t
 
 def only(inventory: Inventory, group: tuple[Unit, ...]) -> Inventory:
     """``inventory`` with every unit outside ``group`` hidden."""
+    if len(group) == len(inventory.units):
+        return inventory
     kept = {(unit.index, unit.id) for unit in group}
 
     def seen(device: Device) -> Device:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -177,13 +178,9 @@ def cell(
     profiles: Profiles, variant: str, platform: str, line: str, mtp: bool | None
 ) -> Cell | None:
     """The published settings for exactly these, preferring a row made for this ``mtp``."""
-    rows = [
-        row
-        for row in profiles.cells
-        if (row.variant, row.platform, row.line) == (variant, platform, line)
-        and row.mtp in (mtp, None)
-    ]
-    return min(rows, key=lambda row: row.mtp is None, default=None)
+    rows = profiles.cells_by_place.get((variant, platform, line), ())
+    fitting = [row for row in rows if row.mtp in (mtp, None)]
+    return min(fitting, key=lambda row: row.mtp is None, default=None)
 
 
 def images(
@@ -210,14 +207,14 @@ def images(
     def fits(image: Image) -> bool:
         return (
             image.vendor == vendor
-            and image.release == release
             and _within(architecture, image.gpu_architectures)
             and _within(variant, image.variants)
             and (cpu_architecture is None or cpu_architecture in image.cpu_architectures)
             and (cuda_major is None or image.cuda is None or _major(image.cuda) <= cuda_major)
         )
 
-    return tuple(sorted(filter(fits, profiles.images), key=lambda image: image.status == "guess"))
+    found = filter(fits, profiles.images_by_release.get(release, ()))
+    return tuple(sorted(found, key=lambda image: image.status == "guess"))
 
 
 def auto_size(profiles: Profiles, release: str, memory_mib: int) -> AutoSize | None:
@@ -258,6 +255,7 @@ def _major(version: str) -> int:
     return int(version.split(".")[0])
 
 
+@lru_cache(maxsize=4096)
 def _plain(text: str) -> str:
     return re.sub(r"[\s_-]+", "", text).casefold()
 

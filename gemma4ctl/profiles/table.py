@@ -4,7 +4,9 @@ The JSON schema of :class:`Profiles` is generated into ``gemma4ctl/profiles/prof
 Memory is in MiB, sizes in bytes; a ``source`` is a key of ``sources``.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Literal, TypeVar
 
 from gemma4ctl.hardware.inventory import Vendor
 from gemma4ctl.model import Bounds, Model, Positive
@@ -238,6 +240,18 @@ class MtpDefaults(Model):
     source: str
 
 
+Key = TypeVar("Key")
+Row = TypeVar("Row")
+
+
+def _grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> Mapping[Key, Sequence[Row]]:
+    """The rows of each key, in their order."""
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
 class Profiles(Model):
     """The whole table."""
 
@@ -253,3 +267,13 @@ class Profiles(Model):
     auto_sizes: tuple[AutoSize, ...] = ()
     mtp: MtpDefaults
     hash: str = ""  # SHA-256 of the files the table was read from
+
+    @cached_property
+    def cells_by_place(self) -> Mapping[tuple[str, str, str], Sequence[Cell]]:
+        """The cells of each variant, platform and checkpoint line."""
+        return _grouped(self.cells, lambda cell: (cell.variant, cell.platform, cell.line))
+
+    @cached_property
+    def images_by_release(self) -> Mapping[str | None, Sequence[Image]]:
+        """The images of each release."""
+        return _grouped(self.images, lambda image: image.release)

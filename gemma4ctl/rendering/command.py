@@ -40,10 +40,8 @@ def flag_value(arguments: Sequence[str], *flags: str) -> str | None:
     Understands ``--flag value`` and ``--flag=value``; None when the option is absent.
     """
     found = None
-    for position, word in enumerate(arguments):
-        if not word.startswith(flags):
-            continue
-        name, equals, value = word.partition("=")
+    for position in [p for p, word in enumerate(arguments) if word.startswith(flags)]:
+        name, equals, value = arguments[position].partition("=")
         if name not in flags:
             continue
         if equals:

@@ -17,6 +17,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -160,21 +161,24 @@ def container(plan: Plan, host: HostContext | None = None) -> ContainerSpec:
     module = _module(host) if switches.asked(environment) else ()
     if module:
         environment["PYTHONPATH"] = MODULE_HOME
-    groups, notes = _groups(plan, host)
+    on_cpu = command.flag_value(arguments, "--device") == "cpu"
+    devices = _devices(plan, on_cpu)
+    groups, notes = _groups(plan, devices, host)
+    links = _device_links(plan, devices)
     return ContainerSpec(
         image=image,
         argv=tuple(_bound_inside(arguments)),
         env=environment,
         env_names=tuple(name for name in ENV_BY_NAME if name not in environment),
-        mounts=(*_caches(plan, image, host), *checkpoints, *module, *_device_links(plan), *secrets),
+        mounts=(*_caches(plan, image, host), *checkpoints, *module, *links, *secrets),
         gpus=_gpus(plan),
-        devices=_devices(plan),
+        devices=devices,
         groups=groups,
         publish=publish,
         shm_gib=_shm_gib(plan),
         ulimits=USER_LIMITS,
         cap_drop=UNNEEDED_CAPABILITIES,
-        cap_add=_capabilities(plan),
+        cap_add=_capabilities(on_cpu),
         security_options=_security_options(plan),
         stop_timeout_s=STOP_TIMEOUT_S,
         notes=(*_image_notes(plan), *notes, *([MODULE_NOTE] if module else []), OWNER_NOTE),
@@ -254,7 +258,7 @@ def _with_mounted_checkpoints(plan: Plan, argv: list[str]) -> tuple[list[str], l
     mounts: dict[str, Mount] = {}
     for flags in MODEL_FLAGS:
         path = command.flag_value(argv, *flags)
-        if path is None or not (path in local or Path(path).is_absolute()):
+        if path is None or not (path in local or path.startswith("/")):
             continue
         folder, inside = _mounted_folder(_absolute(path))
         if folder not in mounts:
@@ -298,7 +302,7 @@ def _published(argv: list[str]) -> Publish:
     host = command.flag_value(argv, "--host") or "127.0.0.1"
     port = command.flag_value(argv, "--port") or str(SGLANG_PORT)
     try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
+        address = _ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
     except ValueError as error:
         raise UsageError(
             f"A container's port cannot be published on the name {host!r}.",
@@ -306,7 +310,13 @@ def _published(argv: list[str]) -> Publish:
             remedies=("--host 127.0.0.1 for this host only", f"--host {BIND_ADDRESS} for all"),
             code="publish-address",
         ) from error
-    return Publish(str(address), int(port))
+    return Publish(address, int(port))
+
+
+@lru_cache(maxsize=256)
+def _ip_address(text: str) -> str:
+    """``text`` as IP addresses are usually written; raises :class:`ValueError`."""
+    return str(ipaddress.ip_address(text))
 
 
 def _bound_inside(argv: list[str]) -> list[str]:
@@ -314,10 +324,6 @@ def _bound_inside(argv: list[str]) -> list[str]:
     if command.flag_value(argv, "--host") is None:
         return [*argv, "--host", BIND_ADDRESS]
     return command.with_flag_value(argv, BIND_ADDRESS, "--host")
-
-
-def _on_cpu(plan: Plan) -> bool:
-    return command.flag_value(command.argv(plan), "--device") == "cpu"
 
 
 def _gpus(plan: Plan) -> tuple[str, ...] | int | None:
@@ -329,34 +335,36 @@ def _gpus(plan: Plan) -> tuple[str, ...] | int | None:
     return plan.hardware.gpu_count
 
 
-def _devices(plan: Plan) -> tuple[str, ...]:
+def _devices(plan: Plan, on_cpu: bool) -> tuple[str, ...]:
     """Device files. Which render nodes belong to the chosen AMD GPUs is not known.
 
     So all are passed, and ``ROCR_VISIBLE_DEVICES`` stays in the environment to choose among them.
     """
     if plan.hardware.vendor == "amd":
         return ("/dev/kfd", "/dev/dri")
-    if plan.hardware.vendor == "intel" and not _on_cpu(plan):
+    if plan.hardware.vendor == "intel" and not on_cpu:
         return ("/dev/dri",)
     return ()
 
 
-def _device_links(plan: Plan) -> tuple[Mount, ...]:
+def _device_links(plan: Plan, devices: tuple[str, ...]) -> tuple[Mount, ...]:
     """The links by which Intel's runtime tells its GPUs apart.
 
     ``--device /dev/dri`` makes the device files only, without the links beside them.
     """
-    if plan.hardware.vendor != "intel" or not _devices(plan):
+    if plan.hardware.vendor != "intel" or not devices:
         return ()
     return (Mount("bind", DEVICE_LINKS, DEVICE_LINKS, read_only=True),)
 
 
-def _groups(plan: Plan, host: HostContext) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _groups(
+    plan: Plan, devices: tuple[str, ...], host: HostContext
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The numbers of the groups that own the device files, and a note where they are not known.
 
     Numbers, because a name is looked up in the image, which may not have it.
     """
-    if not _devices(plan):
+    if not devices:
         return (), ()
     if host.device_groups and plan.hardware.source not in ("flag", "default", "file"):
         return host.device_groups, ()
@@ -378,9 +386,9 @@ def _shm_gib(plan: Plan) -> int:
     return 8 + 8 * max(plan.hardware.gpu_count, 1)
 
 
-def _capabilities(plan: Plan) -> tuple[str, ...]:
+def _capabilities(on_cpu: bool) -> tuple[str, ...]:
     """SYS_NICE on CPUs: Docker allows the NUMA calls that place each rank only with it."""
-    return ("SYS_NICE",) if _on_cpu(plan) else ()
+    return ("SYS_NICE",) if on_cpu else ()
 
 
 def _security_options(plan: Plan) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gemma4ctl.hardware.inventory import Inventory, units
+from gemma4ctl.hardware.inventory import Inventory
 
 from .recorded import recorded
 
@@ -109,7 +109,7 @@ def test_partitions_have_their_own_memory_and_their_cards_name(
         assert partition.memory_total_mib == 24574
         assert partition.memory_free_mib is None  # the tool's use is the whole card's
         assert partition.sources == {"memory_total_mib": "kfd"}
-    assert {unit.kind for unit in units(inventory)} == {"partition"}
+    assert {unit.kind for unit in inventory.units} == {"partition"}
     assert inventory.problems == ()
 
 

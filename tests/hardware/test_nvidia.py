@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemma4ctl.hardware.access import Access, Completed
-from gemma4ctl.hardware.inventory import Host, Inventory, Link, units
+from gemma4ctl.hardware.inventory import Host, Inventory, Link
 from gemma4ctl.hardware.nvidia import nvidia_smi, nvml, xid
 
 from .recorded import FakeNvml, recorded
@@ -30,7 +30,7 @@ def test_mig_slices_lie_under_their_card(
         ("1g.10gb", 9984, 9968),
     ]
     assert card.slices[0].uuid == "MIG-667481b3-d832-5bc3-81ee-2f27a4f6cdf2"
-    assert [unit.kind for unit in units(inventory)] == ["mig"] * 3 + ["gpu"] * 2
+    assert [unit.kind for unit in inventory.units] == ["mig"] * 3 + ["gpu"] * 2
     assert inventory.links == (Link(a=1, b=2, kind="nvlink", count=18),)
     assert inventory.host.driver_version == "575.57.08"
     assert inventory.host.cuda_driver_version == "12.9"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.hardware import select
 from gemma4ctl.hardware.identify import identify
-from gemma4ctl.hardware.inventory import Device, Health, Inventory, Link, Slice, Unit, units
+from gemma4ctl.hardware.inventory import Device, Health, Inventory, Link, Slice, Unit
 from gemma4ctl.hardware.select import Selection, choose
 from gemma4ctl.hardware.simulate import simulate
 from tests.effort import calls
@@ -388,7 +388,7 @@ def test_beyond_eight_the_best_is_that_of_sets_grown_plainly(
     drawn = zip(pairs, data.draw(counts), strict=True)
     joined = [Link(a=a, b=b, kind="xgmi", count=number) for (a, b), number in drawn if number != 0]
     inventory = host(*(gpu(n, **spec) for n, spec in enumerate(specs)), links=[])
-    group = list(units(inventory))
+    group = list(inventory.units)
     links = select._link_counts(inventory.model_copy(update={"links": tuple(joined)}))
     plain = [grown_plainly(seed, group, count, links) for seed in group]
     best = min(plain, key=select._ranking(links))

@@ -13,7 +13,7 @@ import pytest
 
 from gemma4ctl import __version__
 from gemma4ctl.errors import PreflightError
-from gemma4ctl.hardware.inventory import Device, Health, Host, Inventory, Process, Unit, units
+from gemma4ctl.hardware.inventory import Device, Health, Host, Inventory, Process, Unit
 from gemma4ctl.launch.install import SGLangInstall
 from gemma4ctl.launch.preflight import (
     Check,
@@ -81,7 +81,7 @@ def sglang(version: str = "0.5.16", transformers: str = "5.12.1") -> SGLangInsta
 
 
 ONE = inventory(device())
-H100 = units(ONE)[0]
+H100 = ONE.units[0]
 
 
 def test_a_free_port_is_ok_and_a_taken_one_fails_with_the_remedy(port):
@@ -113,7 +113,7 @@ def test_an_address_of_another_machine_cannot_be_bound():
 )
 def test_free_gpu_memory_against_the_plan(free, status):
     found = inventory(device(memory_free_mib=free))
-    unit = units(found)[0]
+    unit = found.units[0]
     assert gpu.check_memory(unit, needs(unit), found).status == status
 
 
@@ -124,7 +124,7 @@ def test_the_users_of_a_full_gpu_are_named():
         *(Process(pid=pid, name="x") for pid in range(20, 24)),
     )
     found = inventory(device(memory_free_mib=100, processes=processes))
-    unit = units(found)[0]
+    unit = found.units[0]
     check = gpu.check_memory(unit, needs(unit), found)
     assert "python (pid 7, 40.0 GiB), process (pid 8)" in check.found
     assert "2 more" in check.found
@@ -242,14 +242,14 @@ def test_without_nvml_nvidia_smi_is_asked(monkeypatch, tmp_path):
     ],
 )
 def test_the_fabric_manager(states, status):
-    chosen = units(inventory(device(0), device(1)))
+    chosen = inventory(device(0), device(1)).units
     check = fabric.check_fabric(chosen, states=lambda: states)
     assert check is not None
     assert check.status == status
 
 
 def test_no_fabric_check_on_one_gpu_or_without_nvswitch():
-    chosen = units(inventory(device(0), device(1)))
+    chosen = inventory(device(0), device(1)).units
     assert fabric.check_fabric([H100], states=lambda: ["failed"]) is None
     assert fabric.check_fabric(chosen, states=lambda: ["none", "none"]) is None
     assert fabric.check_fabric(chosen, states=list) is None
@@ -305,7 +305,7 @@ def test_dummy_weights_need_no_host_memory():
 
 @pytest.mark.parametrize(("shm", "status"), [(64, "fail"), (2048, "ok"), (None, "ok")])
 def test_shared_memory_of_several_gpus(shm, status):
-    chosen = units(inventory(device(0), device(1)))
+    chosen = inventory(device(0), device(1)).units
     assert host.check_shared_memory(needs(*chosen), Host(shm_total_mib=shm)).status == status
     assert host.check_shared_memory(needs(H100), Host(shm_total_mib=64)).status == "ok"
 

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import Any
 
 from gemma4ctl.errors import PreflightError
-from gemma4ctl.hardware.inventory import Inventory, Unit, units
+from gemma4ctl.hardware.inventory import Inventory, Unit
 from gemma4ctl.launch.container import daemon_info
 from gemma4ctl.launch.install import SGLangInstall
 from gemma4ctl.launch.preflight import containers, files, gpu, host, software
@@ -94,7 +94,7 @@ def _units_now(needs: Needs, inventory: Inventory) -> dict[str, Unit | None]:
 
     Where the command names no units, the server takes the first ones of the host.
     """
-    there = units(inventory)
+    there = inventory.units
     by_id = {unit.id: unit for unit in there}
     planned = [unit.id for unit in needs.units]
     if needs.pinned:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gemma4ctl.errors import NoPlanError, UsageError
-from gemma4ctl.hardware.inventory import Unit, units
+from gemma4ctl.hardware.inventory import Unit
 from gemma4ctl.planning.fraction import fraction
 from gemma4ctl.planning.memory import (
     LEAST_TOKENS,
@@ -321,7 +321,7 @@ def device_health(s: Situation) -> Outcomes:
     """Name the GPUs that are left out, and the ones that are used although something is wrong."""
     if s.simulated:
         return
-    for unit in units(s.inventory):
+    for unit in s.inventory.units:
         if unit.health.status in ("lost", "unreadable"):
             yield Warn(
                 "gpu-left-out",

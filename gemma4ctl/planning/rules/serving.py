@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 from gemma4ctl.planning.plan import Severity
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
@@ -109,6 +110,7 @@ def exposure(s: Situation) -> Outcomes:
     )
 
 
+@lru_cache(maxsize=256)
 def _loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
