@@ -303,7 +303,9 @@ def _table(size: int) -> torch.Tensor:
 
 @cache
 def stock() -> Any:
-    """SGLang's launches by what they do, or PyTorch's operations where it is not installed."""
+    """SGLang's launches by what they do; PyTorch's operations where it or its GPU is missing."""
+    if DEVICE == "cpu":
+        return _pytorch()
     try:
         from sgl_kernel import fused_add_rmsnorm, rmsnorm
         from sglang.jit_kernel.activation import gelu_tanh_and_mul
