@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.rendering import command
-from gemma4ctl.rendering.compose import compose, scalar
+from gemma4ctl.rendering.compose import compose_of, scalar
 from gemma4ctl.rendering.container import (
     BIND_ADDRESS,
     NVIDIA_SELECTORS,
@@ -18,7 +18,7 @@ from gemma4ctl.rendering.container import (
     HostContext,
     container,
 )
-from gemma4ctl.rendering.docker_run import docker_shell
+from gemma4ctl.rendering.docker_run import shell_of
 from gemma4ctl.rendering.document import plan_document
 from gemma4ctl.rendering.shell import shell
 
@@ -60,11 +60,11 @@ def _container_forms(
     kept = [item for item in variables.items() if item[0] not in NVIDIA_SELECTORS]
     yield from _same("docker run", list(spec.argv), inside)
     yield from _same("docker run", [spec.env.get(name) for name, _ in kept], [v for _, v in kept])
-    yield from _same("docker run", shell_words(docker_shell(plan, HOST)), words)
+    yield from _same("docker run", shell_words(shell_of(spec)), words)
     yield from _same("docker run", words[-len(spec.argv) - 1 :], [spec.image, *spec.argv])
     assigned = [f"{name}={value}" for name, value in spec.env.items()]
     yield from _same("docker run", [word for word in assigned if word not in words], [])
-    text = compose(plan, HOST)
+    text = compose_of(plan, spec)
     yield from _same("compose", [line for line in _compose_lines(spec) if line not in text], [])
 
 

@@ -1,6 +1,8 @@
 """The plan: the complete, immutable result that every output renders."""
 
-from typing import Literal
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal
 
 from gemma4ctl.hardware.inventory import Source, Unit, Vendor
 from gemma4ctl.model import Model
@@ -148,6 +150,11 @@ class Plan(Model):
     extra_args: tuple[str, ...] = ()  # the user's own flags, after --
     capacity: Capacity | None
     warnings: tuple[PlanWarning, ...] = ()
+
+    @cached_property
+    def content(self) -> Mapping[str, Any]:
+        """The plan as plain data for JSON; it is made once, and nobody changes it."""
+        return self.model_dump(mode="json")
 
     def decision(self, name: str) -> Decision | None:
         """The decision called ``name``, or None."""

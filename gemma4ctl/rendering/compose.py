@@ -20,7 +20,11 @@ def compose(plan: Plan, host: HostContext | None = None) -> str:
     what :func:`~gemma4ctl.rendering.container.container` raises, and :class:`UsageError` for a
     path that is not valid UTF-8, which YAML cannot hold.
     """
-    spec = container(plan, host)
+    return compose_of(plan, container(plan, host))
+
+
+def compose_of(plan: Plan, spec: ContainerSpec) -> str:
+    """The file that runs ``spec``, the container of ``plan``."""
     text: str = _template().render(
         marker=MARKER,
         plan=plan,

@@ -24,7 +24,12 @@ def docker_argv(
 
 def docker_shell(plan: Plan, host: HostContext | None = None, *, name: str | None = None) -> str:
     """The same command for ``/bin/sh``, one option a line; no trailing newline."""
-    return join_lines(_lines(container(plan, host), name))
+    return shell_of(container(plan, host), name=name)
+
+
+def shell_of(spec: ContainerSpec, *, name: str | None = None) -> str:
+    """The command that runs ``spec``, as :func:`docker_shell` writes it."""
+    return join_lines(_lines(spec, name))
 
 
 def _lines(spec: ContainerSpec, name: str | None) -> list[list[str]]:

@@ -20,7 +20,7 @@ WARNING = ("code", "severity", "message", "remedy")
 
 def plan_document(plan: Plan, host: HostContext | None = None) -> dict[str, Any]:
     """``plan`` as a JSON-ready object, made on ``host``."""
-    content = plan.model_dump(mode="json")
+    content = plan.content
     return {
         "schema_version": 1,
         "gemma4ctl_version": plan.gemma4ctl_version,

@@ -19,7 +19,7 @@ _MARKER = f'"kind": "{KIND}"'
 
 def plan_hash(plan: Plan) -> str:
     """SHA-256 of the content of ``plan``, hexadecimal; equal plans have equal hashes."""
-    return _content_hash(plan.model_dump(mode="json"))
+    return _content_hash(plan.content)
 
 
 def write_plan(plan: Plan, path: Path, force: bool) -> None:
@@ -30,7 +30,7 @@ def write_plan(plan: Plan, path: Path, force: bool) -> None:
         "gemma4ctl_version": plan.gemma4ctl_version,
         "profiles_hash": plan.profiles_hash,
         "plan_hash": plan_hash(plan),
-        "plan": plan.model_dump(mode="json"),
+        "plan": plan.content,
     }
     text = json.dumps(document, indent=2, ensure_ascii=True) + "\n"
     write_new(path, text, marker=_MARKER, force=force)

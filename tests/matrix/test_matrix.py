@@ -125,9 +125,9 @@ def test_a_release_without_flag_table_is_told() -> None:
     ("renderer", "form", "spoil"),
     [
         ("shell", "shell", lambda text: text.replace("--tp-size 2", "--tp-size 4")),
-        ("docker_shell", "docker run", lambda text: text.replace("--tp-size 2", "")),
-        ("compose", "compose", lambda text: text.replace('- "--tp-size"\n', '- "--tp"\n')),
-        ("compose", "compose", lambda text: text.replace("image: ", "image: x")),
+        ("shell_of", "docker run", lambda text: text.replace("--tp-size 2", "")),
+        ("compose_of", "compose", lambda text: text.replace('- "--tp-size"\n', '- "--tp"\n')),
+        ("compose_of", "compose", lambda text: text.replace("image: ", "image: x")),
         ("container", "docker run", lambda spec: spec._replace(argv=spec.argv[:-2])),
         ("container", "docker run", lambda spec: spec._replace(image="other")),
         (
