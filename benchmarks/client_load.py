@@ -21,6 +21,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from timing import write
+
 from gemma4ctl import __version__
 from gemma4ctl.bench.client import run
 from gemma4ctl.bench.summary import summarize
@@ -97,8 +99,7 @@ def main() -> int:
         "limits": LIMITS,
         "passed": all(measured[name] <= limit for name, limit in LIMITS.items()),
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n")
+    write(found, options.output)
     print(json.dumps(found))
     return 0 if found["passed"] else 1
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
+from functools import cached_property
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
@@ -33,7 +34,6 @@ else:
 
 
 _PLAIN = (str, int, float, bool, type(None))
-_HASH = "hash of the fields"  # where a record keeps it: no name of a field
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -94,14 +94,15 @@ class Model:
     def __eq__(self, other: object) -> bool:
         return self._values() == other._values() if type(other) is type(self) else NotImplemented
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self._values())
+
     def __hash__(self) -> int:
-        found = self.__dict__.get(_HASH)
-        if found is None:
-            found = self.__dict__[_HASH] = hash(self._values())
-        return int(found)
+        return self._hash
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields alone: the hashes of another process differ."""
+        """The fields alone: what was computed of them, the hash above all, is another process's."""
         return dict(self)
 
     def __repr__(self) -> str:

@@ -5,6 +5,8 @@ Bytes and tokens of the fullest GPU, unless a name says MiB.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gemma4ctl.capacity import stages, workload
 from gemma4ctl.capacity.pools import BF16, DEFAULT_RATIO, Cost, Drafting, Pools, cost, works
 from gemma4ctl.capacity.solver import longest
@@ -58,21 +60,27 @@ def _named(s: Situation) -> Workload | None:
 def optimized(s: Situation, tp: int, mtp: bool) -> Memory | None:
     """What the unit would hold with --optimize and without --safe; None where that is no plan."""
     request = s.request.model_copy(update={"safe": False, "optimize": True})
-    other = s.model_copy(update={"request": request, "memories": {}, "usual_memories": {}})
-    return memory(other, tp, mtp)
+    return memory(s.model_copy(update={"request": request, "memories": {}}), tp, mtp)
 
 
 def memory(s: Situation, tp: int, mtp: bool) -> Memory | None:
     """What the fullest chosen unit holds; None when memory is unknown or nothing is left."""
-    key = _key(s, tp, mtp)
+    return _once(_memory, s, tp, mtp)
+
+
+def at_usual_share(s: Situation, tp: int, mtp: bool) -> Memory | None:
+    """What the fullest chosen unit would hold if no load and no lack of room raised the share."""
+    return _once(_at_usual_share, s, tp, mtp)
+
+
+def _once(
+    compute: Callable[[Situation, int, bool], Memory | None], s: Situation, tp: int, mtp: bool
+) -> Memory | None:
+    """What ``compute`` finds, once for all that it depends on while the rules run."""
+    key = (compute, tp, mtp, s.value("attention_backend"))
     if key not in s.memories:
-        s.memories[key] = _memory(s, tp, mtp)
+        s.memories[key] = compute(s, tp, mtp)
     return s.memories[key]
-
-
-def _key(s: Situation, tp: int, mtp: bool) -> tuple[int, bool, str]:
-    """What memory depends on while the rules run."""
-    return tp, mtp, str(s.value("attention_backend"))
 
 
 def _memory(s: Situation, tp: int, mtp: bool) -> Memory | None:
@@ -80,14 +88,6 @@ def _memory(s: Situation, tp: int, mtp: bool) -> Memory | None:
     if found is not None and _may_rise(s, found.share):
         found = _risen(s, tp, mtp, found)
     return found if found is not None and _starts(found) else None
-
-
-def at_usual_share(s: Situation, tp: int, mtp: bool) -> Memory | None:
-    """What the fullest chosen unit would hold if no load and no lack of room raised the share."""
-    key = _key(s, tp, mtp)
-    if key not in s.usual_memories:
-        s.usual_memories[key] = _at_usual_share(s, tp, mtp)
-    return s.usual_memories[key]
 
 
 def _at_usual_share(s: Situation, tp: int, mtp: bool) -> Memory | None:

@@ -54,8 +54,7 @@ class Situation(Model):
     made: dict[str, Decision] = {}
     selections: dict[int, Selection] = {}  # memo of `selection`
     cells: dict[tuple[str, bool], Cell | None] = {}  # memo of `cell`
-    memories: dict[tuple[int, bool, str], Memory | None] = {}  # memo, as is the next
-    usual_memories: dict[tuple[int, bool, str], Memory | None] = {}
+    memories: dict[tuple[object, ...], Memory | None] = {}  # memo of planning.memory
 
     @property
     def variant_name(self) -> str:
