@@ -15,7 +15,13 @@ from typing import Literal, NamedTuple
 
 from gemma4ctl.capacity.allocator import rounded
 from gemma4ctl.capacity.pools import DEFAULT_RATIO, Cost, Pools, pools, works
-from gemma4ctl.capacity.workload import CHUNKS_IN_FLIGHT, EVICTION_INTERVAL, Hold
+from gemma4ctl.capacity.workload import (
+    CHUNKS_IN_FLIGHT,
+    EVICTION_INTERVAL,
+    Hold,
+    hold,
+    uniform,
+)
 
 DECIMALS = 7  # of a ratio, at most
 LARGEST_RATIO = 1.0  # SGLang refuses more
@@ -103,22 +109,45 @@ def longest(
     draft_tokens: int = 1,
     page: int = 1,
 ) -> int:
-    """Tokens of the longest requests of which ``requests`` run at once; at least 0."""
+    """Tokens of the longest requests of which ``requests`` run at once; at least 0.
+
+    Exact but for a page: pools are whole pages, which the formula knows bounds for.
+    """
+
+    def holds(tokens: int) -> bool:
+        needs = hold(uniform(tokens), window, chunk=chunk, draft_tokens=draft_tokens, page=page)
+        ratio = best_ratio(budget, cost, needs, window=window, page=page)
+        return held(pools(budget, cost, ratio, page=page), needs, requests).requests == requests
+
     kept = requests * (window + EVICTION_INTERVAL * draft_tokens + page)
     in_flight = CHUNKS_IN_FLIGHT * chunk if chunk >= 0 else inf
-    spare = budget - 2 * page * (cost.full + cost.sliding)  # pools are whole pages
-    # Sliding tokens are a sum of minima, of the length times n and of a constant. What they cost is
-    # the least over every choice of one side, so the length is the largest over the choices.
+    lost = 2 * page * (cost.full + cost.sliding)  # to whole pages, at most
+    low, high = (
+        max(0, _longest(spare, cost, requests, kept, in_flight) - (page - 1))
+        for spare in (budget - lost, budget)
+    )
+    while high - low > page:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def _longest(budget: float, cost: Cost, requests: int, kept: int, in_flight: float) -> int:
+    """The same for pools of any size; ``kept`` is what they keep in sliding layers at most.
+
+    Sliding tokens are a sum of minima, of the length times n and of a constant. What they cost is
+    the least over every choice of one side, so the length is the largest over the choices.
+    """
     choices = list(product(((requests, 0), (0, kept)), ((1, 0), (0, in_flight))))
     sums = [(a + b, fixed + more) for (a, fixed), (b, more) in choices]
     by_budget = max(
-        (spare - cost.sliding * fixed) / (requests * cost.full + cost.sliding * each)
+        (budget - cost.sliding * fixed) / (requests * cost.full + cost.sliding * each)
         for each, fixed in sums
     )
     # Where the sliding pool needs more tokens than the full one, both get as many.
-    most = spare / (cost.full + cost.sliding)
+    most = budget / (cost.full + cost.sliding)
     by_ratio = max((most - fixed) / each if each else _all(most >= fixed) for each, fixed in sums)
-    return max(0, int(min(by_budget, by_ratio)) - (page - 1))
+    return int(min(by_budget, by_ratio))
 
 
 def _all(fits: bool) -> float:

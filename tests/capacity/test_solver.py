@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gemma4ctl.capacity.pools import DEFAULT_RATIO, Cost, Pools, cost, pools, works
@@ -73,6 +73,15 @@ def test_exact_on_small_grids(budget: int, full: int, sliding: int, tokens: int)
     assert best - 1 <= count.requests <= best
 
 
+@example(
+    budget=825_753_600.0,
+    row=Cost(8_192, 163_840),
+    requests=1,
+    window=512,
+    chunk=2_048,
+    page=64,
+    drafts=1,
+)  # the window and two chunks fit to the last page
 @given(BUDGETS, COSTS, st.integers(1, 300), WINDOWS, CHUNKS, PAGES, DRAFTS)
 def test_longest_is_held_and_little_more_is(
     budget: float, row: Cost, requests: int, window: int, chunk: int, page: int, drafts: int
