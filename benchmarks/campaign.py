@@ -2,15 +2,16 @@
 """All measurements that need GPUs, one after another on as many GPUs as the machine has.
 
     campaign.py list [--on H200]
-    campaign.py run MODELS OUT [--only PREFIX ...] [--deadline SECONDS] [-- FLAGS ...]
+    campaign.py run MODELS OUT [--only NAME ...] [--deadline SECONDS] [-- FLAGS ...]
 
 Every measurement is a job: a call of one of the scripts of this folder on one or two GPUs. Jobs are
-begun in the order of ``list``, each as soon as a GPU is free and there is time for it. MODELS holds
-checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all servers, such as ``--load-format
-dummy``. What a job leaves is in a folder of OUT, what it says in OUT/log/JOB.txt; OUT/campaign.json
-says how each ended. A later call with the same OUT runs what is missing or has failed: the scripts
-go on where they stopped, and fail where something is missing. Figures of one job come from one GPU
-of one machine.
+begun in the order of ``list``, or of ``--only`` (names, or beginnings of names), each as soon as a
+GPU is free and there is time for it; those that time nothing share a GPU where its memory allows.
+MODELS holds checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all servers, such as
+``--load-format dummy``. What a job leaves is in a folder of OUT, what it says in OUT/log/JOB.txt;
+OUT/campaign.json says how each ended. A later call with the same OUT runs what is missing or has
+failed: the scripts go on where they stopped, and fail where something is missing. Figures of one
+job come from one GPU of one machine.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shared import gpu_names, split_flags, write
+from shared import gpu_gib, gpu_names, split_flags, write
 
 HERE = Path(__file__).parent
-PORTS = 1000  # a GPU's jobs have so many of their own
+PORTS = 500  # a job has so many of its own
 FIRST_PORT = 20_000
+SLOTS = 20  # jobs at once
 MARK = "GEMMA4CTL_CAMPAIGN_LOG"  # names a job of one campaign, also where several run
 VARIANTS = ("E2B", "E4B", "12B", "26B-A4B", "31B")
 ON_ONE_GPU = "--logs {out}/servers/{name} --port {port} --gpus {gpus}"
@@ -42,8 +44,8 @@ SPARE_S = 10  # of a job's deadline, to end its servers
 class Job(NamedTuple):
     """A call of a script. ``seconds``: how long it takes on Hopper, about.
 
-    In ``words``, {models}, {out}, {root} (the repository), {name}, {port}, {gpus} and {left}, in
-    seconds, are filled in. A job that does not name its GPUs sees only them.
+    In ``words``, {models}, {out}, {root} (the repository), {name}, {port}, {gpus}, {gib} and
+    {left}, in seconds, are filled in. A job that does not name its GPUs sees only them.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Job(NamedTuple):
     platforms: tuple[str, ...] = ("H100", "H200")
     gpus: int = 1
     flags: bool = True  # whether the script takes flags for its servers
+    gib: int = 0  # of a GPU's memory, of a job that may share it; 0: it needs the GPU to itself
 
 
 def jobs() -> Iterator[Job]:
@@ -80,15 +83,17 @@ def load_jobs() -> Iterator[Job]:
 def endpoint_jobs() -> Iterator[Job]:
     """``verify``, ``bench``, ``eval``, ``tune`` and ``replan`` on real servers."""
     served = "served.py {name} {{models}} {{out}}/endpoint --port {{port}} --deadline {{left}}"
-    for name, seconds, options, platforms in (
-        ("E2B", 800, "--model E2B --run verify bench eval", ("H200",)),
-        ("12B", 220, "--model 12B", ("H100", "H200")),
-        ("26B-A4B", 220, "--model 26B-A4B", ("H200",)),
-        ("E2B-mtp", 220, "--model E2B --mtp", ("H100", "H200")),
-        ("E4B", 220, "--model E4B", ("H100", "H200")),
+    for name, seconds, options, gib in (
+        ("26B-A4B", 220, "--model 26B-A4B", 62),
+        ("12B", 220, "--model 12B", 40),
+        ("E2B", 280, "--model E2B --run verify eval", 20),
+        ("E2B-mtp", 220, "--model E2B --mtp", 20),
+        ("E4B", 220, "--model E4B", 26),
     ):
-        words = f"{served.format(name=name)} {options}"
-        yield Job(f"endpoint-{name}", seconds, words, platforms)
+        words = f"{served.format(name=name)} {options} --pool-tokens 32768"
+        yield Job(f"endpoint-{name}", seconds, words, gib=gib)
+    words = f"{served.format(name='E2B')} --model E2B --run bench"
+    yield Job("bench-E2B", 640, words, ("H200",))
     tune = "tune_start.py {models} {out}/tune --port {port} --only"
     yield Job("tune-E2B", 690, f"{tune} E2B-32k-tpot --budget 9", ("H200",))
     yield Job("tune-killed", 420, f"{tune} E2B-512-users --budget 4 --kill 90", ("H200",))
@@ -117,18 +122,20 @@ def capacity_jobs() -> Iterator[Job]:
 
 def kernel_proofs() -> Iterator[Job]:
     """Whether the fused kernels are right."""
-    yield Job("kernels-chain", 60, "kernels/check.py chain", flags=False)
+    yield Job("kernels-chain", 60, "kernels/check.py chain", flags=False, gib=4)
     for name, variants in (("small", "E2B,E4B"), ("large", "12B,26B-A4B,31B")):
         words = f"kernels/check.py run --variants {variants} --seconds 170"
-        yield Job(f"kernels-check-{name}", 180, words, flags=False)
+        yield Job(f"kernels-check-{name}", 180, words, flags=False, gib=8)
     tests = "-m pytest -q -n 8 -p no:cacheprovider {root}/tests/sglang_model/kernels"
-    yield Job("kernels-tests", 120, tests, flags=False)
+    yield Job("kernels-tests", 120, tests, flags=False, gib=14)
     run = f"kernels/compare_servers.py run {{models}} {{out}}/answers {ON_ONE_GPU}"
-    for case, seconds in (("E2B", 200), ("26B-A4B", 330), ("E4B", 180), ("12B", 200), ("31B", 330)):
-        yield Job(f"kernels-answers-{case}", seconds, f"{run} --deadline {{left}} --cases {case}")
-    for variant in VARIANTS:
-        words = f"{run} --deadline {{left}} --cases {variant}-mtp"
-        yield Job(f"kernels-answers-{variant}-mtp", 300, words)
+    for case, seconds, gib in (
+        ("E2B", 200, 83), ("26B-A4B", 330, 0), ("E4B", 180, 48), ("12B", 200, 76), ("31B", 330, 0),
+        ("E2B-mtp", 300, 36), ("E4B-mtp", 300, 50), ("12B-mtp", 300, 80),
+        ("26B-A4B-mtp", 300, 0), ("31B-mtp", 300, 0),
+    ):  # fmt: skip
+        words = f"{run} --deadline {{left}} --memory {{gib}} --cases {case}"
+        yield Job(f"kernels-answers-{case}", seconds, words, gib=gib)
     for variant in ("E2B", "26B-A4B"):
         words = f"{run} --deadline {{left}} --cases {variant}-tp2"
         yield Job(f"kernels-answers-{variant}-tp2", 300, words, gpus=2)
@@ -160,22 +167,22 @@ def kernel_speeds() -> Iterator[Job]:
 class Campaign:
     """The jobs of one call, and the GPUs that are free."""
 
-    def __init__(self, args: argparse.Namespace, gpus: Sequence[str]) -> None:
+    def __init__(
+        self, args: argparse.Namespace, gpus: Sequence[str], memory: Sequence[float]
+    ) -> None:
         self.args, self.path = args, args.out / "campaign.json"
         self.end = time.monotonic() + args.deadline
-        self.free = list(range(len(gpus)))
+        self.memory = memory
+        self.running: dict[Job, list[int]] = {}  # on which GPUs
+        self.ports = list(range(FIRST_PORT, FIRST_PORT + PORTS * SLOTS, PORTS))
         self.record: dict[str, Any] = (
             json.loads(self.path.read_text()) if self.path.exists() else {"jobs": {}}
         )
         self.record |= {"gpus": list(gpus), "flags": args.flags}
-        wanted = [job for job in jobs() if any(name in gpus[0] for name in job.platforms)]
-        self.todo = [job for job in wanted if self.is_wanted(job)]
+        wanted = [job for job in asked(args.only) if any(n in gpus[0] for n in job.platforms)]
+        done = {name for name, found in self.record["jobs"].items() if found["status"] == 0}
+        self.todo = [job for job in wanted if job.name not in done]
         self.changed = threading.Condition()
-
-    def is_wanted(self, job: Job) -> bool:
-        """Whether a job was asked for and has not succeeded."""
-        asked = not self.args.only or job.name.startswith(tuple(self.args.only))
-        return asked and self.record["jobs"].get(job.name, {}).get("status") != 0
 
     def run(self) -> None:
         """Run all jobs that there is time for."""
@@ -184,9 +191,10 @@ class Campaign:
             while True:
                 job = self.next()
                 if job is not None:
-                    used = [self.free.pop(0) for _ in range(job.gpus)]
+                    used = self.running[job] = self.fitting(job)[: job.gpus]
                     self.todo.remove(job)
-                    threads.append(threading.Thread(target=self.work, args=(job, used)))
+                    work = (job, used, self.ports.pop(0))
+                    threads.append(threading.Thread(target=self.work, args=work))
                     threads[-1].start()
                 elif any(thread.is_alive() for thread in threads):
                     self.changed.wait(1)
@@ -194,16 +202,25 @@ class Campaign:
                     return
 
     def next(self) -> Job | None:
-        """The first job that fits the free GPUs and the time that is left."""
+        """The first job that there is a GPU and time for."""
         left = self.end - time.monotonic()
-        return next(
-            (job for job in self.todo if job.gpus <= len(self.free) and job.seconds < left), None
-        )
+        fits = (job for job in self.todo if len(self.fitting(job)) >= job.gpus)
+        return next((job for job in fits if self.ports and job.seconds < left), None)
 
-    def work(self, job: Job, gpus: list[int]) -> None:
-        """Run a job, record how it ended, and give its GPUs back."""
+    def fitting(self, job: Job) -> list[int]:
+        """The GPUs that a job can be begun on now."""
+        found = []
+        for gpu, memory in enumerate(self.memory):
+            beside = [other for other, used in self.running.items() if gpu in used]
+            shared = job.gib and all(other.gib for other in beside)
+            if not beside or (shared and sum(o.gib for o in beside) + job.gib <= memory):
+                found.append(gpu)
+        return found
+
+    def work(self, job: Job, gpus: list[int], port: int) -> None:
+        """Run a job, record how it ended, and give its GPUs and ports back."""
         began = time.monotonic()
-        words = self.words(job, gpus)
+        words = self.words(job, gpus, port)
         log = self.args.out / "log" / f"{job.name}.txt"
         log.parent.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, MARK: str(log)}
@@ -225,15 +242,16 @@ class Campaign:
             found = {"status": status, "seconds": seconds, "command": words, "ended": date}
             self.record["jobs"][job.name] = found
             write(self.path, self.record)
-            self.free = sorted([*self.free, *gpus])
+            del self.running[job]
+            self.ports.append(port)
             self.changed.notify()
 
-    def words(self, job: Job, gpus: list[int]) -> list[str]:
+    def words(self, job: Job, gpus: list[int], port: int) -> list[str]:
         """The command of a job."""
         left = int(self.end - time.monotonic() - SPARE_S)
         values = {
             "models": self.args.models, "out": self.args.out, "root": HERE.parent,
-            "name": job.name, "left": left, "port": FIRST_PORT + PORTS * gpus[0],
+            "name": job.name, "left": left, "port": port, "gib": job.gib,
         }  # fmt: skip
         script, *options = job.words.split()
         filled = [
@@ -242,6 +260,16 @@ class Campaign:
         program = [sys.executable, script if script == "-m" else str(HERE / script)]
         flags = ["--", *self.args.flags] if job.flags else []
         return [*program, *(word.format(**values) for word in filled), *flags]
+
+
+def asked(words: Sequence[str]) -> list[Job]:
+    """The jobs of ``words``, in their order: one of that name, or all whose names begin so."""
+    every = {job.name: job for job in jobs()}
+    names = [
+        name for word in words or [""]
+        for name in ([word] if word in every else every) if name.startswith(word)
+    ]  # fmt: skip
+    return [every[name] for name in dict.fromkeys(names)]
 
 
 def end_processes(log: Path) -> None:
@@ -262,7 +290,7 @@ def main() -> None:
     listing.add_argument("--on", default="", metavar="GPU")
     running.add_argument("models", type=Path, metavar="MODELS")
     running.add_argument("out", type=Path, metavar="OUT")
-    running.add_argument("--only", nargs="+", default=[], metavar="PREFIX")
+    running.add_argument("--only", nargs="+", default=[], metavar="NAME")
     running.add_argument("--deadline", type=float, default=3600, metavar="SECONDS")
     own, flags = split_flags(sys.argv[1:])
     args = parser.parse_args(own, argparse.Namespace(flags=flags))
@@ -273,7 +301,7 @@ def main() -> None:
         return
     args.models, args.out = args.models.resolve(), args.out.resolve()
     args.out.mkdir(parents=True, exist_ok=True)
-    Campaign(args, gpu_names()).run()
+    Campaign(args, gpu_names(), gpu_gib()).run()
 
 
 if __name__ == "__main__":

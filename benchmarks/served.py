@@ -2,10 +2,11 @@
 """Serve a variant on this machine, and run the scripts that need a server against it.
 
     served.py NAME MODELS OUT --model VARIANT [--mtp] [--port N] [--deadline SECONDS]
-              [--run verify bench bench-quick eval ...] [-- FLAGS ...]
+              [--pool-tokens N] [--run verify bench bench-quick eval ...] [-- FLAGS ...]
 
 The server is started with ``gemma4ctl serve``, with metrics and the report of cached tokens;
-MODELS holds checkpoints named as on the hub (``E2B-it``, ...). In OUT/NAME, each script leaves its
+MODELS holds checkpoints named as on the hub (``E2B-it``, ...). With ``--pool-tokens``, its KV pools
+hold no more, so that others can share the GPU. In OUT/NAME, each script leaves its
 results: ``verify`` (verify_endpoint.py), ``bench`` and ``bench-quick`` (bench_agreement.py), and
 ``eval`` (eval_endpoint.py). A later call goes on where an earlier one stopped. Exits 1 when a
 script failed.
@@ -31,6 +32,8 @@ SCRIPTS = {
     "eval": ("eval_endpoint.py", ()),
 }
 FLAGS = ("--enable-metrics", "--enable-cache-report")
+# SGLang's fraction counts what others take at the same time, so the tokens must be the limit.
+SHARED_FRACTION = "0.98"
 
 
 def run(name: str, url: str, out: Path, end: float) -> int:
@@ -60,6 +63,7 @@ def main() -> int:
     parser.add_argument("--mtp", action="store_true")
     parser.add_argument("--port", type=int, default=30700)
     parser.add_argument("--deadline", type=float, default=1200, metavar="SECONDS")
+    parser.add_argument("--pool-tokens", type=int, metavar="N")
     parser.add_argument("--run", nargs="+", choices=SCRIPTS, default=["verify"])
     own, flags = split_flags(sys.argv[1:])
     args = parser.parse_args(own)
@@ -70,6 +74,9 @@ def main() -> int:
         "--model", args.model, "--model-path", str(args.models / f"{args.model}-it"),
         "--tp-size", "1", "--port", str(args.port), *(["--mtp"] if args.mtp else []),
     ]  # fmt: skip
+    if args.pool_tokens:
+        pools = ["--mem-fraction-static", SHARED_FRACTION]
+        flags += [*pools, "--max-total-tokens", str(args.pool_tokens)]
     found = {}
     with serving(out, "server", options, [*FLAGS, *flags]):
         for name in args.run:

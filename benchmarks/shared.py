@@ -24,6 +24,15 @@ def split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def gpu_names() -> list[str]:
     """The GPUs of this machine."""
-    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return _ask("name")
+
+
+def gpu_gib() -> list[float]:
+    """The memory of each GPU of this machine, GiB."""
+    return [int(mib) / 1024 for mib in _ask("memory.total")]
+
+
+def _ask(what: str) -> list[str]:
+    query = ["nvidia-smi", f"--query-gpu={what}", "--format=csv,noheader,nounits"]
     done = subprocess.run(query, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()

@@ -110,6 +110,8 @@ def run(options: argparse.Namespace, flags: Sequence[str]) -> bool:
     servers.clear(options.logs)
 
     def work(name: str, gpu: servers.Gpu) -> None:
+        if options.memory:
+            gpu = gpu._replace(free=options.memory * servers.GIB)
         for group in groups(CASES[name], gpu, options):
             if time.monotonic() < end:
                 side_by_side(CASES[name], group, gpu, options, flags, end)
@@ -297,6 +299,7 @@ def main(words: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run")
     servers.add_options(running, [], "compare_servers", CONTENDERS)
+    running.add_argument("--memory", type=int, metavar="GIB", help="of a GPU, if others use it too")
     running.add_argument("--cases", nargs="+", choices=CASES, default=list(VARIANTS))
     judging = commands.add_parser("judge")
     judging.add_argument("out", type=Path, metavar="OUT")

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ def campaign(script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatc
     """The script, on a machine with two simulated H200."""
     module = script("campaign")
     monkeypatch.setattr(module, "gpu_names", lambda: ["NVIDIA H200", "NVIDIA H200"])
+    monkeypatch.setattr(module, "gpu_gib", lambda: [140.0, 140.0])
     return module
 
 
@@ -55,7 +56,7 @@ def test_jobs_have_names_of_their_own_and_scripts_that_are_there(campaign: Modul
         script = job.words.split()[0]
         assert script == "-m" or (BENCHMARKS / script).is_file(), job
         assert job.gpus in (1, 2) and job.seconds > 0
-        job.words.format(models="m", out="o", root="r", name="n", port=1, gpus=0, left=1)
+        job.words.format(models="m", out="o", root="r", name="n", port=1, gpus=0, gib=0, left=1)
 
 
 def test_a_job_gets_its_gpu_port_and_flags(
@@ -73,6 +74,24 @@ def test_a_job_gets_its_gpu_port_and_flags(
         f"['{out}/x', '--port', '20000', '--', '--load-format', 'dummy'] 0,1\n"
     )
     assert said(tmp_path, "named").startswith("['--gpus', '0', '1'] ")
+
+
+def test_jobs_share_a_gpu_where_its_memory_allows(campaign: ModuleType) -> None:
+    args = SimpleNamespace(out=Path("out"), deadline=60, flags=[], only=[])
+    found = campaign.Campaign(args, campaign.gpu_names(), campaign.gpu_gib())
+    large, small, alone = (campaign.Job(str(gib), 1, "does.py", gib=gib) for gib in (90, 40, 0))
+    assert found.fitting(small) == found.fitting(alone) == [0, 1]
+    found.running = {large: [0]}
+    assert (found.fitting(small), found.fitting(large), found.fitting(alone)) == ([0, 1], [1], [1])
+    found.running = {large: [0], small: [0], alone: [1]}
+    assert found.fitting(small) == []
+
+
+def test_jobs_come_in_the_order_in_which_they_are_asked_for(campaign: ModuleType) -> None:
+    names = [job.name for job in campaign.asked(["load-12B", "kernels-answers-E2B", "start-1"])]
+    loads = ["load-12B-page", "load-12B-long", "load-12B-mixed", "load-12B-short"]
+    assert names == [*loads, "kernels-answers-E2B", "start-12B"]
+    assert campaign.asked([]) == list(campaign.jobs())
 
 
 def test_what_failed_is_run_again_and_nothing_else(
