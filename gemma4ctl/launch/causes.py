@@ -1,4 +1,4 @@
-"""Known causes of a failed start, as data: what the log says, what it means, what to do.
+"""Known causes of a server that failed, as data: what the log says, what it means, what to do.
 
 The texts are those of SGLang 0.5.11 to 0.5.23, PyTorch, transformers, huggingface_hub, uvicorn and
 docker. :mod:`gemma4ctl.launch.diagnose` takes the first cause that matches, so the special ones
@@ -90,6 +90,14 @@ CAUSES: tuple[Cause, ...] = (
         r"draft requires --speculative-algorithm NEXTN or EAGLE",
         "EAGLE3 does not work with Gemma 4's own draft model",
         "use --mtp, which sets `--speculative-algorithm NEXTN`",
+    ),
+    # A request
+    _cause(
+        "audio-without-tower",
+        r"Audio inputs provided but the model does not have an audio tower",
+        "a request with audio ended the server: this variant has no audio tower, and SGLang's "
+        "scheduler ends on the exception",
+        """pass `-- --limit-mm-data-per-request '{"audio": 0}'`: such requests then get HTTP 400""",
     ),
     # The port
     _cause(

@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from gemma4ctl.launch.causes import CAUSES, Cause
 from gemma4ctl.launch.logs import PHASE_TITLES, Phase
@@ -20,6 +21,9 @@ _ERROR = re.compile(
 _NO_EVIDENCE = re.compile(r"server_args=|Ignore import error|\b\w+Warning: ")
 _NOISE = re.compile(r"^\s*$|^\s*File \"|^\s*[\^~]+\s*$|^\s*Traceback|\d+%\|")
 _STACK_CODE = re.compile(r"^\s{4}")
+_SCHEDULER_EXCEPTION = "Scheduler hit an exception"
+_STAMPED = re.compile(r"\[\d{4}-\d\d-\d\d ")
+_RAISED = re.compile(r"[A-Za-z_][\w.]*(?:: .+)?")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def diagnose(
         match = _search(cause.pattern, lines)
         if match and (cause.also is None or _search(cause.also, everything)):
             return Diagnosis(cause.code, _message(cause, match), cause.remedy, _relevant(lines))
-    code, message, remedy = _by_ending(phase, returncode)
+    code, message, remedy = _by_exception(lines, phase) or _by_ending(phase, returncode)
     return Diagnosis(code, message, remedy, _relevant(lines))
 
 
@@ -75,9 +79,32 @@ def _relevant(lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(line[:SHOWN_WIDTH] for line in (errors or telling)[-SHOWN_LINES:])
 
 
+def _by_exception(lines: Sequence[str], phase: Phase) -> tuple[str, str, str] | None:
+    """Code, message and remedy when the scheduler met an exception that is no known cause.
+
+    SGLang then ends itself, often with SIGKILL.
+    """
+    marks = (n for n, line in enumerate(lines) if _SCHEDULER_EXCEPTION in line)
+    if (mark := next(marks, None)) is None:
+        return None
+    traceback = takewhile(lambda line: not _STAMPED.match(line), lines[mark + 1 :])
+    raised = [line for line in traceback if _RAISED.fullmatch(line)]
+    what = raised[-1][:SHOWN_WIDTH] if raised else "see the log"
+    return (
+        "scheduler-exception",
+        f"SGLang's scheduler met an exception while {_doing(phase)}: {what}",
+        "the log has its traceback; `gemma4ctl doctor` makes a report for a bug",
+    )
+
+
+def _doing(phase: Phase) -> str:
+    """What the server was at, to go after "while"."""
+    return "serving" if phase == "ready" else PHASE_TITLES[phase]
+
+
 def _by_ending(phase: Phase, returncode: int | None) -> tuple[str, str, str]:
     """Code, message and remedy when no line tells the cause."""
-    doing = "serving" if phase == "ready" else PHASE_TITLES[phase]
+    doing = _doing(phase)
     if returncode is None and phase == "ready":
         return (
             "unhealthy",

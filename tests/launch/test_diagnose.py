@@ -27,6 +27,7 @@ CAPTURED_FAILURES = [
     ("missing-model", "model-missing", "/tmp/models/E9B-it"),
     ("missing-draft", "draft-missing", "/tmp/models/E2B-it-absent"),
     ("warmup-failed-missing-kernel", "kernels-missing", "kernels"),
+    ("26b-a4b-audio", "audio-without-tower", "audio"),
 ]
 READY = [
     path
@@ -195,6 +196,50 @@ def test_remedies_name_commands_that_exist():
 def test_no_cause_matches_a_healthy_start(path):
     lines = path.read_text().splitlines()
     assert diagnose(lines, phase="ready", returncode=3).code == "unknown"
+
+
+def test_a_request_with_audio_that_ended_the_server_has_a_flag_as_remedy():
+    lines = (CAPTURED / "26b-a4b-audio.log").read_text().splitlines()
+    found = diagnose(lines, phase="ready", returncode=137)  # SGLang kills itself
+    assert "memory" not in found.message
+    assert "-- --limit-mm-data-per-request '{\"audio\": 0}'" in found.remedy
+    assert any("does not have an audio tower" in line for line in found.lines)
+
+
+UNKNOWN_EXCEPTION = [  # the captured end, with an exception that nobody has met
+    "[2026-11-22 13:58:34] Scheduler hit an exception: Traceback (most recent call last):",
+    '  File "/site/sglang/srt/managers/scheduler.py", line 4639, in run_scheduler_process',
+    "    scheduler.run_event_loop()",
+    "KeyError: 'first'",
+    "",
+    "During handling of the above exception, another exception occurred:",
+    "",
+    "Traceback (most recent call last):",
+    '  File "/site/sglang/srt/models/gemma4_mm.py", line 528, in get_audio_feature',
+    "    raise IndexError(",
+    "    ^^^^^^^^^^^^^^^^^",
+    "some.module.IndexError: no such slot",
+    "What to do about it is written elsewhere",
+    "[2026-11-22 13:58:34] SIGQUIT received. signum=None, frame=None. It usually means one child "
+    "failed.",
+    "Warning: not of the traceback",
+]
+
+
+@pytest.mark.parametrize("returncode", [-9, 137, 1])
+def test_an_exception_that_ended_the_scheduler_is_named(returncode):
+    found = diagnose(UNKNOWN_EXCEPTION, phase="ready", returncode=returncode)
+    assert found.code == "scheduler-exception"
+    assert found.message == (
+        "SGLang's scheduler met an exception while serving: some.module.IndexError: no such slot"
+    )
+    assert "some.module.IndexError: no such slot" in found.lines
+
+
+def test_an_exception_whose_end_is_not_in_the_log_is_still_the_cause():
+    found = diagnose(UNKNOWN_EXCEPTION[:3], phase="graphs", returncode=137)
+    assert found.code == "scheduler-exception"
+    assert found.message.endswith("an exception while capturing CUDA graphs: see the log")
 
 
 @pytest.mark.parametrize(
