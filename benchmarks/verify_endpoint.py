@@ -5,25 +5,26 @@
 Writes OUT/<name>.json for each raw answer (streams included) and OUT/verify.json, the report. The
 answers need the standard library and this package only; the report needs ``openai`` and
 ``prometheus_client`` too, and what is missing is said. Files that exist are kept, so a run that was
-cut off goes on where it stopped. Paths of the host, its name and keys are taken out, and an answer
-is cut at 256 KiB, so that the files can become test fixtures.
+cut off goes on where it stopped. Paths of the host, its names, GPUs and keys are taken out, and an
+answer is cut at 256 KiB, so that the files can become test fixtures (keep_endpoint.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import re
-import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from redaction import machine_names, redacted
+from shared import write
 
 from gemma4ctl.endpoint import http
 from gemma4ctl.endpoint.address import Endpoint, endpoint
@@ -31,6 +32,7 @@ from gemma4ctl.endpoint.facts import SECRET_ARGUMENTS, read_facts
 from gemma4ctl.endpoint.presence import require_model
 from gemma4ctl.errors import Gemma4ctlError
 from gemma4ctl.launch.redact import MASK
+from gemma4ctl.profiles import load
 from gemma4ctl.verify.checks import chat, media, thinking, tools
 from gemma4ctl.verify.media import audio_part, image_part, text_part
 from gemma4ctl.verify.session import question
@@ -42,8 +44,11 @@ NEEDED = ("openai", "prometheus_client")
 STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 
 
-def requests(random_weights: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The chat completions to record, by name."""
+def requests(random_weights: bool, has_audio: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The chat completions to record, by name.
+
+    A model without an audio tower is not asked about a sound: SGLang 0.5.16 ends on it.
+    """
     most = 48 if random_weights else thinking.MAX_TOKENS  # noise is as well-formed when short
     image = question([image_part("red"), text_part(media.ONE)], 48)
     audio = question([audio_part(), text_part(media.HEARD)], 48)
@@ -55,10 +60,12 @@ def requests(random_weights: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "stream", chat.COUNT | STREAM
     yield "image", image
     yield "image-stream", image | STREAM
-    yield "audio", audio
+    if has_audio:
+        yield "audio", audio
     yield "thinking-on", thinking.request(True, most)
     yield "thinking-on-stream", thinking.request(True, most) | STREAM
     yield "thinking-off", thinking.request(False, 48)
+    yield "thinking-off-stream", thinking.request(False, 48) | STREAM
     yield "tools", weather
     yield "tools-stream", weather | STREAM
     yield "tools-several-stream", several | STREAM
@@ -80,23 +87,24 @@ def main() -> int:
     except Gemma4ctlError as error:
         sys.exit(f"{error}")
     options.out.mkdir(parents=True, exist_ok=True)
-    redact = redactor()
     for path in PAGES:
         name = path.strip("/").replace("/", "-")
-        record(options.out / f"{name}.json", {}, lambda p=path: http.get(where, p, 30), redact)
-    for name, body in requests(bool(facts.random_weights)):
+        record(options.out / f"{name}.json", {}, lambda p=path: http.get(where, p, 30))
+    variant = load.load().variants.get(facts.variant or "")
+    has_audio = variant is None or "audio" in variant.modalities
+    for name, body in requests(bool(facts.random_weights), has_audio):
         full = {"model": model, "temperature": 0, **body}
         ask = lambda b=full: http.post(where, "/v1/chat/completions", b, options.timeout)  # noqa: E731
-        record(options.out / f"{name}.json", full, ask, redact)
-    return verify(where, options, redact)
+        record(options.out / f"{name}.json", full, ask)
+    return verify(where, options)
 
 
-def record(file: Path, body: dict[str, Any], ask: Any, redact: Any) -> None:
-    """Ask, and keep request and answer, unless they are kept already."""
-    if file.exists():
+def record(file: Path, body: dict[str, Any], ask: Callable[[], http.Answer]) -> None:
+    """Ask, and keep request and answer, unless an answer is kept already."""
+    if file.exists() and json.loads(file.read_text(encoding="utf-8"))["status"] is not None:
         return
     answer = ask()
-    text = answer.body.decode("utf-8", errors="replace")
+    text = without_secrets(answer.body.decode("utf-8", errors="replace"))
     document = {
         "request": shortened(body),
         "status": answer.status,
@@ -104,9 +112,9 @@ def record(file: Path, body: dict[str, Any], ask: Any, redact: Any) -> None:
         "problem": answer.problem,
         "seconds": round(answer.seconds, 3),
         "cut": len(text) > LARGEST_KEPT,
-        "body": redact(without_secrets(text))[:LARGEST_KEPT],
+        "body": text[:LARGEST_KEPT],
     }
-    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    write(file, redacted(document, machine_names()))
     print(f"{file.name}: {answer.problem or answer.status}, {answer.seconds:.1f} s", flush=True)
 
 
@@ -127,18 +135,7 @@ def without_secrets(text: str) -> str:
     return re.sub(rf'("(?:{names})"\s*:\s*)"(?:\\.|[^"\\])*"', rf'\1"{MASK}"', text)
 
 
-def redactor() -> Any:
-    """A function that takes paths, the host's name and the user's name out of a text."""
-    names = [re.escape(name) for name in {socket.gethostname(), getpass.getuser()} - {"root"}]
-
-    def redact(text: str) -> str:
-        text = re.sub(r'(?<=")/[^"\s\\]*/([^"/\s\\]+)(?=[\\"])', r"/redacted/\1", text)
-        return re.sub(rf"\b(?:{'|'.join(names)})\b", "redacted", text) if names else text
-
-    return redact
-
-
-def verify(where: Endpoint, options: argparse.Namespace, redact: Any) -> int:
+def verify(where: Endpoint, options: argparse.Namespace) -> int:
     """Write the report of ``gemma4ctl verify``; 4 when something failed, 3 when it cannot run."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
@@ -153,9 +150,12 @@ def verify(where: Endpoint, options: argparse.Namespace, redact: Any) -> int:
 
     began = time.monotonic()
     chosen = Options(skip=tuple(options.skip), timeout_s=options.timeout, folder=options.out)
-    report = run(where, chosen, on_result=show)
-    text = json.dumps(verify_document(report).model_dump(mode="json"), indent=1)
-    (options.out / "verify.json").write_text(redact(text) + "\n", encoding="utf-8")
+    try:
+        report = run(where, chosen, on_result=show)
+    except Gemma4ctlError as error:  # the server has ended meanwhile
+        sys.exit(f"{error}")
+    document = verify_document(report).model_dump(mode="json")
+    write(options.out / "verify.json", redacted(document, machine_names()))
     print("\n".join(closing_lines(report)))
     print(f"verify took {time.monotonic() - began:.1f} s")
     return 0 if report.passed else 4

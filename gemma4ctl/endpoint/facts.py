@@ -108,7 +108,11 @@ def _document(
 
 
 def _variant(names: Iterable[str | None], architecture: str | None) -> str | None:
-    """The variant that a path or an id names, or that alone has this architecture."""
+    """The variant that a path or an id names, or that alone has this architecture.
+
+    A folder's short name, such as E2B-it, is taken where the architecture says that it is a
+    Gemma 4: Gemma 3 and 3n have the same.
+    """
     from gemma4ctl.profiles import load, lookup
 
     profiles = load.load()
@@ -118,13 +122,18 @@ def _variant(names: Iterable[str | None], architecture: str | None) -> str | Non
                 return lookup.identify_folder(folder, profiles)
             except UsageError:
                 pass
-        for spelling in (name, folder.name):
+        short = [folder.name.removesuffix("-it")] if _is_gemma_4(architecture) else []
+        for spelling in (name, folder.name, *short):
             try:
                 return lookup.variant_name(profiles, spelling)
             except UsageError:
                 continue
     alike = [n for n, v in profiles.variants.items() if v.architecture == architecture]
     return alike[0] if len(alike) == 1 else None
+
+
+def _is_gemma_4(architecture: str | None) -> bool:
+    return architecture is not None and architecture.startswith("Gemma4")
 
 
 def _arguments(server: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,3 +101,10 @@ def test_an_architecture_of_one_variant_names_it() -> None:
     shared = unified | {"architectures": ["Gemma4ForConditionalGeneration"]}
     assert facts_of(model_info=unified).variant == "12B"
     assert facts_of(model_info=shared).variant is None
+
+
+def test_a_short_name_is_enough_where_the_architecture_says_gemma_4() -> None:
+    known = {"architectures": ["Gemma4ForConditionalGeneration"], "model_path": "/models/E2B-it"}
+    assert facts_of(model_info=known).variant == "E2B"
+    other = known | {"architectures": ["Gemma3nForConditionalGeneration"]}
+    assert facts_of(model_info=other).variant is None

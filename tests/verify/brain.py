@@ -17,6 +17,7 @@ from typing import Any
 
 IMAGE_TOKENS = 256
 AUDIO_TOKENS = 50
+DELIMITERS = 2  # tokens around an image or a sound
 TEMPLATE_TOKENS = 10
 
 
@@ -44,8 +45,8 @@ def answer(body: dict[str, Any]) -> Said:
     if sounds:
         return Said(heard(sounds[0]))
     if "17 times 23" in text:
-        thinks = (body.get("chat_template_kwargs") or {}).get("enable_thinking")
-        return Said("391", "17 times 20 is 340 and 17 times 3 is 51." if thinks else "")
+        thought = "17 times 20 is 340 and 17 times 3 is 51."
+        return Said("391", thought if thinks(body) else "")
     if word := re.search(r"Say the word (\w+)", text):
         return Said(word[1])
     if "capital of France" in text:
@@ -53,6 +54,11 @@ def answer(body: dict[str, Any]) -> Said:
     if "Count from 1 to 10" in text:
         return Said(", ".join(map(str, range(1, 11))))
     return Said("Yes.")
+
+
+def thinks(body: dict[str, Any]) -> bool:
+    """Whether thoughts are asked for."""
+    return bool((body.get("chat_template_kwargs") or {}).get("enable_thinking"))
 
 
 def parts(body: dict[str, Any]) -> tuple[str, list[bytes], list[bytes]]:
@@ -69,7 +75,7 @@ def parts(body: dict[str, Any]) -> tuple[str, list[bytes], list[bytes]]:
 def prompt_tokens(body: dict[str, Any]) -> int:
     """A token a word, and those of images and sounds."""
     text, images, sounds = parts(body)
-    media = IMAGE_TOKENS * len(images) + AUDIO_TOKENS * len(sounds)
+    media = (IMAGE_TOKENS + DELIMITERS) * len(images) + (AUDIO_TOKENS + DELIMITERS) * len(sounds)
     return TEMPLATE_TOKENS + len(text.split()) + media
 
 

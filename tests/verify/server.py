@@ -1,7 +1,8 @@
 """A server that answers as SGLang 0.5.16 does, and misbehaves in the ways it is told to.
 
-Constructed after the response classes and stream of SGLang 0.5.16's OpenAI entry point. A
-misbehaviour is a name in ``Sglang.faults``; each is handled where a good server would act.
+Constructed after the response classes and stream of SGLang 0.5.16's OpenAI entry point, and held to
+the form of its recorded answers by ``test_captured.py``. A misbehaviour is a name in
+``Sglang.faults``; each is handled where a good server would act.
 """
 
 from __future__ import annotations
@@ -64,22 +65,24 @@ ENDLESS = {
     ),
 }
 
-METRICS = """\
+_ENGINE = 'engine_type="unified",model_name="gemma"'
+_RANK = f'{_ENGINE},moe_ep_rank="0",pp_rank="0",tp_rank="0"'
+METRICS = f"""\
 # HELP sglang:num_running_reqs The number of running requests.
 # TYPE sglang:num_running_reqs gauge
-sglang:num_running_reqs{engine_type="unified",model_name="gemma"} 0.0
+sglang:num_running_reqs{{{_RANK}}} 0.0
 # HELP sglang:token_usage The token usage.
 # TYPE sglang:token_usage gauge
-sglang:token_usage{engine_type="unified",model_name="gemma"} 0.01
-# HELP sglang:spec_accept_length The average acceptance length of speculative decoding.
+sglang:token_usage{{{_RANK}}} 0.01
+# HELP sglang:spec_accept_length Mean acceptance length of speculative decoding.
 # TYPE sglang:spec_accept_length gauge
-sglang:spec_accept_length{engine_type="unified",model_name="gemma"} 3.5
+sglang:spec_accept_length{{{_RANK}}} 3.5
 # HELP sglang:prompt_tokens_total Number of prefill tokens processed.
 # TYPE sglang:prompt_tokens_total counter
-sglang:prompt_tokens_total{model_name="gemma"} 1234.0
+sglang:prompt_tokens_total{{{_ENGINE}}} 1234.0
 # HELP sglang:cached_tokens_total Number of cached prompt tokens by source.
 # TYPE sglang:cached_tokens_total counter
-sglang:cached_tokens_total{cache_source="device",model_name="gemma"} %d.0
+sglang:cached_tokens_total{{cache_source="device",{_ENGINE}}} %d.0
 """
 
 
@@ -123,13 +126,16 @@ class Sglang:
         self.requests.append(body)
         said = random_noise(body) if self.random_weights else brain.answer(body)
         said = self._spoiled(said, body)
-        words = len(f"{said.reasoning} {said.content}".split()) + 20 * len(said.calls)
+        thoughts, words = said.reasoning.split(), said.content.split()
+        tokens = len(thoughts) + len(words) + 20 * len(said.calls)
         limit = int(body["max_tokens"])
-        ended = words <= limit and "never-ends" not in self.faults
+        ended = tokens <= limit and "never-ends" not in self.faults
         if not ended:
-            said = Said(" ".join(said.content.split()[:limit]), said.reasoning, ())
+            left = max(0, limit - len(thoughts))
+            said = Said(" ".join(words[:left]), " ".join(thoughts[:limit]))
         reason = "length" if not ended else "tool_calls" if said.calls else "stop"
-        return Completion(body["model"], said, reason, self._usage(body, min(words, limit)))
+        usage = self._usage(body, min(tokens, limit), min(len(thoughts), limit))
+        return Completion(body["model"], said, reason, usage, bool(body.get("tools")))
 
     def _spoiled(self, said: Said, body: dict[str, Any]) -> Said:
         faults = self.faults
@@ -159,7 +165,7 @@ class Sglang:
             return Said("")
         return said
 
-    def _usage(self, body: dict[str, Any], completion: int) -> dict[str, Any]:
+    def _usage(self, body: dict[str, Any], completion: int, thoughts: int) -> dict[str, Any]:
         prompt = self.prompt_tokens(body)
         if "stream-counts-more" in self.faults and body.get("stream"):
             prompt += 1
@@ -167,13 +173,13 @@ class Sglang:
         cached = prompt - 1 if seen in self.seen and "cache-missed" not in self.faults else 0
         self.seen.add(seen)
         self.cached += cached
-        report = self.arguments()["enable_cache_report"] and cached
+        told = cached if self.arguments()["enable_cache_report"] else 0
         usage = {
             "prompt_tokens": prompt,
             "total_tokens": prompt + max(1, completion),
             "completion_tokens": max(1, completion),
-            "prompt_tokens_details": {"cached_tokens": cached} if report else None,
-            "reasoning_tokens": 0,
+            "prompt_tokens_details": _details(told, body),
+            "reasoning_tokens": thoughts,
         }
         if "wrong-usage" in self.faults:
             usage["total_tokens"] += 5
@@ -185,12 +191,13 @@ class Sglang:
     def prompt_tokens(self, body: dict[str, Any]) -> int:
         text, images, sounds = brain.parts(body)
         tokens = brain.prompt_tokens(body)
+        image, sound = (n + brain.DELIMITERS for n in (brain.IMAGE_TOKENS, brain.AUDIO_TOKENS))
         if "image-dropped" in self.faults:
-            tokens -= brain.IMAGE_TOKENS * len(images)
+            tokens -= image * len(images)
         if "second-image-dropped" in self.faults and len(images) > 1:
-            tokens -= brain.IMAGE_TOKENS * (len(images) - 1)
+            tokens -= image * (len(images) - 1)
         if "audio-dropped" in self.faults:
-            tokens -= brain.AUDIO_TOKENS * len(sounds)
+            tokens -= sound * len(sounds)
         if "context-cut" in self.faults:
             tokens = min(tokens, 2500)
         if "words-uncounted" in self.faults:
@@ -206,6 +213,7 @@ class Completion:
     said: Said
     finish_reason: str
     usage: dict[str, Any]
+    may_call: bool = False  # tools were given: a parser has looked at the content
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -225,7 +233,7 @@ class Completion:
             "message": message,
             "logprobs": None,
             "finish_reason": self.finish_reason,
-            "matched_stop": 106 if self.finish_reason == "stop" else None,
+            "matched_stop": self.matched_stop(),
         }
         return {
             "id": self.id,
@@ -237,6 +245,10 @@ class Completion:
             "metadata": {"weight_version": "default"},
         }
 
+    def matched_stop(self) -> int | None:
+        """The token that ended the turn."""
+        return None if self.finish_reason == "length" else 106
+
     def functions(self) -> list[dict[str, str]]:
         return [{"name": n, "arguments": json.dumps(a)} for n, a in self.said.calls]
 
@@ -245,28 +257,29 @@ class Completion:
         for word in _pieces(self.said.reasoning):
             yield self.text_chunk(reasoning_content=word)
         for word in _pieces(self.said.content):
-            yield self.text_chunk(content=word)
+            yield (
+                self.parsed_chunk(content=word) if self.may_call else self.text_chunk(content=word)
+            )
         for n, function in enumerate(self.functions()):
             head = {"id": f"call_{n}", "index": n, "type": "function"}
-            yield self.tool_chunk({**head, "function": {**function, "arguments": ""}})
+            first = {**head, "function": {**function, "arguments": ""}}
+            yield self.parsed_chunk(tool_calls=[first])
             rest = {"name": None, "arguments": function["arguments"]}
-            yield self.tool_chunk({**head, "id": None, "function": rest})
-        yield self.text_chunk(finish_reason=self.finish_reason)
+            yield self.parsed_chunk(tool_calls=[{**head, "id": None, "function": rest}])
+        end = self.choice({"reasoning_content": None}, self.finish_reason)
+        yield self.event([end | {"matched_stop": self.matched_stop()}])
         yield self.event([], usage=self.usage)
 
-    def text_chunk(
-        self, *, reasoning_content: str | None = None, finish_reason: str | None = None, **more: str
-    ) -> dict[str, Any]:
-        return self.event(
-            [self.choice({"reasoning_content": reasoning_content, **more}, finish_reason)]
-        )
+    def text_chunk(self, *, reasoning_content: str | None = None, **more: str) -> dict[str, Any]:
+        return self.event([self.choice({"reasoning_content": reasoning_content, **more})])
 
-    def tool_chunk(self, call: dict[str, Any]) -> dict[str, Any]:
-        empty = {"role": None, "content": None, "reasoning_content": None}
-        return self.event([self.choice({**empty, "tool_calls": [call]}, None)], usage=None)
+    def parsed_chunk(self, **given: Any) -> dict[str, Any]:
+        """An event of SGLang's tool parser, which writes out every field."""
+        fields = ("role", "content", "reasoning_content", "tool_calls")
+        return self.event([self.choice(dict.fromkeys(fields) | given)], usage=None)
 
     @staticmethod
-    def choice(delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
+    def choice(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         return {
             "index": 0,
             "delta": delta,
@@ -282,7 +295,19 @@ class Completion:
 
 def random_noise(body: dict[str, Any]) -> Said:
     """What random weights say with the stand-in tokenizer: words like t123, without an end."""
-    return Said(" ".join(f"t{17 * n % 997}" for n in range(int(body["max_tokens"]) + 1)))
+    noise = " ".join(f"t{17 * n % 997}" for n in range(int(body["max_tokens"]) + 1))
+    return Said("", noise) if brain.thinks(body) else Said(noise)
+
+
+def _details(cached: int, body: dict[str, Any]) -> dict[str, int] | None:
+    """Of the prompt's tokens; None where there is nothing to tell."""
+    _, images, sounds = brain.parts(body)
+    media = {
+        "image_tokens": brain.IMAGE_TOKENS * len(images),
+        "audio_tokens": brain.AUDIO_TOKENS * len(sounds),
+    }
+    found = {name: tokens for name, tokens in media.items() if tokens}
+    return {"cached_tokens": cached, **found} if cached or found else None
 
 
 def _pieces(text: str) -> list[str]:
@@ -329,7 +354,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             no_page, ill = "no-health" in faults, "unhealthy" in faults
-            self.give(b"", status=404 if no_page else 503 if ill else 200)
+            self.give(b"", status=404 if no_page else 503 if ill else 200, kind="")
 
     def _metrics(self) -> None:
         faults = self.sglang.faults
@@ -340,7 +365,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif "other-metrics" in faults:
             self.give(b"process_cpu_seconds_total 1.0\n", kind="text/plain")
         else:
-            self.give((METRICS % self.sglang.cached).encode(), kind="text/plain; version=0.0.4")
+            page = (METRICS % self.sglang.cached).encode()
+            self.give(page, kind="text/plain; version=0.0.4; charset=utf-8")
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -430,7 +456,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _stream(self, completion: Completion) -> None:
         plain = "wrong-content-type" in self.sglang.faults
         self.send_response(200)
-        self.send_header("Content-Type", "text/plain" if plain else "text/event-stream")
+        kind = "text/plain" if plain else "text/event-stream; charset=utf-8"
+        self.send_header("Content-Type", kind)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for data in self._events(completion):
@@ -498,7 +525,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return key is None or self.headers.get("Authorization") == f"Bearer {key}"
 
     def error(self, status: int, message: str) -> None:
-        error = {"object": "error", "message": message, "type": "Error", "param": None}
+        kind = "BadRequestError" if status == 400 else "Error"
+        error = {"object": "error", "message": message, "type": kind, "param": None}
         self.give(json.dumps(error | {"code": status}).encode(), status=status)
 
     def give_json(self, document: Any) -> None:
@@ -506,7 +534,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def begin(self, kind: str, length: int, status: int = 200) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        if kind:
+            self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(length))
         self.end_headers()
 

@@ -93,7 +93,7 @@ CASES = [
     Case("empty", "chat", "wrong-answer", "the answer is ''"),
     Case("turn-marker", "chat", "markers-leaked", "<turn|>"),
     Case("image-dropped", "image", "image-dropped", "0 tokens more"),
-    Case("second-image-dropped", "images", "image-dropped", "adds 256 tokens to a prompt, two add"),
+    Case("second-image-dropped", "images", "image-dropped", "adds 258 tokens to a prompt, two add"),
     Case("audio-dropped", "audio", "audio-dropped", "0 tokens more"),
     Case("thinking-in-content", "thinking", "thinking-leaked", "<|channel>"),
     Case("thinking-in-content", "thinking-stream", "thinking-leaked", "<|channel>"),
