@@ -69,6 +69,7 @@ RULE_CODES: dict[str, Code] = {
     "pipeline-grammar": Code("warning", "structured output under pipeline parallelism"),
     "dp-attention": Code("error", "data-parallel attention, which Gemma 4 does not follow"),
     "lora-limits": Code("note", "LoRA works on attention projections only"),
+    "audio-ends-server": Code("warning", "a variant without audio tower, open to audio requests"),
     "exposed-without-key": Code("warning", "a server that others can reach without a key"),
     "secret-in-argv": Code("error", "a secret on the command line"),
     "remote-code": Code("warning", "code of the model repository is run; Gemma 4 needs none"),
@@ -90,7 +91,13 @@ HARDWARE_CODES = {
     "nvfp4-accuracy",
 }
 # Findings that something is absent: not made while part of the command is unknown.
-ABSENCE_CODES = {"mtp-incomplete", "exposed-without-key", "aiter-small-variant", "missing-model"}
+ABSENCE_CODES = {
+    "mtp-incomplete",
+    "exposed-without-key",
+    "audio-ends-server",
+    "aiter-small-variant",
+    "missing-model",
+}
 # Findings about an option, whatever its value.
 OPTION_CODES = {"unknown-flag", "ambiguous-prefix", "removed-flag", "deprecated-flag"}
 
@@ -123,6 +130,7 @@ DEST_OF = {
     "draft-mismatch": ("speculative_draft_model_path",),
     "radix-cap-chunk": ("disable_radix_cache",),
     "dp-attention": ("enable_dp_attention", "attn_dp_size"),
+    "audio-ends-server": ("limit_mm_data_per_request",),
     "exposed-without-key": ("host",),
     "secret-in-argv": ("api_key", "admin_api_key"),
     "remote-code": ("trust_remote_code",),

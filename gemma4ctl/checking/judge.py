@@ -207,6 +207,9 @@ class _Case:
                     f"SGLang's default on {self.hardware} is causal over image tokens",
                     "add --attention-backend triton",
                 )
+            if "audio-ends-server" not in seen and self._open_to_audio(verdict):
+                seen.add("audio-ends-server")
+                yield self._of_audio(model[0])
         if "aiter-small-variant" not in seen and self._lacks_aiter(model[0]):
             yield self._finding(
                 "aiter-small-variant",
@@ -340,6 +343,21 @@ class _Case:
         backend = s.made.get("attention_backend")
         planned = backend is not None and backend.flag is not None
         return planned and s.images and s.variant.bidirectional_images
+
+    def _open_to_audio(self, verdict: Verdict | Gemma4ctlError) -> bool:
+        """Whether the rules would refuse audio and the command, as far as it is known, does not."""
+        if isinstance(verdict, Gemma4ctlError) or self.open_ended:
+            return False
+        limit = verdict.situation.made.get("limit_mm_data_per_request")
+        said = self._word_of("limit_mm_data_per_request", "config", "language_model_only")
+        return limit is not None and limit.flag is not None and said is None
+
+    def _of_audio(self, variant: str) -> Finding:
+        from gemma4ctl.planning.rules.serving import NO_AUDIO, ends_on_audio
+
+        remedy = f"add --limit-mm-data-per-request '{NO_AUDIO}'"
+        word = self._word_of("model_path")
+        return self._finding("audio-ends-server", ends_on_audio(variant), remedy, word, None)
 
     def _lacks_aiter(self, variant: str) -> bool:
         """Whether AMD GPUs are certain and the variable that turns AITER off is not set."""

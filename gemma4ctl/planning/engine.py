@@ -5,6 +5,7 @@ Pure: no clock, no files, no network, no environment.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
@@ -227,6 +228,8 @@ def _user_value(own: Words, s: Situation) -> Value:
     if own.dest in SECRET_FLAGS:
         return "(hidden)"
     value = s.user.values.get(own.dest)
+    if isinstance(value, dict):
+        return json.dumps(value)
     return tuple(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
@@ -255,6 +258,7 @@ _SENTENCES = {
     "host-ram": "size of the published weight files; loaders map each one whole",
     "shared-memory": "shared memory per block by compute capability, vllm#39018",
     "issue-34872": "sglang#34872 and sglang#35860 (GB10)",
+    "audio-tower": "met with SGLang 0.5.16 on H200; read in 0.5.11 to 0.5.23",
     "pull-26966": "sglang#26966",
     "pull-32131": "sglang#32131 for CPU; read in 0.5.13 to 0.5.23 for AMD GPUs",
     "pull-38758": "sglang#38758",

@@ -13,7 +13,7 @@ from gemma4ctl.checking.launch import Launch, Place, Word
 from gemma4ctl.flags.table import load
 
 POD = "kind: Pod\napiVersion: v1\nspec:\n  containers:\n  - image: lmsysorg/sglang\n    args:"
-MODEL = "\n    - --model-path=google/gemma-4-31B-it"
+MODEL = "\n    - --model-path=google/gemma-4-E4B-it"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_an_unknown_word_is_left_alone() -> None:
 
 
 def test_it_is_said_precisely_and_judged_as_meant() -> None:
-    text = f"{POD}\n    - --model-path google/gemma-4-31B-it\n    - --tp-size 3\n"
+    text = f"{POD}\n    - --model-path google/gemma-4-E4B-it\n    - --tp-size 3\n"
     found = check(Path("pod.yaml"), text, Options()).findings
     assert [(finding.code, finding.place.line) for finding in found] == [
         ("unexpected-value", 7),

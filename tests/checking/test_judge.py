@@ -18,6 +18,9 @@ MTP = (
     "--speculative-num-draft-tokens 6 --speculative-eagle-topk 1"
 )
 
+MODEL_31B = "--model-path google/gemma-4-31B-it"
+NO_AUDIO = "--limit-mm-data-per-request '{\"audio\": 0}'"
+
 
 def launch(command: str, **facts: Any) -> Launch:
     """A launch of ``sglang serve`` with the words of ``command``; ``$`` marks an unknown one."""
@@ -39,7 +42,8 @@ def codes(command: str, options: Options | None = None, **facts: Any) -> set[str
 
 
 def gemma(variant: str, rest: str = "") -> str:
-    return f"--model-path google/gemma-4-{variant}-it {rest}"
+    limit = f"{NO_AUDIO} " if variant in ("31B", "26B-A4B") else ""
+    return f"--model-path google/gemma-4-{variant}-it {limit}{rest}"
 
 
 CASES: list[tuple[str, str, dict[str, Any]]] = [
@@ -73,6 +77,13 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("draft-mismatch", gemma("31B", MTP), {}),
     ("pipeline-graphs", gemma("E2B", "--pp-size 2"), {}),
     ("dp-attention", gemma("31B", "--enable-dp-attention --dp-size 2"), {}),
+    ("audio-ends-server", MODEL_31B, {}),
+    ("audio-ends-server", MODEL_31B, {"directives": {"modality": "text,image"}}),
+    ("audio-ends-server", MODEL_31B, {"vendor": "amd"}),
+    ("audio-ends-server", MODEL_31B, {"release": "0.5.11"}),
+    ("audio-ends-server", "--model-path /models/gemma-4-26B-A4B-it", {"entry": "module"}),
+    ("audio-ends-server", f"{MODEL_31B} --limit-mm-data-per-request '{{\"image\": 2}}'", {}),
+    ("audio-ends-server", f"{MODEL_31B} --limit-mm-data-per-request '{{\"audio\": 1}}'", {}),
     ("exposed-without-key", gemma("31B", "--host 0.0.0.0"), {}),
     ("secret-in-argv", gemma("31B", "--api-key abc"), {}),
     ("remote-code", gemma("31B", "--trust-remote-code"), {}),
@@ -105,6 +116,10 @@ def test_each_kind_of_finding(code: str, command: str, facts: dict[str, Any]) ->
         (gemma("12B"), {"directives": {"hardware": "B200", "modality": "text"}}),
         (gemma("31B", "--host 0.0.0.0"), {"published": False}),
         (gemma("31B", "--host 0.0.0.0 --config key.yaml"), {}),
+        (f"{MODEL_31B} --config limits.yaml", {}),
+        (f"{MODEL_31B} --language-model-only", {"release": "0.5.23"}),
+        (gemma("E4B"), {}),
+        (gemma("12B"), {}),
         ("--model-path meta-llama/Llama-3.1-8B-Instruct --attention-backend fa3", {}),
         ("--model-path meta-llama/Llama-3.1-8B-Instruct --host 0.0.0.0 --trust-remote-code", {}),
     ],
@@ -118,6 +133,8 @@ def test_sound_commands_have_no_finding(command: str, facts: dict[str, Any]) -> 
     [
         gemma("31B", "$EXTRA --speculative-algorithm NEXTN"),
         gemma("31B", "$EXTRA --host 0.0.0.0"),
+        f"{MODEL_31B} $EXTRA",
+        f"{MODEL_31B} --limit-mm-data-per-request $LIMITS",
         gemma("31B", "--tp-size $TP"),
         gemma("31B", "--attention-backend $BACKEND"),
         "$ARGS --tp-size 2",
@@ -129,7 +146,7 @@ def test_what_is_unknown_until_run_time_is_not_judged(command: str) -> None:
 
 
 def test_places_and_fixes_name_the_word() -> None:
-    command = gemma("31B", "--tp 2 --mem-fraction-statc 0.8")
+    command = gemma("E2B", "--tp 2 --mem-fraction-statc 0.8")
     by_code = {finding.code: finding for finding in findings(command)}
     short, unknown = by_code["abbreviated-flag"], by_code["unknown-flag"]
     assert short.fix and command[short.fix.start : short.fix.end] == "--tp"
@@ -169,6 +186,16 @@ def test_a_value_that_makes_no_sense_hides_no_other_finding(value: str) -> None:
     assert codes(gemma("31B", f"--attention-backend fa3 --host 0.0.0.0 {value}")) > others
 
 
+def test_the_finding_about_audio_names_the_flag_to_add() -> None:
+    (found,) = findings(MODEL_31B)
+    assert found.place == Place(1, 1)
+    assert found.remedy == f"add {NO_AUDIO}"
+    images = f"{MODEL_31B} --limit-mm-data-per-request '{{\"image\": 1}}'"
+    (found,) = findings(images)
+    assert found.place.column == images.index("--limit") + 1
+    assert found.remedy and found.remedy.startswith('add "audio": 0 to the value')
+
+
 def test_hardware_that_nobody_named_is_not_judged() -> None:
     assert codes(gemma("31B", "--tp-size 16")) == set()
 
@@ -200,7 +227,7 @@ def test_router_flags_are_the_routers_own() -> None:
 
 
 def test_a_local_folder_is_known_by_its_name() -> None:
-    assert codes("--model-path /models/gemma-4-31B-it --tp-size 3") == {"tp-indivisible"}
+    assert codes("--model-path /models/gemma-4-E4B-it --tp-size 3") == {"tp-indivisible"}
     assert codes("--model-path /models/mine --tp-size 3") == set()
     assert codes("--model-path google/gemma-4-31B-it-assistant --tp-size 3") == set()
 

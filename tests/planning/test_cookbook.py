@@ -2,7 +2,7 @@
 
 Two command lines mean the same when SGLang's parser of the planned release reads the same values
 from both. The only differences allowed: full flag names, the bind address, ``--model-type``, the
-12B QAT checkpoint (which does not load), and text-only B300.
+flag that refuses audio, the 12B QAT checkpoint (which does not load), and text-only B300.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def meaning(words: list[str], release: str) -> dict[str, Any]:
     return {
         dest: value
         for dest, value in read.values.items()
-        if dest not in ("host", "model_type") and value != defaults.get(dest)
+        if dest not in ("host", "model_type", "limit_mm_data_per_request")
+        and value != defaults.get(dest)
     }
 
 

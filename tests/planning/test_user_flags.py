@@ -33,6 +33,11 @@ OVERRIDES = [
     (("--page-size", "16"), "page_size", 16),
     (("--max-running-requests", "7"), "max_running_requests", 7),
     (("--quantization", "fp8"), "quantization", "fp8"),
+    (
+        ("--limit-mm-data-per-request", '{"audio": 0, "image": 4}'),
+        "limit_mm_data_per_request",
+        '{"audio": 0, "image": 4}',
+    ),
     (("--config", "own.yaml"), "api_key_config", "own.yaml"),
 ]  # fmt: skip
 

@@ -148,6 +148,11 @@ def make(
         decision("mem_fraction_static", 0.85, "--mem-fraction-static"),
         decision("model_type", "llm", "--model-type", status="verified"),
     ]
+    if variant in ("31B", "26B-A4B"):
+        limit = '{"audio": 0}'
+        decisions.append(
+            decision("limit_mm_data_per_request", limit, "--limit-mm-data-per-request")
+        )
     if api_key_config:
         decisions.append(decision("api_key_config", api_key_config, "--config"))
     decisions += [

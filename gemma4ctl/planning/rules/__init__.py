@@ -75,6 +75,7 @@ RULES: tuple[Rule, ...] = (
     capacity.context_beyond_pool,
     memory.radix_cap_chunk,
     serving.scheduler_interval,
+    serving.audio_limit,
     serving.address,
     serving.api_key,
     serving.exposure,

@@ -14,6 +14,8 @@ SECRET_FLAGS = {
     "admin_api_key": "--admin-api-key",
     "ssl_keyfile_password": "--ssl-keyfile-password",
 }
+AUDIO_LIMIT = "limit_mm_data_per_request"
+NO_AUDIO = '{"audio": 0}'
 
 
 @rule("reasoning-parser", source="selector", severity="silent")
@@ -41,6 +43,40 @@ def tool_call_parser(s: Situation) -> Outcomes:
             flag="--tool-call-parser",
             status="verified",
         )
+
+
+@rule("audio-limit", source="audio-tower", severity="crash")
+def audio_limit(s: Situation) -> Outcomes:
+    """Refuse audio where the variant has no audio tower: one such request ends the server."""
+    if "audio" in s.variant.modalities:
+        return
+    yield Choose(
+        AUDIO_LIMIT,
+        NO_AUDIO,
+        f"a request with audio gets HTTP 400; else it ends the server, as {s.variant_name} has no "
+        "audio tower",
+        flag="--limit-mm-data-per-request",
+    )
+    own = s.given(AUDIO_LIMIT)
+    if own is not None and not _refuses_audio(own):
+        yield Warn(
+            "audio-ends-server",
+            ends_on_audio(s.variant_name),
+            f"""add "audio": 0 to the value of --limit-mm-data-per-request, as in '{NO_AUDIO}'""",
+        )
+
+
+def ends_on_audio(variant: str) -> str:
+    """What happens to a server of ``variant`` that lets audio through."""
+    return (
+        f"one request with audio ends a server of {variant}, which has no audio tower: SGLang's "
+        "scheduler stops on it"
+    )
+
+
+def _refuses_audio(limits: object) -> bool:
+    most = limits.get("audio") if isinstance(limits, dict) else None
+    return isinstance(most, (int, float)) and most <= 0
 
 
 @rule("scheduler-interval", source="cookbook-2026-06", severity="perf")

@@ -31,5 +31,6 @@ docker run --rm --init \
   --device xpu \
   --mem-fraction-static 0.85 \
   --model-type llm \
+  --limit-mm-data-per-request '{"audio": 0}' \
   --host 0.0.0.0 \
   --port 30000

@@ -11,5 +11,6 @@ sglang serve \
   --speculative-eagle-topk 1 \
   --mem-fraction-static 0.85 \
   --model-type llm \
+  --limit-mm-data-per-request '{"audio": 0}' \
   --host 127.0.0.1 \
   --port 30000

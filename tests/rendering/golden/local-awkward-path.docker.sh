@@ -28,5 +28,6 @@ second line/gemma-4-модель",target=/models/gemma-4,readonly' \
   --tool-call-parser gemma4 \
   --mem-fraction-static 0.85 \
   --model-type llm \
+  --limit-mm-data-per-request '{"audio": 0}' \
   --host 0.0.0.0 \
   --port 30000

@@ -6,5 +6,6 @@ second line/gemma-4-модель' \
   --tool-call-parser gemma4 \
   --mem-fraction-static 0.85 \
   --model-type llm \
+  --limit-mm-data-per-request '{"audio": 0}' \
   --host 127.0.0.1 \
   --port 30000

@@ -13,5 +13,6 @@ exec sglang serve \
   --reasoning-parser gemma4 \
   --tool-call-parser gemma4 \
   --mem-fraction-static 0.85 \
+  --limit-mm-data-per-request '{"audio": 0}' \
   --host 127.0.0.1 \
   --port "$PORT"

@@ -5,6 +5,7 @@ ARGS=(
   --model-path google/gemma-4-31B-it
   --tp-size 2
   --mem-fraction-static 0.85
+  --limit-mm-data-per-request "{\"audio\": 0}"
   --host 127.0.0.1 --port 30000
 )
 
