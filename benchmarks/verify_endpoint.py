@@ -28,7 +28,7 @@ from shared import write
 
 from gemma4ctl.endpoint import http
 from gemma4ctl.endpoint.address import Endpoint, endpoint
-from gemma4ctl.endpoint.facts import SECRET_ARGUMENTS, read_facts
+from gemma4ctl.endpoint.facts import SECRET_ARGUMENTS, Facts, read_facts
 from gemma4ctl.endpoint.presence import require_model
 from gemma4ctl.errors import Gemma4ctlError
 from gemma4ctl.launch.redact import MASK
@@ -44,11 +44,8 @@ NEEDED = ("openai", "prometheus_client")
 STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 
 
-def requests(random_weights: bool, has_audio: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The chat completions to record, by name.
-
-    A model without an audio tower is not asked about a sound: SGLang 0.5.16 ends on it.
-    """
+def requests(random_weights: bool, sound: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The chat completions to record, by name; ``sound`` is the name of the one with a sound."""
     most = 48 if random_weights else thinking.MAX_TOKENS  # noise is as well-formed when short
     image = question([image_part("red"), text_part(media.ONE)], 48)
     audio = question([audio_part(), text_part(media.HEARD)], 48)
@@ -60,8 +57,8 @@ def requests(random_weights: bool, has_audio: bool) -> Iterator[tuple[str, dict[
     yield "stream", chat.COUNT | STREAM
     yield "image", image
     yield "image-stream", image | STREAM
-    if has_audio:
-        yield "audio", audio
+    if sound:
+        yield sound, audio
     yield "thinking-on", thinking.request(True, most)
     yield "thinking-on-stream", thinking.request(True, most) | STREAM
     yield "thinking-off", thinking.request(False, 48)
@@ -71,6 +68,18 @@ def requests(random_weights: bool, has_audio: bool) -> Iterator[tuple[str, dict[
     yield "tools-several-stream", several | STREAM
     yield "too-long", question(" and" * 600_000, 8)
     yield "no-messages", {"messages": [], "max_tokens": 8}
+
+
+def sound(facts: Facts) -> str | None:
+    """What the answer to a sound is called; None where there may be none.
+
+    SGLang 0.5.16 ends on a sound for a model without an audio tower, unless its limit is 0.
+    """
+    variant = load.load().variants.get(facts.variant or "")
+    if variant is not None and "audio" in variant.modalities:
+        return "audio"
+    limits = facts.argument("limit_mm_data_per_request")
+    return "audio-refused" if isinstance(limits, dict) and limits.get("audio") == 0 else None
 
 
 def main() -> int:
@@ -90,9 +99,7 @@ def main() -> int:
     for path in PAGES:
         name = path.strip("/").replace("/", "-")
         record(options.out / f"{name}.json", {}, lambda p=path: http.get(where, p, 30))
-    variant = load.load().variants.get(facts.variant or "")
-    has_audio = variant is None or "audio" in variant.modalities
-    for name, body in requests(bool(facts.random_weights), has_audio):
+    for name, body in requests(bool(facts.random_weights), sound(facts)):
         full = {"model": model, "temperature": 0, **body}
         ask = lambda b=full: http.post(where, "/v1/chat/completions", b, options.timeout)  # noqa: E731
         record(options.out / f"{name}.json", full, ask)

@@ -31,7 +31,8 @@ def wilson(right: float, asked: int, confidence: float = CONFIDENCE) -> Interval
     shrunk = 1 / (1 + z * z / asked)
     centre = (share + z * z / (2 * asked)) * shrunk
     half = z * shrunk * sqrt(share * (1 - share) / asked + (z / (2 * asked)) ** 2)
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+    low = 0.0 if right == 0 else max(0.0, centre - half)  # exactly, whatever is rounded
+    return Interval(low, 1.0 if right == asked else min(1.0, centre + half))
 
 
 def difference(first: float, first_asked: int, second: float, second_asked: int) -> Interval:

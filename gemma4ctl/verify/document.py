@@ -77,6 +77,6 @@ def _check(result: Result) -> CheckDocument:
         seconds=round(result.seconds, 3),
         fault=result.fault,
         unjudged=result.unjudged,
-        figures=dict(result.figures),
+        figures={name: round(value, 6) for name, value in result.figures.items()},
         curl=result.curl,
     )

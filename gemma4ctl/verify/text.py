@@ -51,7 +51,7 @@ def closing_lines(report: Report) -> list[str]:
     unjudged = dict.fromkeys(part for result in report.results for part in result.unjudged)
     lines = [f"verified {report.url}: {report.summary}"]
     if unjudged:
-        lines.append(f"random weights: not judged is {', '.join(unjudged)}")
+        lines.append(f"random weights leave open: {', '.join(unjudged)}")
     return lines
 
 

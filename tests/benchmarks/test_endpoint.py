@@ -70,16 +70,31 @@ def test_a_request_without_an_answer_is_asked_again(script: Script, tmp_path: Pa
     assert next(answers) == 200  # what is there is kept
 
 
-@pytest.mark.parametrize(("model", "asked"), [("E2B-it", True), ("26B-A4B-it", False)])
-def test_only_what_hears_is_asked_about_a_sound(
-    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, asked: bool
+@pytest.mark.parametrize(
+    ("model", "limits", "names"),
+    [
+        ("google/gemma-4-E2B-it", None, ["audio"]),
+        ("google/gemma-4-26B-A4B-it", None, []),
+        ("google/gemma-4-26B-A4B-it", {"audio": 0}, ["audio-refused"]),
+        ("my-model", None, []),
+    ],
+)
+def test_only_what_survives_it_is_asked_about_a_sound(
+    script: Script,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    limits: dict[str, int] | None,
+    names: list[str],
 ) -> None:
     recorder = script("verify_endpoint")
     monkeypatch.setattr(recorder, "verify", lambda *_: 0)
-    with serving(Sglang(random_weights=True, model=f"google/gemma-4-{model}")) as url:
+    arguments = {"limit_mm_data_per_request": limits}
+    sglang = Sglang(random_weights=True, model=model, server_args=arguments)
+    with serving(sglang) as url:
         monkeypatch.setattr(sys, "argv", ["verify_endpoint.py", url, str(tmp_path)])
         recorder.main()
-    assert (tmp_path / "audio.json").exists() is asked
+    assert [file.stem for file in tmp_path.glob("audio*.json")] == names
 
 
 def test_a_recorded_server_is_kept(

@@ -22,6 +22,12 @@ def test_wilson(right: int, asked: int, low: float, high: float) -> None:
     assert wilson(right, asked) == pytest.approx((low, high), abs=6e-5)
 
 
+@pytest.mark.parametrize("asked", [1, 7, 35, 40, 1319])
+def test_none_and_all_right_are_bounds_themselves(asked: int) -> None:
+    assert wilson(0, asked).low == 0.0
+    assert wilson(asked, asked).high == 1.0
+
+
 # Newcombe 1998, Statistics in Medicine 17:873, table II, method 10.
 @pytest.mark.parametrize(
     ("first", "second", "low", "high"),

@@ -225,7 +225,7 @@ def _distinct(forms: Iterator[Any]) -> list[Any]:
 @pytest.fixture
 def asked(script: Callable[[str], ModuleType]) -> dict[str, dict[str, Any]]:
     """The requests that were recorded, with their media, by name."""
-    return dict(script("verify_endpoint").requests(random_weights=True, has_audio=True))
+    return dict(script("verify_endpoint").requests(random_weights=True, sound="audio"))
 
 
 def constructed(request: dict[str, Any]) -> http.Answer:

@@ -18,7 +18,14 @@ from gemma4ctl.verify.text import closing_lines, plain_lines, result_lines
 LONG = "a long sentence that goes on for more than a line of a narrow terminal " * 2
 SCHEMA_FILE = Path(document.__file__).with_name("verify.schema.json")
 RESULTS = (
-    Result("chat", "a question", "pass", "'Paris', 20 + 1 tokens", 0.25, figures={"seconds": 0.2}),
+    Result(
+        "chat",
+        "a question",
+        "pass",
+        "'Paris', 20 + 1 tokens",
+        0.25,
+        figures={"seconds": 0.2000000000001},
+    ),
     Result("stream", "a stream", "pass", LONG, 1.0, unjudged=("answer", "ends")),
     Result("tools", "a tool", "fail", "it's <not> JSON\x00", 2.0, "tool-json", curl="curl -d '{}'"),
     Result("audio", "a sound", "skip", "Gemma 4 31B takes no audio input", 0.0),
@@ -51,7 +58,7 @@ def test_the_text_at_80_columns() -> None:
         "      curl -d '{}'",
         "skip  audio                     Gemma 4 31B takes no audio input",
         "verified http://127.0.0.1:30000: 2 passed, 1 failed, 1 skipped, in 3.2 s",
-        "random weights: not judged is answer, ends",
+        "random weights leave open: answer, ends",
     ]
 
 
@@ -76,6 +83,7 @@ def test_the_document_follows_its_schema() -> None:
     jsonschema.validate(found, json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
     assert found["schema_version"] == 1
     assert found["summary"] == {"passed": 2, "failed": 1, "skipped": 1, "seconds": 3.25}
+    assert found["checks"][0]["figures"] == {"seconds": 0.2}
     assert found["checks"][2]["fault"] == "tool-json"
     assert found["checks"][2]["curl"] == "curl -d '{}'"
     assert found["checks"][1]["unjudged"] == ["answer", "ends"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gemma4ctl.endpoint import http
-from gemma4ctl.endpoint.facts import read_facts
+from gemma4ctl.endpoint.facts import Facts, read_facts
 from gemma4ctl.endpoint.metrics import Metrics, MetricsError, read_metrics
 from gemma4ctl.verify.faults import Fault, Skip, of_status
 from gemma4ctl.verify.session import Done, Session, question
@@ -49,11 +49,21 @@ def model(session: Session) -> Done:
     known = [
         f"Gemma 4 {facts.variant}" if facts.variant else asked,
         f"SGLang {facts.release}" if facts.release else None,
-        f"{facts.context_length:,} tokens of context" if facts.context_length else None,
+        _context(facts),
         "random weights" if session.random_weights else None,
     ]
     figures = {"context_length": facts.context_length, "max_tokens": facts.max_tokens}
     return Done(", ".join(filter(None, known)), {k: v for k, v in figures.items() if v is not None})
+
+
+def _context(facts: Facts) -> str | None:
+    """The context length, and the pool where that is what ends a request earlier."""
+    if facts.context_length is None:
+        return None
+    said = f"{facts.context_length:,} tokens of context"
+    if facts.max_tokens is not None and facts.max_tokens < facts.context_length:
+        said += f", of which the KV pool holds {facts.max_tokens:,}"
+    return said
 
 
 def _code(problem: str) -> str:

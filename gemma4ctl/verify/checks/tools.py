@@ -83,7 +83,8 @@ def tools_several(session: Session) -> Done:
     ids = {call.id for call in reply.tool_calls}
     if len(ids) < len(reply.tool_calls):
         raise reply.exchange.fault("tool-index", "two calls have the same id")
-    return Done(f"calls for {' and '.join(cities) or 'nothing'}, {counted(reply)}")
+    shown = f"calls for {' and '.join(cities)}" if cities else "no call"
+    return Done(f"{shown}, {counted(reply)}", {"seconds": reply.seconds})
 
 
 def json_schema(session: Session) -> Done:
