@@ -54,7 +54,7 @@ def names(target: Target) -> Iterator[str]:
     facts, modalities = target.facts, target.modalities
     yield "chat"
     for kind, served in (("image", facts.has_images), ("audio", facts.has_audio)):
-        if served is not False and (modalities is None or kind in modalities):
+        if served is not False and kind in (modalities or ("image",)):
             yield kind
     parsers = {"thinking_stream": "reasoning_parser", "tools_stream": "tool_call_parser"}
     for name, argument in parsers.items():

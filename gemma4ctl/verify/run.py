@@ -126,8 +126,8 @@ def choose(options: Options) -> list[Check]:
 class Target:
     """An endpoint, what it says of itself, and the model to ask there.
 
-    ``modalities`` are those of the variant, where it is known; ``expected_variant`` is the one
-    that the user named.
+    ``modalities`` are those of the variant, where the server or the user says which it is;
+    ``expected_variant`` is the one that the user named.
     """
 
     endpoint: Endpoint
@@ -152,7 +152,7 @@ def find(endpoint: Endpoint, options: Options) -> Target:
         with suppress(UsageError):
             expected = lookup.variant_name(profiles, model)
             model = served
-    variant = profiles.variants.get(facts.variant or "")
+    variant = profiles.variants.get(facts.variant or expected or "")
     return Target(endpoint, facts, model, variant.modalities if variant else None, expected)
 
 

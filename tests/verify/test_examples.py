@@ -68,6 +68,12 @@ def test_only_what_is_served_has_examples(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_no_example_sends_audio_to_a_variant_that_is_not_known(tmp_path: Path) -> None:
+    names = written(Sglang(model="my-gemma"), tmp_path)
+    assert "image.py" in names
+    assert "audio.py" not in names
+
+
 def test_shell_examples_can_be_executed(tmp_path: Path) -> None:
     written(Sglang(), tmp_path)
     assert os.access(tmp_path / "chat.sh", os.X_OK)

@@ -116,15 +116,58 @@ def test_what_the_server_cannot_do_is_skipped(
     assert skipped(verified(Sglang(frozenset({misbehaviour})), tmp_path, check)) == {check: reason}
 
 
+def test_a_pool_smaller_than_the_context_is_said(tmp_path: Path) -> None:
+    sglang = Sglang(server_args={"max_total_num_tokens": 1000})
+    (small,) = verified(sglang, tmp_path, "model").results
+    assert small.detail.endswith("4,096 tokens of context, of which the KV pool holds 1,000")
+    (large,) = verified(Sglang(), tmp_path, "model").results
+    assert large.detail.endswith("4,096 tokens of context")
+
+
 def test_a_variant_without_audio_is_not_asked_for_it(tmp_path: Path) -> None:
     report = verified(Sglang(model="google/gemma-4-31B-it"), tmp_path, "audio", "image")
     assert skipped(report) == {"audio": "Gemma 4 31B takes no audio input"}
 
 
+NO_TOWER = "the variant is not known, and audio ends one without an audio tower: --model names it"
+
+
+@pytest.mark.parametrize(
+    ("model", "named", "reason"),
+    [
+        ("my-gemma", None, NO_TOWER),
+        ("my-gemma", "my-gemma", NO_TOWER),
+        ("my-gemma", "31B", "Gemma 4 31B takes no audio input"),
+        ("google/gemma-4-26B-A4B-it", None, "Gemma 4 26B-A4B takes no audio input"),
+    ],
+)
+def test_no_audio_is_sent_where_it_may_end_the_server(
+    model: str, named: str | None, reason: str, tmp_path: Path
+) -> None:
+    sglang = Sglang(model=model)
+    assert skipped(verified(sglang, tmp_path, "audio", model=named)) == {"audio": reason}
+    assert sglang.requests == []
+
+
+def test_a_variant_that_the_user_names_is_asked_for_audio(tmp_path: Path) -> None:
+    assert verified(Sglang(model="my-gemma"), tmp_path, "audio", model="E2B").passed
+
+
+def test_a_kind_that_the_server_was_told_to_refuse_is_not_sent(tmp_path: Path) -> None:
+    sglang = Sglang(server_args={"limit_mm_data_per_request": {"audio": 0, "image": 1}})
+    report = verified(sglang, tmp_path, "audio", "image")
+    assert skipped(report) == {
+        "audio": "the server refuses audio input: --limit-mm-data-per-request"
+    }
+
+
 def test_a_server_of_another_kind_is_checked_as_far_as_it_goes(tmp_path: Path) -> None:
     sglang = Sglang(frozenset({"not-sglang"}), model="my-gemma")
     report = verified(sglang, tmp_path, "model", "image", "audio", "tools", "mtp", "context")
-    assert skipped(report) == {"mtp": "the server drafts no tokens (MTP is off)"}
+    assert skipped(report) == {
+        "audio": NO_TOWER,
+        "mtp": "the server drafts no tokens (MTP is off)",
+    }
     assert report.passed
     assert (report.variant, report.release) == (None, None)
 
