@@ -27,6 +27,7 @@ from gemma4ctl.checking.finding import Finding, Fix, Level
 from gemma4ctl.checking.joined import Joined, separated
 from gemma4ctl.checking.launch import UNNAMED, Launch, Place, Word
 from gemma4ctl.checking.quoting import replacement
+from gemma4ctl.checking.sayings import audio_let_through, said
 from gemma4ctl.errors import Gemma4ctlError
 from gemma4ctl.flags.parse import Parsed, Problem, parse
 from gemma4ctl.flags.table import FlagTable, available, load
@@ -196,7 +197,7 @@ class _Case:
             return
         seen: set[str] = set()
         for verdict in self._verdicts(*model):
-            for code, message, remedy in _said(verdict):
+            for code, message, remedy in said(verdict):
                 if code in RULE_CODES and code not in seen and self._applies(code):
                     seen.add(code)
                     yield self._of_rule(code, message, remedy)
@@ -209,7 +210,9 @@ class _Case:
                 )
             if "audio-ends-server" not in seen and self._open_to_audio(verdict):
                 seen.add("audio-ends-server")
-                yield self._of_audio(model[0])
+                message, remedy = audio_let_through(model[0])
+                word = self._word_of("model_path")
+                yield self._finding("audio-ends-server", message, remedy, word, None)
         if "aiter-small-variant" not in seen and self._lacks_aiter(model[0]):
             yield self._finding(
                 "aiter-small-variant",
@@ -352,13 +355,6 @@ class _Case:
         said = self._word_of("limit_mm_data_per_request", "config", "language_model_only")
         return limit is not None and limit.flag is not None and said is None
 
-    def _of_audio(self, variant: str) -> Finding:
-        from gemma4ctl.planning.rules.serving import NO_AUDIO, ends_on_audio
-
-        remedy = f"add --limit-mm-data-per-request '{NO_AUDIO}'"
-        word = self._word_of("model_path")
-        return self._finding("audio-ends-server", ends_on_audio(variant), remedy, word, None)
-
     def _lacks_aiter(self, variant: str) -> bool:
         """Whether AMD GPUs are certain and the variable that turns AITER off is not set."""
         platform = _profiles().platforms[self._platform()]
@@ -398,20 +394,3 @@ class _Case:
             release=self.release,
             end_column=place.column + width if width else None,
         )
-
-
-def _said(verdict: Verdict | Gemma4ctlError) -> Iterator[tuple[str, str, str | None]]:
-    """Code, message and remedy of everything that a verdict says."""
-    if isinstance(verdict, Gemma4ctlError):
-        yield verdict.code or "", _sentence(verdict), next(iter(verdict.remedies), None)
-        return
-    for warning in verdict.warnings:
-        yield warning.code, warning.message, warning.remedy
-    for _, refusal in verdict.refusals:
-        yield refusal.code or "", _sentence(refusal), next(iter(refusal.remedies), None)
-
-
-def _sentence(error: Gemma4ctlError) -> str:
-    needed = f"; needed: {error.needed}" if error.needed else ""
-    found = f"; found: {error.found}" if error.found else ""
-    return f"{error.message}{needed}{found}"

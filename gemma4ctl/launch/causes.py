@@ -95,8 +95,7 @@ CAUSES: tuple[Cause, ...] = (
     _cause(
         "audio-without-tower",
         r"Audio inputs provided but the model does not have an audio tower",
-        "a request with audio ended the server: this variant has no audio tower, and SGLang's "
-        "scheduler ends on the exception",
+        "a request with audio ended the server, as this variant has no audio tower",
         """pass `-- --limit-mm-data-per-request '{"audio": 0}'`: such requests then get HTTP 400""",
     ),
     # The port
@@ -302,8 +301,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     _cause(
         "grammar-backend",
-        r"No module named '(?P<module>xgrammar|outlines|llguidance)\w*'"
-        r"|Invalid grammar backend",
+        r"No module named '(?P<module>xgrammar|outlines|llguidance)\w*'|Invalid grammar backend",
         "the grammar backend (structured output, tool calls) cannot be loaded",
         "install xgrammar, or pass `-- --grammar-backend none`",
     ),
@@ -350,8 +348,7 @@ CAUSES: tuple[Cause, ...] = (
         r"(?:NCCL|RCCL|ncclUnhandled|ncclSystem|ncclInternal)\w* ?(?:[Ee]rror|WARN)"
         r"|DistBackendError|ncclRemoteError",
         "the GPUs cannot talk to each other (NCCL)",
-        "set NCCL_DEBUG=INFO for the reason; check the size of /dev/shm, the fabric manager, "
-        "and `nvidia-smi topo -m`",
+        "set NCCL_DEBUG=INFO to see why; check /dev/shm, fabric manager, `nvidia-smi topo -m`",
     ),
     _cause(
         "compiler-missing",
