@@ -7,10 +7,10 @@
 A case is a variant, alone, with its MTP draft, or on two GPUs. ``run`` serves it with stock, with
 fused kernels, and with kernels broken on purpose (E2B and 26B-A4B), as many servers at once as fit
 on a GPU. All are asked the same 66 prompts and about the same images, one at a time and eight at
-once, and the answers are kept, a file a server; ``judge`` compares them: fused must pass, every
-broken one must fail. Weights are taken to be random (``--load-format dummy`` with a fill that keeps
-activations alive), so nearly every prompt must have an answer of its own. Of 26B-A4B it is
-recorded how evenly experts are used.
+once, then 128 short prompts, all at once and 48 at once. The answers are kept, a file a server;
+``judge`` compares them: fused must pass, every broken one must fail. Weights are taken to be random
+(``--load-format dummy``, drawn by ``inside/fill.py``), so nearly every prompt must have an answer of
+its own. Of 26B-A4B it is recorded how evenly experts are used.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import sys
 import threading
 import time
@@ -31,17 +32,16 @@ from sizes import VARIANTS, size
 
 from gemma4ctl.certifying import collect, images
 from gemma4ctl.certifying.compare import Comparison, Sample, compare
-from gemma4ctl.certifying.prompts import prompts
+from gemma4ctl.certifying.prompts import TOKENS, prompts
 from gemma4ctl.endpoint import http
 from gemma4ctl.errors import Gemma4ctlError
 from gemma4ctl.profiles.load import load
 from gemma4ctl.sglang_model import switches
 
-HERE = Path(__file__).parent
 LONGEST = 12_000  # tokens of a prompt
 AT_ONCE = 8
 POOL_TOKENS = 32_768  # for all that is asked at once; what prefixes share stays cached
-RUNNING = 2 * AT_ONCE
+CROWD, CROWD_AGAIN, CROWD_TOKENS = 128, 48, 64
 UNEVEN = 3.0  # largest over mean load of an expert
 BROKEN = ("residual", "scalar", "slot")
 CONTROLLED = ("E2B", "26B-A4B")  # the cases that the controls are run on
@@ -103,9 +103,6 @@ def contenders_of(case: Case, chosen: Sequence[str]) -> list[str]:
 
 def run(options: argparse.Namespace, flags: Sequence[str]) -> bool:
     """Ask every server that has no file in OUT yet; whether all have one then."""
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(HERE), os.environ.get("PYTHONPATH")])
-    )
     end = time.monotonic() + options.deadline
     servers.clear(options.logs)
 
@@ -181,7 +178,7 @@ def start(
     needed = size(case.variant, POOL_TOKENS)
     own = [
         *servers.pool_flags(gpu, needed, POOL_TOKENS, servers.fitting(gpu, needed)),
-        "--max-running-requests", str(RUNNING), *case.flags(options.models),
+        "--max-running-requests", str(CROWD), *case.flags(options.models),
         *(EXPERT_FLAGS if records_experts(case, name) else ()), *flags,
     ]  # fmt: skip
     return servers.Server(CONTENDERS[name], place, own, case.tp)
@@ -206,12 +203,22 @@ def ask(case: Case, name: str, server: servers.Server, end: float) -> dict[str, 
     alone = collect.collect(server.endpoint, asked, 1)
     together = collect.collect(server.endpoint, asked, AT_ONCE)
     loads = expert_loads(server) if records_experts(case, name) else None
+    crowds = [collect.collect(server.endpoint, crowd(), size) for size in (CROWD, CROWD_AGAIN)]
     record = {**servers.host(server.gpu), "variant": case.variant, "case": case.name}
     return {
         **record, "contender": name, **server.facts(), "expert_load": loads,
         "alone": _plain([*alone, *images.collect(server.endpoint, 1)]),
         "together": _plain([*together, *images.collect(server.endpoint, AT_ONCE)]),
+        "crowd": _plain(crowds[0]), "crowd_again": _plain(crowds[1]),
     }  # fmt: skip
+
+
+def crowd() -> list[list[int]]:
+    """Short prompts, as many as are answered at once."""
+    source = random.Random("crowd")
+    return [
+        [source.choice(TOKENS) for _ in range(1 + number % CROWD_TOKENS)] for number in range(CROWD)
+    ]
 
 
 def expert_loads(server: servers.Server) -> float | None:
@@ -252,24 +259,25 @@ def judge(out: Path) -> bool:
             if not other.exists():
                 continue
             record = json.loads(other.read_text())
-            found = verdict(stock, record)
-            wanted = found.passed != name.startswith("broken")
             active = any("kernels: fused" in line for line in record["announced"])
-            right = right and wanted and active
-            print(line(case, name, found, wanted and active))
+            for kind, found in verdicts(stock, record).items():
+                wanted = active and found.passed != name.startswith("broken")
+                right = right and wanted
+                print(line(f"{case} {kind}", name, found, wanted))
             if not active:
                 print(f"    it did not run the kernels: {record['announced']}")
     return right
 
 
-def verdict(stock: dict[str, Any], other: dict[str, Any]) -> Comparison:
-    """The comparison of two records."""
-    return compare(
-        _samples(stock["alone"]),
-        _samples(stock["together"]),
-        _samples(other["alone"]),
-        random_weights=True,
-    )
+def verdicts(stock: dict[str, Any], other: dict[str, Any]) -> dict[str, Comparison]:
+    """The comparisons of two records: of single requests, of a few, and of many at once."""
+    return {
+        kind: compare(
+            _samples(stock[kind]), _samples(stock[again]), _samples(other[kind]),
+            random_weights=True,
+        )
+        for kind, again in (("alone", "together"), ("together", "alone"), ("crowd", "crowd_again"))
+    }  # fmt: skip
 
 
 def _samples(rows: Sequence[dict[str, Any]]) -> list[Sample]:
@@ -281,8 +289,8 @@ def line(case: str, name: str, found: Comparison, right: bool) -> str:
     fused, noise = found.fused, found.noise
     return (
         f"{case} {name}: mean {fused.mean:.4f} (noise {noise.mean:.4f}), p99 {fused.p99:.3f} "
-        f"({noise.p99:.3f}) nats of {fused.values}; {fused.same_texts} of {found.prompts} same "
-        f"texts; spread {found.spread:.1f}, distinct {found.distinct:.0%}; "
+        f"({noise.p99:.3f}) nats of {fused.differ} ({noise.differ}) of {fused.values} values; "
+        f"{fused.same_texts} of {found.prompts} same texts; spread {found.spread:.1f}, distinct {found.distinct:.0%}; "
         f"{'passed' if found.passed else 'refused'}: {_word(right)}"
         + "".join(f"\n    {problem}" for problem in found.problems)
     )

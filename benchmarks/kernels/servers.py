@@ -32,6 +32,7 @@ from gemma4ctl.launch import logs
 from gemma4ctl.sglang_model import switches
 
 ROOT = Path(__file__).parents[2]
+INSIDE = Path(__file__).parent / "inside"  # what runs in the servers' processes
 GROUP, ENTRY_POINT = "sglang.srt.plugins", "gemma4ctl = gemma4ctl.sglang_model.plugin:load"
 OURS = (switches.PACKAGE_VARIABLE, switches.KERNELS_VARIABLE, switches.KV_VARIABLE)
 LOGS = Path("/tmp/gemma4ctl-kernels")
@@ -124,17 +125,23 @@ def release(package: str) -> str:
 def python_path(folder: Path) -> str:
     """PYTHONPATH with this checkout, and with its entry point where it is not installed.
 
-    SGLang finds plugins by the metadata of installed packages, so ``folder`` gets some.
+    SGLang finds plugins by the metadata of installed packages, so ``folder`` gets some. What draws
+    dummy weights is a plugin too; servers with a checkpoint never call it.
     """
-    parts = [str(ROOT)]
+    announce(folder, "gemma4ctl-dummy-weights", "gemma4ctl-dummy-weights = fill:install")
     if not any(point.name == "gemma4ctl" for point in metadata.entry_points(group=GROUP)):
-        info = folder / f"gemma4ctl-{__version__}.dist-info"
-        info.mkdir(parents=True, exist_ok=True)
-        about = f"Metadata-Version: 2.1\nName: gemma4ctl\nVersion: {__version__}\n"
-        (info / "METADATA").write_text(about)
-        (info / "entry_points.txt").write_text(f"[{GROUP}]\n{ENTRY_POINT}\n")
-        parts.append(str(folder))
-    return os.pathsep.join([*parts, *filter(None, [os.environ.get("PYTHONPATH")])])
+        announce(folder, "gemma4ctl", ENTRY_POINT)
+    parts = [ROOT, INSIDE, folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.pathsep.join(map(str, parts))
+
+
+def announce(folder: Path, name: str, entry_point: str) -> None:
+    """Metadata of a package, as pip writes them, for a plugin on PYTHONPATH."""
+    info = folder / f"{name.replace('-', '_')}-{__version__}.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {__version__}\n"
+    (info / "METADATA").write_text(about)
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{entry_point}\n")
 
 
 class Place(NamedTuple):

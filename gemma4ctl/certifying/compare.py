@@ -2,7 +2,8 @@
 
 Two runs of one server already differ a little: sums of bfloat16 depend on the batch. That noise is
 measured, stock against stock at another concurrency, and the fused server may differ from stock by
-about as much. Where both make the same tokens their log-probabilities are compared one by one;
+about as much; values that are equal to the last bit came from the same sums and tell nothing of
+it. Where both make the same tokens their log-probabilities are compared one by one;
 where a greedy choice differs, the two candidates must have been nearly as likely in stock, and what
 follows is another text that is not compared.
 
@@ -38,9 +39,10 @@ class Sample(Model):
 
 
 class Difference(Model):
-    """How far two runs are apart: absolute differences in nats, over ``values`` of them."""
+    """How far two runs are apart, in nats: of ``values`` compared ones, those that ``differ``."""
 
     values: int
+    differ: int
     mean: float
     p99: float
     largest: float
@@ -83,12 +85,13 @@ def difference(one: Sequence[Sample], other: Sequence[Sample]) -> Difference:
             same += 1
         else:
             tie = max(tie, mine.logprobs[shared] - mine.second[shared])
-    values.sort()
+    apart = sorted(value for value in values if value != 0)
     return Difference(
         values=len(values),
-        mean=sum(values) / max(len(values), 1),
-        p99=values[int(len(values) * 0.99)] if values else 0.0,
-        largest=values[-1] if values else 0.0,
+        differ=len(apart),
+        mean=sum(apart) / max(len(apart), 1),
+        p99=apart[int(len(apart) * 0.99)] if apart else 0.0,
+        largest=apart[-1] if apart else 0.0,
         same_texts=same,
         widest_tie=tie,
     )

@@ -16,7 +16,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
     """A script by its name; they import each other from their folders."""
-    for folder in (BENCHMARKS, BENCHMARKS / "kernels"):
+    for folder in (BENCHMARKS, BENCHMARKS / "kernels", BENCHMARKS / "kernels" / "inside"):
         monkeypatch.syspath_prepend(str(folder))
     before = set(sys.modules)
     yield importlib.import_module

@@ -161,7 +161,7 @@ def test_a_difference_writes_none(
     result = run("--kernels", "--model-path", str(host), "--json")
     assert result.exit_code == 4
     assert json.loads(result.stdout)["comparison"]["problems"]
-    assert "problem: mean difference 0.4" in result.stderr
+    assert "problem: mean difference 0.5" in result.stderr
     assert not (tmp_path / "state").exists()
 
 

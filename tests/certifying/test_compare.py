@@ -94,3 +94,13 @@ def test_other_prompts_are_an_error():
 
 def test_nothing_is_no_difference():
     assert difference([], []).mean == 0.0
+
+
+def test_values_from_the_same_sums_do_not_hide_the_noise() -> None:
+    """Half of stock's prompts took the same path in both runs, and are equal to the last bit."""
+    stock, noisy = answers(1), answers(2, noise=0.03)
+    again = [*stock[:33], *noisy[33:]]
+    found = compare(stock, again, answers(3, noise=0.03))
+    assert found.noise.differ < 0.6 * found.noise.values
+    assert found.noise.mean == pytest.approx(found.fused.mean, rel=0.1)
+    assert found.passed

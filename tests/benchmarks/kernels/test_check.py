@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,6 +97,102 @@ def test_ranks_share_the_heads(check: Any) -> None:
     assert set(one) == {16}
     assert set(two) == {8}
     assert two[8].experts == one[16].experts // 2
+
+
+@pytest.fixture
+def tiny(check: Any, machine: object, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run a command for a tiny model in Triton's interpreter: its status and its record."""
+    pytest.importorskip("triton")
+    import torch
+
+    e2b = check.VARIANTS["E2B"]
+    small = {"hidden_size": 24, "intermediate_size": 20, "attention_heads": 2}
+    draft = e2b.draft.model_copy(update=small)
+    heads = e2b.head_dim.model_copy(update={"sliding": 16, "full": 32})
+    small |= {"per_layer_input": 8, "draft": draft, "head_dim": heads, "sliding_window": 12}
+    monkeypatch.setitem(check.VARIANTS, "tiny", e2b.model_copy(update=small))
+    monkeypatch.setattr(check, "DEVICE", torch.device("cpu"))
+    monkeypatch.setattr(check, "BATCHES", (1, 3))
+    monkeypatch.setattr(check.selfcheck, "CONTEXT", 20)
+    monkeypatch.setattr(check.decode, "_multiprocessors", lambda device: 2)
+    few = [check.selfcheck.Product(4, 24, gated) for gated in (False, True)]
+    monkeypatch.setattr(check, "products", lambda v, tp: few)
+
+    def run(out: Path, *words: str) -> tuple[int, Any]:
+        status = check.main([*words, "--out", str(out)])
+        return status, json.loads(out.read_text())
+
+    return run
+
+
+def test_the_record_has_every_difference_beside_its_bound(
+    tiny: Callable[..., Any], tmp_path: Path
+) -> None:
+    words = ("run", "--variants", "tiny", "--dtypes", "float16,float32")
+    status, record = tiny(tmp_path / "kernels/check.json", *words)
+    assert status == 0 and record["passed"]
+    assert record["gpu"] == "NVIDIA H200" and record["driver_version"] == "580.159.04"
+    assert record["command"][1:-1] == [*words, "--out"] and record["triton_version"] != "unknown"
+    rows = {(one["kernel"], one["dtype"]): one for one in record["rows"]}
+    kernels = {kernel for kernel, dtype in rows if dtype == "float32"}
+    assert kernels >= {"rms_norm", "layer_tail", "norm_rope_store", "per_layer_inputs"}
+    assert {kernel for kernel, dtype in rows if dtype == "float16"} - kernels == {
+        *("linear", "gate_up", "attention_tail_gate_up", "attend")
+    }
+    assert set(rows["rms_norm", "float16"]["sizes"]) == {"1x24", "3x24"}
+    for one in record["rows"]:
+        assert one["passed"] and one["checks"] >= len(one["sizes"]) > 0
+        assert one["norm_of_differences"] == max(one["sizes"].values()) <= one["bound_of_norm"]
+        assert one["largest_difference"] <= one["bound_of_largest"]
+    assert any(one["norm_of_differences"] > 0 for one in record["rows"])
+
+
+def test_wrong_kernels_are_in_the_record(
+    check: Any, tiny: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> None:
+        raise MemoryError("no memory")
+
+    rms_norm = check.norms.rms_norm
+    monkeypatch.setattr(check.norms, "rms_norm", lambda *args: rms_norm(*args) * 2)
+    monkeypatch.setattr(check.norms, "layer_tail", fail)
+    words = ("run", "--variants", "tiny", "--dtypes", "float32")
+    status, record = tiny(tmp_path / "check.json", *words)
+    rows = {one["kernel"]: one for one in record["rows"]}
+    assert status == 1 and not record["passed"]
+    assert rows["attention_tail"]["passed"] and not rows["rms_norm"]["passed"]
+    assert rows["rms_norm"]["norm_of_differences"] == pytest.approx(1, rel=1e-3)
+    assert "rms_norm 1x24: result 0 is off by 100.00%" in rows["rms_norm"]["problems"][0]
+    assert rows["layer_tail"]["norm_of_differences"] is None
+    assert "MemoryError: no memory" in rows["layer_tail"]["problems"][0]
+
+
+def test_a_run_that_was_cut_short_leaves_no_record(
+    tiny: Callable[..., Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "check.json"
+    with pytest.raises(SystemExit, match="--seconds are over before rms_norm"):
+        tiny(out, "run", "--variants", "tiny", "--seconds", "-1")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("different", [0, 3])
+def test_the_chain_leaves_a_record(
+    check: Any,
+    tiny: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    different: int,
+) -> None:
+    chain = SimpleNamespace(run=list)
+    monkeypatch.setattr(check, "Chain", lambda *sizes: chain)
+    monkeypatch.setattr(check, "repeated", lambda run, expected: different)
+    status, record = tiny(tmp_path / "chain.json", "chain")
+    assert status == (different > 0) and record["passed"] is (different == 0)
+    assert [(one["tokens"], one["different"], one["replays"]) for one in record["rows"]] == [
+        (1, different, 100),
+        (8, different, 100),
+    ]
 
 
 @pytest.mark.skipif(

@@ -24,8 +24,11 @@ def record(folder: Path, name: str, announced: list[str], **more: Any) -> None:
     seed, mean = {"stock": (1, 0.0), "fused": (3, 0.0)}.get(name, (4, 0.5))
     rows = {
         kind: [sample.model_dump(mode="json") for sample in answers(own, noise=NOISE, mean=mean)]
-        for kind, own in (("alone", seed), ("together", seed + 10))
-    }
+        for kind, own in (
+            ("alone", seed), ("together", seed + 10),
+            ("crowd", seed + 20), ("crowd_again", seed + 30),
+        )
+    }  # fmt: skip
     about = {"case": "E2B", "variant": "E2B", "contender": name, "expert_load": None}
     document = {**about, "announced": announced, **more, **rows}
     (folder / f"E2B-{name}.json").write_text(json.dumps(document))
@@ -44,8 +47,9 @@ def test_fused_passes_and_broken_is_refused(
 ) -> None:
     assert compare.main(["judge", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "E2B fused: mean 0.0" in said and "passed: right" in said
-    assert "E2B broken-slot" in said and "refused: right" in said
+    for kind in ("alone", "together", "crowd"):
+        assert f"E2B {kind} fused: mean 0.0" in said and "passed: right" in said
+        assert f"E2B {kind} broken-slot" in said and "refused: right" in said
 
 
 def test_a_fused_server_that_is_wrong_fails(compare: ModuleType, out: Path) -> None:
@@ -97,7 +101,8 @@ def test_all_servers_of_a_case_run_side_by_side(
     assert compare.main(["judge", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr().out
     assert "69 of 69 same texts" in shown
-    assert shown.count(": right") == 4
+    assert shown.count(": right") == 4 * 3
+    assert "128 of 128 same texts" in shown
     stock = json.loads((tmp_path / "out" / "E2B-stock.json").read_text())
     assert "--max-total-tokens" in stock["command"]
 
