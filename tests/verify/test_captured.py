@@ -1,7 +1,7 @@
 """What real servers answered: it is read, checked as on the day, and found out when changed.
 
-The recordings are described in ``captured/README.md``. Random weights called no tool, so streamed
-tool calls are known from the constructed server alone.
+The recordings are described in ``captured/README.md``. Random weights called no tool: streamed
+calls are known from SGLang's own code, run without a server.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from gemma4ctl.endpoint.facts import Facts, read_facts
 from gemma4ctl.endpoint.metrics import parse
 from gemma4ctl.verify import reply
 from gemma4ctl.verify.exchange import Exchange
+from gemma4ctl.verify.faults import Fault
 from gemma4ctl.verify.report import Result
 from gemma4ctl.verify.run import Options, run
+from tests.verify.brain import Said
 from tests.verify.replay import (
+    CAPTURED,
     PAGES,
     VARIANTS,
     Recording,
@@ -33,7 +36,7 @@ from tests.verify.replay import (
     replaying,
     report,
 )
-from tests.verify.server import Sglang, serving
+from tests.verify.server import Completion, Sglang, serving
 from tests.waiting import PATIENCE_S
 
 # The checks whose requests were recorded, or can be answered from what was.
@@ -260,6 +263,58 @@ def test_the_constructed_server_streams_in_this_form(
     ]
     assert forms[0] == forms[1]
     assert len(forms[0]) >= 4  # the role, the words, the end, the usage
+
+
+CALLED = Said(calls=(("get_weather", {"city": "Paris", "unit": "celsius"}),))
+
+
+def calls_in(file: str) -> list[dict[str, Any]]:
+    """The events of tool calls in a file."""
+    stream = f"{(CAPTURED / file).read_text(encoding='utf-8')}data: [DONE]\n\n"
+    return [json.loads(event) for event in events(stream)]
+
+
+def parts(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The part of a call in each event."""
+    return [chunk["choices"][0]["delta"]["tool_calls"][0] for chunk in chunks]
+
+
+def streamed(calls: list[dict[str, Any]]) -> reply.Reply:
+    """The answer of a stream with ``calls``, from its first to its last event."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
+    first, *_, end, last = Completion("m", CALLED, "tool_calls", usage, id="i").chunks()
+    texts = [*(json.dumps(event) for event in (first, *calls, end, last)), "[DONE]"]
+    data = "".join(f"data: {text}\n\n" for text in texts)
+    return reply.streamed(Exchange({"max_tokens": 64}, raw=bytearray(data.encode())), None)
+
+
+def test_the_constructed_server_streams_a_call_in_this_form() -> None:
+    real = calls_in("tool-call.txt")
+    made = list(Completion("m", CALLED, "tool_calls", {}).chunks())[1:-2]
+    assert form(made) == form(real)
+    for part, like in zip(parts(made), parts(real), strict=True):
+        assert (part["index"], part["function"]) == (like["index"], like["function"])
+
+
+def test_a_streamed_call_is_put_together() -> None:
+    (call,) = streamed(calls_in("tool-call.txt")).tool_calls
+    assert (call.index, call.name) == (0, "get_weather")
+    assert call.id is not None and call.id.startswith("call_")
+    assert json.loads(call.arguments) == CALLED.calls[0][1]
+
+
+def test_the_wrong_index_of_sglang_is_found_and_the_right_one_is_not() -> None:
+    calls = calls_in("tool-calls.txt")
+    with pytest.raises(Fault, match="is streamed with index 1") as raised:
+        streamed(calls)
+    assert raised.value.code == "tool-index"
+    for part in parts(calls)[:2]:
+        part["index"] = 0
+    found = streamed(calls).tool_calls
+    assert [(call.index, json.loads(call.arguments)["city"]) for call in found] == [
+        (0, "Paris"),
+        (1, "Tokyo"),
+    ]
 
 
 @pytest.mark.parametrize("name", PAGES)
