@@ -93,9 +93,9 @@ def endpoint_jobs() -> Iterator[Job]:
         words = f"{served.format(name=name)} {options} --pool-tokens 32768"
         yield Job(f"endpoint-{name}", seconds, words, gib=gib)
     words = f"{served.format(name='E2B')} --model E2B --run bench"
-    yield Job("bench-E2B", 640, words, ("H200",))
+    yield Job("bench-E2B", 450, words, ("H200",))
     tune = "tune_start.py {models} {out}/tune --port {port} --only"
-    yield Job("tune-E2B", 690, f"{tune} E2B-32k-tpot --budget 9", ("H200",))
+    yield Job("tune-E2B", 540, f"{tune} E2B-32k-tpot --budget 7", ("H200",))
     yield Job("tune-killed", 420, f"{tune} E2B-512-users --budget 4 --kill 90", ("H200",))
     replan = "replan_replay.py {models} {out}/replan --port {port} --deadline {left}"
     load = "--variant 12B --mix 2000:1500:1 --at-once 128 --requests 192"
@@ -122,15 +122,17 @@ def capacity_jobs() -> Iterator[Job]:
 
 def kernel_proofs() -> Iterator[Job]:
     """Whether the fused kernels are right."""
-    yield Job("kernels-chain", 60, "kernels/check.py chain", flags=False, gib=4)
+    chain = "kernels/check.py chain --out {out}/kernels/check-chain.json"
+    yield Job("kernels-chain", 60, chain, flags=False, gib=4)
     for name, variants in (("small", "E2B,E4B"), ("large", "12B,26B-A4B,31B")):
         words = f"kernels/check.py run --variants {variants} --seconds 170"
-        yield Job(f"kernels-check-{name}", 180, words, flags=False, gib=8)
+        out = f"--out {{out}}/kernels/check-{name}.json"
+        yield Job(f"kernels-check-{name}", 180, f"{words} {out}", flags=False, gib=8)
     tests = "-m pytest -q -n 8 -p no:cacheprovider {root}/tests/sglang_model/kernels"
-    yield Job("kernels-tests", 120, tests, flags=False, gib=14)
+    yield Job("kernels-tests", 120, tests, flags=False, gib=24)
     run = f"kernels/compare_servers.py run {{models}} {{out}}/answers {ON_ONE_GPU}"
     for case, seconds, gib in (
-        ("E2B", 200, 83), ("26B-A4B", 330, 0), ("E4B", 180, 48), ("12B", 200, 76), ("31B", 330, 0),
+        ("E2B", 140, 83), ("26B-A4B", 150, 0), ("E4B", 120, 48), ("12B", 120, 76), ("31B", 220, 0),
         ("E2B-mtp", 300, 36), ("E4B-mtp", 300, 50), ("12B-mtp", 300, 80),
         ("26B-A4B-mtp", 300, 0), ("31B-mtp", 300, 0),
     ):  # fmt: skip

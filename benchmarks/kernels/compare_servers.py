@@ -5,12 +5,12 @@
     compare_servers.py judge OUT
 
 A case is a variant, alone, with its MTP draft, or on two GPUs. ``run`` serves it with stock, with
-fused kernels, and with kernels broken on purpose (E2B and 26B-A4B), as many servers at once as fit
+fused kernels, and with kernels broken on purpose (E2B by default), as many servers at once as fit
 on a GPU. All are asked the same 66 prompts and about the same images, one at a time and eight at
 once, then 128 short prompts, all at once and 48 at once. The answers are kept, a file a server;
 ``judge`` compares them: fused must pass, every broken one must fail. Weights are taken to be random
-(``--load-format dummy``, drawn by ``inside/fill.py``), so nearly every prompt must have an answer of
-its own. Of 26B-A4B it is recorded how evenly experts are used.
+(``--load-format dummy``, drawn by ``inside/fill.py``), so nearly every prompt must have an answer
+of its own. Of 26B-A4B it is recorded how evenly experts are used.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ POOL_TOKENS = 32_768  # for all that is asked at once; what prefixes share stays
 CROWD, CROWD_AGAIN, CROWD_TOKENS = 128, 48, 64
 UNEVEN = 3.0  # largest over mean load of an expert
 BROKEN = ("residual", "scalar", "slot")
-CONTROLLED = ("E2B", "26B-A4B")  # the cases that the controls are run on
+CONTROLLED = ("E2B",)  # the cases that the controls are run on by default
 CONTENDERS = {
     "stock": servers.CONTENDERS["stock"],
     "fused": servers.CONTENDERS["fused"],
@@ -290,8 +290,8 @@ def line(case: str, name: str, found: Comparison, right: bool) -> str:
     return (
         f"{case} {name}: mean {fused.mean:.4f} (noise {noise.mean:.4f}), p99 {fused.p99:.3f} "
         f"({noise.p99:.3f}) nats of {fused.differ} ({noise.differ}) of {fused.values} values; "
-        f"{fused.same_texts} of {found.prompts} same texts; spread {found.spread:.1f}, distinct {found.distinct:.0%}; "
-        f"{'passed' if found.passed else 'refused'}: {_word(right)}"
+        f"{fused.same_texts} of {found.prompts} same texts; spread {found.spread:.1f}, "
+        f"distinct {found.distinct:.0%}; {'passed' if found.passed else 'refused'}: {_word(right)}"
         + "".join(f"\n    {problem}" for problem in found.problems)
     )
 
