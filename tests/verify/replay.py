@@ -27,6 +27,7 @@ PAGES = {
     "server_info": "/server_info",
     "metrics": "/metrics",
 }
+STAND_IN = {"thinking-off-stream": "stream"}  # where it was not recorded: no thoughts either
 
 
 class Recording(NamedTuple):
@@ -78,7 +79,7 @@ def kind(request: Mapping[str, Any]) -> str:
         name = "tools" if len(tools) == 1 else "tools-several"
     elif types & {"image_url", "audio_url"}:
         name = "image" if "image_url" in types else "audio"
-    elif thinks is None or (stream and not thinks):  # an answer without thoughts, as any other
+    elif thinks is None:
         return "stream" if stream else "chat"
     else:
         name = "thinking-on" if thinks else "thinking-off"
@@ -102,7 +103,8 @@ def replaying(
         if request["max_tokens"] == 1:
             handler.give(_counted(recorded, request).encode())
             return
-        answer = answers[kind(request)]
+        name = kind(request)
+        answer = answers[name if name in answers else STAND_IN[name]]
         handler.give(answer.body.encode(), status=answer.status, kind=answer.content_type)
 
     with serving({**pages, "/v1/chat/completions": complete}) as url:
