@@ -20,6 +20,9 @@ STARTS = {
     for path in sorted((ROOT / "benchmarks" / "results" / "starts").glob("*.json"))
 }
 
+# What plans of variants without an audio tower got after these starts.
+ADDED = ["--limit-mm-data-per-request", '{"audio": 0}']
+
 records = pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 
 
@@ -76,7 +79,12 @@ def test_a_start_says_where_it_was_made(start):
 def test_todays_plan_is_the_command_that_was_started(start):
     plan = replanned(start)
     assert plan["hardware"]["platform"] == start["gpu"]
-    assert without_paths(plan["command"]["argv"]) == without_paths(start["argv"])
+    planned = without_paths(plan["command"]["argv"])
+    if start["variant"] in ("26B-A4B", "31B"):
+        at = planned.index(ADDED[0])
+        assert planned[at : at + 2] == ADDED
+        del planned[at : at + 2]
+    assert planned == without_paths(start["argv"])
     assert plan["command"]["env"] == start["env"]
 
 
