@@ -6,7 +6,7 @@
 FOLDER is the repository. Its tests/verify/captured/NAME gets each answer that came, and
 benchmarks/results/endpoint/NAME gets the report of ``gemma4ctl verify``, the scores of
 ``gemma4ctl eval`` and ``server.json``: machine, release, command and times of the start. Two pages
-are cut: /metrics keeps the buckets of one histogram, and the state in /server_info what its
+are cut: /metrics keeps the buckets of two histograms, and the state in /server_info what its
 arguments do not say already. Everything is redacted once more.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from redaction import redacted
 from shared import write
 
-BUCKETS = "sglang:time_to_first_token_seconds_bucket"
+WITH_BUCKETS = ("sglang:time_to_first_token_seconds", "sglang:prompt_tokens_histogram")
 
 
 def main() -> int:
@@ -49,9 +49,9 @@ def keep_answers(recorded: Path, kept: Path) -> None:
 
 
 def without_buckets(page: str) -> str:
-    """A /metrics page whose histograms, but one, have their sum and count only."""
+    """A /metrics page whose histograms, but for two, have their sum and count only."""
     lines = page.splitlines(keepends=True)
-    return "".join(li for li in lines if "_bucket{" not in li or li.startswith(BUCKETS))
+    return "".join(li for li in lines if "_bucket{" not in li or li.startswith(WITH_BUCKETS))
 
 
 def without_repetition(page: str) -> str:

@@ -9,6 +9,7 @@ from gemma4ctl.endpoint.metrics import MetricsError, parse
 from gemma4ctl.errors import UsageError
 from gemma4ctl.replanning.live import Sample, observe, watch
 from tests.endpoint.server import Handler, fixed, serving
+from tests.verify.replay import VARIANTS, recordings
 
 from .seen import exposition
 
@@ -41,6 +42,16 @@ def test_two_samples() -> None:
     assert seen.step_s == pytest.approx(0.0225)  # half of the way through its bucket
     assert [share.tokens for share in seen.mix] == [32_500]  # all that came meanwhile are long
     assert seen.notes == ()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_page_of_a_real_server(variant: str) -> None:
+    seen = observe(samples(recordings(variant)["metrics"].body), "here")
+    assert (seen.full_tokens, seen.sliding_tokens) == (32_768, 26_214)  # as in its log
+    assert (seen.requests, seen.input_tokens, seen.output_tokens) == (1, 267, 8)  # its warm-up
+    assert (seen.running, seen.waiting, seen.retracted) == (0, 0, 0)
+    assert (seen.full_usage, seen.sliding_usage) == (0, 0)
+    assert len(seen.mix) == 1
 
 
 def test_while_requests_wait_the_samples_during_prefill_do_not_count() -> None:
