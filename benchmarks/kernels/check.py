@@ -2,15 +2,17 @@
 """Check every kernel at the sizes of the real models, without SGLang and without weights.
 
     check.py compile [--variants E2B,31B] [--tp 2]
-    check.py run [--variants E2B,31B] [--tp 2] [--seconds 300]
-    check.py chain
+    check.py run [--variants E2B,31B] [--tp 2] [--dtypes bfloat16] [--seconds 300] [--out PATH]
+    check.py chain [--out PATH]
 
 ``compile`` needs no GPU: it compiles for sm_90 what a server of these models would launch, prints
 what each kernel needs, and fails where one spills registers, has too much shared memory, or reads
 what other kernels write before it waits for them. ``run`` needs one: it runs the check that a
-server makes at its start and prints every kernel. ``chain`` repeats layers of kernels in a CUDA
-graph with programmatic dependent launch, and compares them with the same kernels one by one
-without it, bit for bit. Each prints a line for each kernel and fails where one fails.
+server makes at its start, in all types that a kernel takes and in larger batches too. ``chain``
+repeats layers of kernels in a CUDA graph with programmatic dependent launch, and compares them with
+the same kernels one by one without it, bit for bit. Each prints a line for each kernel and fails
+where one fails. ``--out`` gets the differences that were found beside their bounds, the machine and
+the releases as JSON.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -29,11 +32,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import offline
+import servers
 import torch
+from shared import write
 
 from gemma4ctl.profiles.load import load
 from gemma4ctl.profiles.table import Variant
-from gemma4ctl.sglang_model import selfcheck
+from gemma4ctl.sglang_model import selfcheck, switches
 from gemma4ctl.sglang_model.kernels import attention, decode, linear, norms, runtime
 
 VARIANTS: dict[str, Variant] = dict(load().variants)
@@ -45,7 +50,22 @@ WRITTEN_EARLIER = {  # arguments that no kernel of a forward pass writes
 }
 # Its programs without work end at once; those of a request's first split always wait.
 SOME_WAIT = {"split_attention"}
+BATCHES = (*selfcheck.TOKENS, 128)
+# What the kernels take: attention and products of decoding are for two types only.
+PARTS = {
+    torch.bfloat16: switches.PARTS,
+    torch.float16: switches.PARTS,
+    torch.float32: ("norms", "attention"),
+}
+DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in PARTS}
+DEVICE = torch.device("cuda")
 LAYERS, REPLAYS, HEADS = 8, 100, 8
+METRICS = {
+    "run": "difference of each kernel from its reference, as a share of the reference",
+    "chain": "replays of overlapping launches that differ from launches one after the other",
+}
+
+Row = dict[str, Any]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,16 +76,36 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", choices=("compile", "run", "chain"))
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--tp", type=int, default=1)
+    parser.add_argument("--dtypes", default=",".join(DTYPES))
     parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--out", type=Path, metavar="PATH")
     options = parser.parse_args(arguments)
-    if options.command == "chain":
-        problems = list(chain_problems(torch.device("cuda")))
+    models = [VARIANTS[name] for name in options.variants.split(",")]
+    if options.command == "compile":
+        problems = list(compile_all(models, options.tp))
     else:
-        models = [VARIANTS[name] for name in options.variants.split(",")]
-        work = compile_all if options.command == "compile" else run_all
-        problems = list(work(models, options.tp, time.monotonic() + options.seconds))
+        dtypes = options.dtypes.split(",")
+        chain = options.command == "chain"
+        rows = chain_rows() if chain else run_rows(models, options.tp, dtypes, options.seconds)
+        problems = [problem for row in rows for problem in row["problems"]]
+        if options.out is not None:
+            write(options.out, document(options.command, rows, arguments))
     print(f"{len(problems)} problems", *problems, sep="\n  ")
     return int(bool(problems))
+
+
+def document(command: str, rows: list[Row], arguments: list[str] | None) -> Row:
+    """What was found, and where."""
+    words = sys.argv[1:] if arguments is None else arguments
+    return {
+        "metric": METRICS[command],
+        "passed": all(row["passed"] for row in rows),
+        **servers.host(servers.gpus()[0]),
+        "date": time.strftime("%Y-%m-%d"),
+        "command": ["benchmarks/kernels/check.py", *words],
+        "dependent_launch": runtime.launch(torch.empty(0, device=DEVICE))["PDL"],
+        "rows": rows,
+    }
 
 
 def shapes(v: Variant, tp: int) -> list[selfcheck.Shape]:
@@ -107,12 +147,13 @@ def products(v: Variant, tp: int) -> list[selfcheck.Product]:
 
 
 def checks(
-    models: Iterable[Variant], tp: int, make: selfcheck.Tensors
+    models: Iterable[Variant], tp: int, make: selfcheck.Tensors, batches: Sequence[int]
 ) -> Iterator[selfcheck.Check]:
-    """The checks of several models, those of the same sizes once."""
+    """The checks of several models that the type is made for, those of the same sizes once."""
     every = {shape for v in models for shape in shapes(v, tp)}
     weights = {product for v in models for product in products(v, tp)}
-    return selfcheck.checks(sorted(every), sorted(weights), make)
+    made = selfcheck.checks(sorted(every), sorted(weights), make, batches)
+    return (check for check in made if check.part in PARTS[make.dtype])
 
 
 class Sizes(selfcheck.Tensors):
@@ -128,10 +169,11 @@ class Sizes(selfcheck.Tensors):
         return torch.empty(size, dtype=dtype or self.dtype, device=self.device)
 
 
-def compile_all(models: list[Variant], tp: int, deadline: float) -> Iterator[str]:
+def compile_all(models: list[Variant], tp: int) -> Iterator[str]:
     """What is wrong with kernels compiled for sm_90."""
     print("kernel            registers  shared  reads before its wait")
-    for kernel in offline.compiled(map(called, checks(models, tp, Sizes()))):
+    made = checks(models, tp, Sizes(), selfcheck.TOKENS)
+    for kernel in offline.compiled(map(called, made)):
         early = ", ".join(kernel.before)
         print(f"{kernel.name:18}{kernel.registers:9}{kernel.shared:8}  {early}", flush=True)
         if kernel.spilled:
@@ -149,33 +191,72 @@ def called(check: selfcheck.Check) -> Callable[[], Any]:
     return lambda: check.kernel(*check.arguments, **check.options)
 
 
-def run_all(models: list[Variant], tp: int, deadline: float) -> Iterator[str]:
-    """What is wrong with kernels on this GPU."""
-    device = torch.device("cuda")
-    for check in checks(models, tp, selfcheck.Tensors(torch.bfloat16, device)):
-        if time.monotonic() > deadline:
-            print("stopped: --seconds are over", file=sys.stderr)
-            return
-        begin = time.monotonic()
-        found = selfcheck.compare(check)
-        took = time.monotonic() - begin
-        print(f"{took:6.2f} s  {check.part}: {check.title}: {found or 'right'}", flush=True)
-        if found:
-            yield found
+def run_rows(models: list[Variant], tp: int, dtypes: list[str], seconds: float) -> list[Row]:
+    """What this GPU makes of every kernel, type by type."""
+    end = time.monotonic() + seconds
+    grouped: dict[tuple[str, str], list[tuple[str, selfcheck.Difference]]] = {}
+    for dtype in dtypes:
+        for check in checks(models, tp, selfcheck.Tensors(DTYPES[dtype], DEVICE), BATCHES):
+            begin = time.monotonic()
+            if begin > end:
+                raise SystemExit(f"--seconds are over before {check.title} in {dtype}")
+            found = selfcheck.compare(check)
+            took = time.monotonic() - begin
+            said = found.problem or f"right, off by {found.norm:.1e}"
+            print(f"{took:6.2f} s  {check.part}: {check.title} {dtype}: {said}", flush=True)
+            grouped.setdefault((check.name, dtype), []).append((check.sizes, found))
+    return [row(*key, found) for key, found in grouped.items()]
 
 
-def chain_problems(device: torch.device) -> Iterator[str]:
-    """Which values differ between launches that overlap and launches one after the other."""
-    v = VARIANTS["E2B"]
+def row(kernel: str, dtype: str, checked: list[tuple[str, selfcheck.Difference]]) -> Row:
+    """All checks of one kernel in one type; ``sizes`` says how far each is off, by norm."""
+    sizes: dict[str, list[float]] = {}
+    for size, found in checked:
+        sizes.setdefault(size, []).append(found.norm)
+    bound = selfcheck.bound(DTYPES[dtype])
+    problems = [found.problem for _, found in checked if found.problem is not None]
+    return {
+        "kernel": kernel,
+        "dtype": dtype,
+        "passed": not problems,
+        "checks": len(checked),
+        "norm_of_differences": worst(found.norm for _, found in checked),
+        "bound_of_norm": bound,
+        "largest_difference": worst(found.largest for _, found in checked),
+        "bound_of_largest": selfcheck.ROUNDINGS * bound,
+        "problems": problems,
+        "sizes": {size: worst(norms) for size, norms in sizes.items()},
+    }
+
+
+def worst(shares: Iterable[float]) -> float | None:
+    """The largest, to three digits; None, as JSON has no infinity, where one is not finite."""
+    every = list(shares)
+    return float(f"{max(every):.3g}") if all(map(isfinite, every)) else None
+
+
+def chain_rows() -> list[Row]:
+    """How often launches that overlap give other values than launches one after the other."""
+    v, rows = VARIANTS["E2B"], []
     for tokens in (1, linear.SMALL_BATCH):
-        layers = Chain(v.hidden_size, v.intermediate_size, v.head_dim.sliding, tokens, device)
+        layers = Chain(v.hidden_size, v.intermediate_size, v.head_dim.sliding, tokens, DEVICE)
         with dependent_launch(False):
             expected = [one.clone() for one in layers.run()]
         with dependent_launch(True):
-            overlapped = repeated(layers.run, expected)
-        print(f"chain of {LAYERS} layers, {tokens} tokens: {overlapped} of {REPLAYS} differ")
-        if overlapped:
-            yield f"{overlapped} of {REPLAYS} replays with {tokens} tokens differ"
+            different = repeated(layers.run, expected)
+        print(f"chain of {LAYERS} layers, {tokens} tokens: {different} of {REPLAYS} differ")
+        problem = f"{different} of {REPLAYS} replays with {tokens} tokens differ"
+        rows.append(
+            {
+                "chain": LAYERS,
+                "tokens": tokens,
+                "passed": not different,
+                "replays": REPLAYS,
+                "different": different,
+                "problems": [problem] if different else [],
+            }
+        )
+    return rows
 
 
 @contextmanager

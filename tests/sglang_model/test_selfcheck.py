@@ -159,10 +159,36 @@ def test_the_report_says_how_far_and_where(check: Any) -> None:
     expected = torch.ones(4, 8, dtype=torch.bfloat16)
     wrong = expected.clone()
     wrong[2, 5] = 3
-    assert check.difference(wrong, expected) == (
+    off = check.difference(wrong, expected)
+    assert off.problem == (
         "is off by 35.36% of its norm (0.78% allowed), a value by 200.00% of the largest (3.12%): "
         "3 for 1 at [2, 5]"
     )
+    assert off[:2] == (pytest.approx(0.125**0.5), 2)
+
+
+def test_a_right_kernel_has_the_worst_difference_of_what_it_made(check: Any) -> None:
+    import torch
+
+    def made(*values: float) -> Any:
+        return lambda x: tuple(torch.full_like(x, value) for value in values)
+
+    x = torch.zeros(2, 4, dtype=torch.bfloat16)
+    one = check.Check("norms", made(1, 2), made(1, 2), (x,))
+    assert check.compare(one) == check.Difference()
+    near = one._replace(kernel=made(1, 2 + 2**-6))
+    assert check.compare(near) == check.Difference(2**-7, 2**-7)
+    wrong = check.compare(one._replace(kernel=made(1, 3)))
+    assert wrong[:2] == (0.5, 0.5) and "result 1 is off by 50.00%" in wrong.problem
+
+
+def test_fp32_has_the_bound_of_another_order_of_sums(check: Any) -> None:
+    import torch
+
+    assert check.bound(torch.bfloat16) == 2**-7 and check.bound(torch.float16) == 2**-10
+    expected = torch.ones(4, 8)
+    for off, right in ((2**-19, True), (2**-17, False)):
+        assert (check.difference(expected + off, expected).problem is None) is right
 
 
 def test_only_parts_that_are_asked_for_are_checked(

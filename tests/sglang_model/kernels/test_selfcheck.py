@@ -25,3 +25,16 @@ def test_the_kernels_pass(shape: selfcheck.Shape, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(selfcheck, "TOKENS", (1, 8, 9))
     found = selfcheck.problems([shape], PRODUCTS, torch.bfloat16, torch.device(DEVICE), PARTS)
     assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "parts"),
+    [(torch.float16, PARTS), (torch.float32, ("norms", "attention"))],
+)
+def test_other_types_pass(
+    dtype: torch.dtype, parts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selfcheck, "TOKENS", (1,))
+    monkeypatch.setattr(selfcheck, "CONTEXT", 130)
+    found = selfcheck.problems(SHAPES, PRODUCTS, dtype, torch.device(DEVICE), parts)
+    assert found == {}
