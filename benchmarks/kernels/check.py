@@ -151,9 +151,10 @@ def checks(
 ) -> Iterator[selfcheck.Check]:
     """The checks of several models that the type is made for, those of the same sizes once."""
     every = {shape for v in models for shape in shapes(v, tp)}
-    weights = {product for v in models for product in products(v, tp)}
+    parts = PARTS[make.dtype]
+    weights = {product for v in models for product in products(v, tp) if "linear" in parts}
     made = selfcheck.checks(sorted(every), sorted(weights), make, batches)
-    return (check for check in made if check.part in PARTS[make.dtype])
+    return (check for check in made if check.part in parts)
 
 
 class Sizes(selfcheck.Tensors):
