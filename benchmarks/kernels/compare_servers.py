@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +33,6 @@ from sizes import VARIANTS, size
 from gemma4ctl.certifying import collect, images
 from gemma4ctl.certifying.compare import Comparison, Sample, compare
 from gemma4ctl.certifying.prompts import TOKENS, prompts
-from gemma4ctl.endpoint import http
 from gemma4ctl.errors import Gemma4ctlError
 from gemma4ctl.profiles.load import load
 from gemma4ctl.sglang_model import switches
@@ -56,7 +55,6 @@ CONTENDERS = {
         for kind in BROKEN
     },
 }
-EXPERT_FLAGS = ("--expert-distribution-recorder-mode", "stat")
 MTP = load().mtp
 MTP_FLAGS = (
     "--speculative-algorithm", "NEXTN", "--speculative-num-steps", str(MTP.steps),
@@ -179,9 +177,17 @@ def start(
     own = [
         *servers.pool_flags(gpu, needed, POOL_TOKENS, servers.fitting(gpu, needed)),
         "--max-running-requests", str(CROWD), *case.flags(options.models),
-        *(EXPERT_FLAGS if records_experts(case, name) else ()), *flags,
+        *flags,
     ]  # fmt: skip
-    return servers.Server(CONTENDERS[name], place, own, case.tp)
+    contender = CONTENDERS[name]
+    if records_experts(case, name):
+        contender = replace(contender, environment={"EXPERT_COUNTS": str(counts(place.log))})
+    return servers.Server(contender, place, own, case.tp)
+
+
+def counts(log: Path) -> Path:
+    """Where a server that counts how often experts are chosen writes."""
+    return log.with_suffix(".experts.json")
 
 
 def records_experts(case: Case, name: str) -> bool:
@@ -197,16 +203,14 @@ def ask(case: Case, name: str, server: servers.Server, end: float) -> dict[str, 
         ServerFailedError: it did not answer.
     """
     server.must_be_ready(end)
-    if records_experts(case, name):
-        http.post(server.endpoint, "/start_expert_distribution_record", {}, 60)
     asked = prompts(LONGEST)
     alone = collect.collect(server.endpoint, asked, 1)
     together = collect.collect(server.endpoint, asked, AT_ONCE)
-    loads = expert_loads(server) if records_experts(case, name) else None
+    load = expert_load(counts(server.log)) if records_experts(case, name) else None
     crowds = [collect.collect(server.endpoint, crowd(), size) for size in (CROWD, CROWD_AGAIN)]
     record = {**servers.host(server.gpu), "variant": case.variant, "case": case.name}
     return {
-        **record, "contender": name, **server.facts(), "expert_load": loads,
+        **record, "contender": name, **server.facts(), "expert_load": load,
         "alone": _plain([*alone, *images.collect(server.endpoint, 1)]),
         "together": _plain([*together, *images.collect(server.endpoint, AT_ONCE)]),
         "crowd": _plain(crowds[0]), "crowd_again": _plain(crowds[1]),
@@ -221,22 +225,9 @@ def crowd() -> list[list[int]]:
     ]
 
 
-def expert_loads(server: servers.Server) -> float | None:
-    """Largest over mean load of an expert, in the worst layer; None where it was not recorded."""
-    import torch
-
-    folder = Path(os.environ.get("SGLANG_EXPERT_DISTRIBUTION_RECORDER_DIR", "/tmp"))
-    began = time.time()
-    http.post(server.endpoint, "/stop_expert_distribution_record", {}, 60)
-    http.post(server.endpoint, "/dump_expert_distribution_record", {}, 120)
-    files = list(folder.glob("expert_distribution_recorder_*.pt"))
-    new = [file for file in files if file.stat().st_mtime > began - 1]
-    if not new:
-        return None
-    counts = torch.load(max(new, key=lambda file: file.stat().st_mtime), weights_only=False)
-    by_layer = counts["logical_count"].float().flatten(0, -3).sum(0)
-    used = by_layer[by_layer.sum(-1) > 0]
-    return float((used.max(-1).values / used.mean(-1)).max())
+def expert_load(counts: Path) -> float:
+    """Largest over mean load of an expert, in the worst layer."""
+    return max(max(row) * len(row) / sum(row) for row in json.loads(counts.read_text()))
 
 
 def _plain(samples: Sequence[Sample]) -> list[dict[str, Any]]:

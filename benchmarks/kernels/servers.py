@@ -125,10 +125,11 @@ def release(package: str) -> str:
 def python_path(folder: Path) -> str:
     """PYTHONPATH with this checkout, and with its entry point where it is not installed.
 
-    SGLang finds plugins by the metadata of installed packages, so ``folder`` gets some. What draws
-    dummy weights is a plugin too; servers with a checkpoint never call it.
+    SGLang finds plugins by the metadata of installed packages, so ``folder`` gets some. What is
+    INSIDE are plugins too.
     """
-    announce(folder, "gemma4ctl-dummy-weights", "gemma4ctl-dummy-weights = fill:install")
+    for name in ("fill", "experts"):
+        announce(folder, f"gemma4ctl-{name}", f"gemma4ctl-{name} = {name}:install")
     if not any(point.name == "gemma4ctl" for point in metadata.entry_points(group=GROUP)):
         announce(folder, "gemma4ctl", ENTRY_POINT)
     parts = [ROOT, INSIDE, folder, *filter(None, [os.environ.get("PYTHONPATH")])]

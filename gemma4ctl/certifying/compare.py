@@ -19,7 +19,7 @@ from gemma4ctl.model import Model
 
 MEAN_FLOOR, MEAN_NOISES = 0.02, 2.0  # nats: what bfloat16 explains without any noise measured
 P99_FLOOR, P99_NOISES = 0.15, 3.0
-TIE = 0.1  # nats between two candidates that either server may choose
+TIE, TIE_NOISES = 0.1, 2.0  # nats between two candidates that either server may choose: both move
 SPREAD = 1.0  # nats between the least and the most likely token
 DISTINCT_RANDOM, DISTINCT_TRAINED = 0.9, 0.1  # of first tokens, by prompts
 LEAST_PROMPTS = 64
@@ -136,7 +136,7 @@ def _apart(noise: Difference, found: Difference) -> list[str]:
         value, bound = getattr(found, name), max(floor, noises * getattr(noise, name))
         if not value <= bound:  # also when it is not a number
             problems.append(f"{name} difference {value:.4f} nats, at most {bound:.4f} is noise")
-    bound = max(TIE, noise.widest_tie)
+    bound = max(TIE, TIE_NOISES * noise.p99, noise.widest_tie)
     if not found.widest_tie <= bound:
         problems.append(
             f"another token was chosen although it was {found.widest_tie:.3f} nats less likely"
