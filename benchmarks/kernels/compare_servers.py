@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import sys
 import threading
@@ -226,8 +227,9 @@ def crowd() -> list[list[int]]:
 
 
 def expert_load(counts: Path) -> float:
-    """Largest over mean load of an expert, in the worst layer."""
-    return max(max(row) * len(row) / sum(row) for row in json.loads(counts.read_text()))
+    """Largest over mean load of an expert in the worst layer; infinite where none was counted."""
+    rows = json.loads(counts.read_text()) if counts.exists() else []
+    return max((max(row) * len(row) / sum(row) for row in rows), default=math.inf)
 
 
 def _plain(samples: Sequence[Sample]) -> list[dict[str, Any]]:
