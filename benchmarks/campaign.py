@@ -148,7 +148,7 @@ def kernel_speeds() -> Iterator[Job]:
     bandwidth = "kernels/roofline.py bandwidth {out}/kernels"
     yield Job("kernels-bandwidth", 20, bandwidth, flags=False)
     for variant in VARIANTS:
-        words = f"kernels/micro.py tune {{out}}/kernels --variants {variant} --rows 1,8"
+        words = f"kernels/micro.py tune {{out}}/tiles-{variant} --variants {variant} --rows 1,8"
         yield Job(f"kernels-tiles-{variant}", 190, f"{words} --seconds 170", flags=False)
     run = f"kernels/model.py run {{models}} {{out}}/kernels {ON_ONE_GPU}"
     for variant, c1, c100, start in (
@@ -164,7 +164,7 @@ def kernel_speeds() -> Iterator[Job]:
         yield Job(f"kernels-start-{variant}", start, f"{words} start --campaign start")
         tuned = "--campaign tuned --contenders fused stock-splits-16 stock-splits-32 stock-compile"
         yield Job(f"kernels-tuned-{variant}", c1 + 150, f"{words} c1 {tuned}")
-        decode = "--campaign decode --contenders stock fused fused-decode"
+        decode = "--campaign decode --contenders stock fused fused-stock-decode"
         yield Job(f"kernels-decode-{variant}", c1 + c100, f"{words} c1 c100 profile {decode}")
     for variant in ("E2B", "E4B"):
         words = f"kernels/kv_capacity.py run {{models}} {{out}}/kernels {ON_ONE_GPU}"

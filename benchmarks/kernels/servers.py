@@ -54,14 +54,15 @@ class Contender:
 
 
 FUSED = {**switches.fused_environment(), **switches.shared_kv_environment()}
-ALL_PARTS = {switches.PARTS_VARIABLE: ",".join(switches.PARTS)}  # those off by default too
+# Attention of decode batches by SGLang's own launches.
+STOCK_DECODE = {switches.PARTS_VARIABLE: ",".join(set(switches.PARTS) - {"decode"})}
 
 CONTENDERS = {
     contender.name: contender
     for contender in (
         Contender("stock"),
         Contender("fused", environment=FUSED),
-        Contender("fused-decode", environment=FUSED | ALL_PARTS),
+        Contender("fused-stock-decode", environment=FUSED | STOCK_DECODE),
         Contender("shared-kv", environment=switches.shared_kv_environment()),
         *(
             Contender(f"{name}-splits-{splits}", ("--triton-attention-num-kv-splits", splits), more)

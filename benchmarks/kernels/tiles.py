@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import sys
@@ -16,12 +17,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import cases
 import graphs
+import torch
 from torch.nn import functional
 
-from gemma4ctl.sglang_model.kernels import configs, linear, runtime
+from gemma4ctl.sglang_model.kernels import configs, linear, norms, runtime
 
 Tiles = configs.Row | configs.Rows
-PROCESSES = 12
+PROCESSES = 14
+MULTIPROCESSORS = 132  # of an H100 or H200
 WORTH = 0.99  # of PyTorch's time: what the kernel must reach to be used
 
 
@@ -39,15 +42,28 @@ def candidates(product: cases.Product, rows: int) -> Iterator[Tiles]:
                 if block_n * block_k * stages <= 48 << 10 and block_k <= width:
                     yield configs.Rows(block_n, block_k, warps, stages)
         return
-    for block_k in (256, 512, 1024, 2048, 4096):
-        for block_n in (1, 2, 4, 8):
-            values = block_n * block_k * (1 + product.gated)
-            for warps in (2, 4, 8):
-                if block_k <= width and 16 <= values // (32 * warps) <= 64:
-                    yield configs.Row(block_n, block_k, warps)
-    if product.k > 2048:
-        for block_n, block_k, warps in ((4, 512, 2), (4, 1024, 4), (8, 512, 4)):
-            yield configs.Row(block_n // (1 + product.gated), block_k, warps, 4)
+    if product.k > 8192:
+        for block_k in (1024, 2048, 4096):
+            for block_n in (1, 2, 4):
+                for warps in (4, 8):
+                    if 16 <= block_n * block_k // (32 * warps) <= 64:
+                        yield configs.Row(block_n, block_k, warps)
+        for block_n, block_k, warps in ((2, 1024, 4), (4, 512, 2), (4, 1024, 4), (8, 512, 4)):
+            yield configs.Row(block_n, block_k, warps, 4)
+    yield from whole_rows(product, width)
+
+
+def whole_rows(product: cases.Product, width: int) -> Iterator[configs.Row]:
+    """Tiles of whole rows, for one to eight programs on a multiprocessor."""
+    for warps, block_n, stages in itertools.product((2, 4, 8, 16), (1, 2, 4), (1, 3)):
+        of_a_thread = width // (32 * warps)
+        weights = of_a_thread * block_n * (1 + product.gated)
+        if not (8 <= of_a_thread <= 32 and weights <= 64):
+            continue
+        for programs in (2, 4, 6):
+            tiles = -(-product.n // (block_n * programs * MULTIPROCESSORS))
+            if 4 <= programs * warps <= 32 and (tiles > 1 or stages == 1):
+                yield configs.Row(block_n, width, warps, stages, tiles)
 
 
 def best(product: cases.Product, rows: int) -> dict[str, Any]:
@@ -107,15 +123,21 @@ def table(found: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def _calls(product: cases.Product, rows: int, number: int) -> cases.Calls:
-    """The kernel and PyTorch's product (with GELU-and-multiply where they are gate and up)."""
+    """The kernel and PyTorch's product, for gate and up with the norms before and GELU after."""
     x = cases.random(number, rows, product.k)
     weight = cases.random(number, product.n * (1 + product.gated), product.k, spread=0.02)
     if not product.gated:
         return partial(linear.linear, x, weight), partial(functional.linear, x, weight)
     ops = cases.stock()
-    return partial(linear.gate_up, x, weight), lambda: ops.gelu_and_mul(
-        functional.linear(x, weight)
-    )
+    residual, norm = cases.random(number + 1, rows, product.k), weight[0]
+    tail = (x, norm, residual, norm)
+
+    def plain() -> torch.Tensor:
+        hidden, _ = norms.attention_tail(*tail, cases.EPS)
+        made: torch.Tensor = ops.gelu_and_mul(functional.linear(hidden, weight))
+        return made
+
+    return partial(linear.attention_tail_gate_up, *tail, weight, cases.EPS), plain
 
 
 def _compile(product: cases.Product, rows: int, chosen: Tiles) -> bool:

@@ -10,7 +10,6 @@ KERNELS_VARIABLE = "GEMMA4CTL_SGLANG_KERNELS"
 KERNELS_ON = "fused"
 PARTS_VARIABLE = "GEMMA4CTL_SGLANG_PARTS"  # to find the part that a difference comes from
 PARTS = ("norms", "attention", "linear", "experts", "decode")
-DEFAULT_PARTS = PARTS[:-1]  # decode only where it is named, until a GPU has shown that it pays
 KV_VARIABLE = "GEMMA4CTL_SGLANG_KV"
 KV_ON = "shared"
 
@@ -41,12 +40,12 @@ def shared_kv_environment() -> dict[str, str]:
 
 
 def parts(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The parts to replace: those of DEFAULT_PARTS, or of a comma-separated list.
+    """The parts to replace: all, or those of a comma-separated list.
 
     Raises:
         ValueError: a part of that list does not exist.
     """
-    named = environment.get(PARTS_VARIABLE, ",".join(DEFAULT_PARTS)).split(",")
+    named = environment.get(PARTS_VARIABLE, ",".join(PARTS)).split(",")
     asked = {name.strip() for name in named if name.strip()}
     if unknown := asked - set(PARTS):
         raise ValueError(

@@ -12,12 +12,16 @@ from gemma4ctl.sglang_model.kernels import runtime
 
 
 class Row(NamedTuple):
-    """Tiles of the kernel for one row; one stage holds them in registers, more in shared memory."""
+    """Tiles of the kernel for one row; one stage holds them in registers, more in shared memory.
+
+    ``tiles``: how many a program takes, one after the other, where ``block_k`` holds whole rows.
+    """
 
     block_n: int
     block_k: int
     warps: int
     stages: int = 1
+    tiles: int = 1
 
 
 class Rows(NamedTuple):
@@ -39,6 +43,7 @@ LARGEST: dict[Key, int] = {}  # rows up to which the kernel is the faster one; 0
 
 _VALUES = 4096  # weights that a program of 128 threads requests at once: 8 KiB
 _PROGRAMS = 264  # two programs on each of the 132 multiprocessors of an H100 or H200
+_LONGEST = 8192  # K up to which a program takes whole rows
 
 
 def largest(architecture: str, n: int, k: int, *, gated: bool) -> int:
@@ -49,17 +54,20 @@ def largest(architecture: str, n: int, k: int, *, gated: bool) -> int:
 def row(architecture: str, n: int, k: int, *, gated: bool) -> Row:
     """Tiles for one row times [n, k] (``gated``: two such tiles a program).
 
-    Up to K = 4096 a program takes whole rows, all of which it requests before it waits for the
-    previous kernel.
+    Up to K = 8192 a program takes whole rows, several in turn, the first of which it requests
+    before it waits for the previous kernel.
     """
     known = ROW.get((architecture, n, k, gated))
     if known:
         return known
-    block_k = min(runtime.power_of_two(k), 4096 if n < 4096 or k <= 4096 else 2048)
-    block_n = max(1, _VALUES // block_k // (2 if gated else 1))
+    whole = k <= _LONGEST
+    block_k = runtime.power_of_two(k) if whole else 4096 if n < 4096 else 2048
+    warps = max(4, block_k // 1024) if whole else 4
+    block_n = max(1, _VALUES * warps // 4 // block_k // (2 if gated else 1))
     while block_n > 1 and -(-n // block_n) < _PROGRAMS:
         block_n //= 2
-    return Row(block_n, block_k, warps=4)
+    programs = 2 * _PROGRAMS * 4 // warps
+    return Row(block_n, block_k, warps, tiles=-(-n // (block_n * programs)) if whole else 1)
 
 
 def rows(architecture: str, n: int, k: int, *, gated: bool) -> Rows:

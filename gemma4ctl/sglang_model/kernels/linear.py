@@ -256,7 +256,9 @@ def _row(
     tiles = configs.row(runtime.architecture(x.device.index), n, k, gated=gated)
     out = torch.empty((1, n), dtype=x.dtype, device=x.device)
     total = torch.empty((1, k), dtype=x.dtype, device=x.device) if prologue >= _SUM else x
-    _kernels().row[(-(-n // tiles.block_n),)](
+    width = runtime.power_of_two(k)
+    many = tiles.tiles if tiles.block_k == width else 1
+    _kernels().row[(-(-n // (tiles.block_n * many)),)](
         x,
         weight,
         out,
@@ -268,6 +270,7 @@ def _row(
         x if factors is None else factors,
         n,
         weight.stride(0),
+        many,
         eps,
         K=k,
         PROLOGUE=prologue,
@@ -277,7 +280,8 @@ def _row(
         BLOCK_N=tiles.block_n,
         BLOCK_K=tiles.block_k,
         STAGES=tiles.stages,
-        WIDTH=runtime.power_of_two(k),
+        WIDTH=width,
+        MANY=many > 1,
         num_warps=tiles.warps,
         **runtime.launch(x),
     )

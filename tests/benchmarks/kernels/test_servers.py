@@ -106,10 +106,10 @@ def test_a_result_says_whether_the_kernels_were_active(script: Script) -> None:
     assert not results.active([])
 
 
-def test_a_contender_has_the_parts_that_are_off_by_default(servers: ModuleType) -> None:
+def test_a_contender_leaves_attention_in_decode_to_sglang(servers: ModuleType) -> None:
     from gemma4ctl.sglang_model import switches
 
-    names = {"fused": switches.DEFAULT_PARTS, "fused-decode": switches.PARTS}
+    names = {"fused": switches.PARTS, "fused-stock-decode": switches.PARTS[:-1]}
     for name, parts in names.items():
         environment = servers.CONTENDERS[name].environment
         assert switches.fused_asked(environment)

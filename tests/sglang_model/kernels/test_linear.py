@@ -116,10 +116,14 @@ def test_add_norm_gate_times(rows: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "tiles", [(4, 512, 4, 1), (2, 1024, 4, 3), (8, 2048, 8, 1), (1, 256, 2, 4)]
-)
+    "tiles",
+    [
+        (4, 512, 4, 1), (2, 1024, 4, 3), (8, 2048, 8, 1), (1, 256, 2, 4),
+        (1, 2048, 4, 1, 5), (2, 2048, 4, 3, 4), (4, 2048, 4, 1, 2), (4, 512, 4, 1, 3),
+    ],
+)  # fmt: skip
 def test_every_tiling_gives_the_same(
-    tiles: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+    tiles: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n, k = 21, 1536
     x, w, residual = random(1, k), matrix(2 * n, k), random(1, k, seed=5)
@@ -128,6 +132,18 @@ def test_every_tiling_gives_the_same(
     hidden = norms.attention_tail(x, weight(k), residual, weight(k, seed=7), EPS)[0]
     assert agree(got[0], reference.gate_up(hidden, w), differing=SUMS)
     assert agree(linear.linear(x, w), reference.linear(x, w), differing=SUMS)
+    factors = random(1, 2 * n, seed=8)
+    assert agree(
+        linear.gate_times(x, w, factors), reference.gate_times(x, w, factors), differing=SUMS
+    )
+
+
+def test_the_tiles_of_a_program_cover_every_row() -> None:
+    for n, k, gated in ((15360, 3840, True), (12288, 1536, True), (256, 1536, False)):
+        found = configs.row("sm_90", n, k, gated=gated)
+        programs = -(-n // (found.block_n * found.tiles))
+        assert programs * found.block_n * found.tiles >= n > 0
+        assert found.block_k >= k
 
 
 def test_shapes_that_pytorch_is_faster_for_go_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,9 @@
 
 ``row``: one row, fused multiply-adds on tiles held in registers; with one stage the first weights
 are requested before the wait for the previous kernel, and the following ones a tile ahead of
-their use; with more stages they pass through shared memory asynchronously. ``rows``: 2 to 16
-rows, tensor cores, the rows padded to 16.
+their use; with more stages they pass through shared memory asynchronously. Where a tile holds
+whole rows, a program takes several, so that what comes before the product is computed for all of
+them once. ``rows``: 2 to 16 rows, tensor cores, the rows padded to 16.
 """
 
 # ruff: noqa: N803 (compile-time arguments are written in capitals)
@@ -60,6 +61,18 @@ def _input(
 
 
 @triton.jit
+def _finished(sums, up_sums, factors, outs, n, x, EPILOGUE: tl.constexpr):
+    """The values of the products, with what happens to them after, fp32."""
+    result = rounded(tl.sum(sums, axis=1), x)
+    if EPILOGUE == 1:
+        result = gelu(result) * rounded(tl.sum(up_sums, axis=1), x)
+    if EPILOGUE == 2:
+        by = tl.load(factors + outs, mask=outs < n, other=0.0).to(tl.float32)
+        result = rounded(gelu(result), x) * by
+    return result.to(x.dtype.element_ty)
+
+
+@triton.jit(do_not_specialize=["tiles"])
 def row(
     x,  # [K]
     matrix,  # [N, K], or [2N, K] if EPILOGUE == 1 (gate rows, then up rows)
@@ -72,6 +85,7 @@ def row(
     factors,  # [N], read if EPILOGUE == 2
     n,
     stride,  # of the rows of matrix
+    tiles,  # of a program, if MANY
     eps,
     K: tl.constexpr,
     PROLOGUE: tl.constexpr,  # 0: x; 1: norm(x); 2: norm(x) + residual; 3: the norm of that
@@ -82,9 +96,10 @@ def row(
     BLOCK_K: tl.constexpr,
     STAGES: tl.constexpr,
     WIDTH: tl.constexpr,  # power of two >= K
+    MANY: tl.constexpr,  # tiles a program; BLOCK_K is WIDTH then
     PDL: tl.constexpr,
 ):
-    """``BLOCK_N`` values of one row times the transposed matrix."""
+    """``BLOCK_N`` values of one row times the transposed matrix; with MANY, every so often."""
     begin(PDL)
     cols = tl.arange(0, BLOCK_K)
     inside = (cols < K)[None, :]
@@ -132,50 +147,73 @@ def row(
         next_inverse = inverse_rms(value, K, eps)
         value = rounded(value * next_inverse * w_next, x)
 
-    if STAGES == 1 and BLOCK_K == WIDTH:
-        sums = current.to(tl.float32) * value[None, :]
-        if EPILOGUE == 1:
-            up_sums = current_up.to(tl.float32) * value[None, :]
-    else:
-        sums = tl.zeros([BLOCK_N, BLOCK_K], dtype=tl.float32)
-        up_sums = sums
-        for start in tl.range(0, K, BLOCK_K, num_stages=STAGES):
-            here = start + cols
-            values = _input(
-                x,
-                weight,
-                residual,
-                next_weight,
-                here,
-                here < K,
-                inverse,
-                next_inverse,
-                factor,
-                PROLOGUE,
-                ROUNDING,
-            )[None, :]
+    if MANY:
+        step = tl.num_programs(0) * BLOCK_N
+        for number in tl.range(0, tiles, num_stages=STAGES):
             if STAGES == 1:
-                ahead = (here + BLOCK_K < K)[None, :]
-                following = _weights(tile + start + BLOCK_K, ahead)
-                sums += current.to(tl.float32) * values
+                ahead = inside & (number + 1 < tiles)
+                rows_ahead = tl.minimum(outs + step, n - 1).to(tl.int64)
+                following = _weights(matrix + rows_ahead[:, None] * stride + cols[None, :], ahead)
+                sums = current.to(tl.float32) * value[None, :]
+                up_sums = sums
                 current = following
                 if EPILOGUE == 1:
-                    following_up = _weights(up_tile + start + BLOCK_K, ahead)
-                    up_sums += current_up.to(tl.float32) * values
+                    up_ahead = matrix + (rows_ahead + n)[:, None] * stride + cols[None, :]
+                    following_up = _weights(up_ahead, ahead)
+                    up_sums = current_up.to(tl.float32) * value[None, :]
                     current_up = following_up
             else:
-                within = (here < K)[None, :]
-                sums += _weights(tile + start, within).to(tl.float32) * values
+                rows_here = tl.minimum(outs, n - 1).to(tl.int64)
+                here = matrix + rows_here[:, None] * stride + cols[None, :]
+                sums = _weights(here, inside).to(tl.float32) * value[None, :]
+                up_sums = sums
                 if EPILOGUE == 1:
-                    up_sums += _weights(up_tile + start, within).to(tl.float32) * values
+                    up_here = matrix + (rows_here + n)[:, None] * stride + cols[None, :]
+                    up_sums = _weights(up_here, inside).to(tl.float32) * value[None, :]
+            result = _finished(sums, up_sums, factors, outs, n, x, EPILOGUE)
+            tl.store(out + outs, result, mask=outs < n)
+            outs += step
+    else:
+        if STAGES == 1 and BLOCK_K == WIDTH:
+            sums = current.to(tl.float32) * value[None, :]
+            up_sums = sums
+            if EPILOGUE == 1:
+                up_sums = current_up.to(tl.float32) * value[None, :]
+        else:
+            sums = tl.zeros([BLOCK_N, BLOCK_K], dtype=tl.float32)
+            up_sums = sums
+            for start in tl.range(0, K, BLOCK_K, num_stages=STAGES):
+                here = start + cols
+                values = _input(
+                    x,
+                    weight,
+                    residual,
+                    next_weight,
+                    here,
+                    here < K,
+                    inverse,
+                    next_inverse,
+                    factor,
+                    PROLOGUE,
+                    ROUNDING,
+                )[None, :]
+                if STAGES == 1:
+                    ahead = (here + BLOCK_K < K)[None, :]
+                    following = _weights(tile + start + BLOCK_K, ahead)
+                    sums += current.to(tl.float32) * values
+                    current = following
+                    if EPILOGUE == 1:
+                        following_up = _weights(up_tile + start + BLOCK_K, ahead)
+                        up_sums += current_up.to(tl.float32) * values
+                        current_up = following_up
+                else:
+                    within = (here < K)[None, :]
+                    sums += _weights(tile + start, within).to(tl.float32) * values
+                    if EPILOGUE == 1:
+                        up_sums += _weights(up_tile + start, within).to(tl.float32) * values
 
-    result = rounded(tl.sum(sums, axis=1), x)
-    if EPILOGUE == 1:
-        result = gelu(result) * rounded(tl.sum(up_sums, axis=1), x)
-    if EPILOGUE == 2:
-        by = tl.load(factors + outs, mask=outs < n, other=0.0).to(tl.float32)
-        result = rounded(gelu(result), x) * by
-    tl.store(out + outs, result.to(x.dtype.element_ty), mask=outs < n)
+        result = _finished(sums, up_sums, factors, outs, n, x, EPILOGUE)
+        tl.store(out + outs, result, mask=outs < n)
 
 
 @triton.jit
