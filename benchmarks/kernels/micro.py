@@ -37,11 +37,12 @@ Record = dict[str, Any]
 def main(arguments: list[str] | None = None) -> None:
     """Run a command."""
     options = parsed(arguments)
+    if options.command == "show":
+        for path in sorted(options.out.glob("*.json")):
+            show(json.loads(path.read_text()))
+        return
     gpu = servers.gpus()[0]
     path = options.out / f"{'tune' if options.command == 'tune' else 'micro'}-{gpu.short}.json"
-    if options.command == "show":
-        show(json.loads(path.read_text()))
-        return
     record = json.loads(path.read_text()) if path.exists() else {"rows": {}}
     record |= {**servers.host(gpu), "date": time.strftime("%Y-%m-%d"), "command": sys.argv}
     deadline = time.monotonic() + options.seconds

@@ -23,7 +23,7 @@ from torch.nn import functional
 from gemma4ctl.sglang_model.kernels import configs, norms, runtime
 
 SMALL_BATCH = configs.SMALL_BATCH
-LONGEST_PROLOGUE = 4096
+LONGEST_PROLOGUE = 8192
 _NONE, _NORM, _SUM, _SUM_NORM = range(4)  # what happens to x before the product
 _PLAIN, _GATE_UP, _GATE_TIMES = range(3)  # and after it
 
