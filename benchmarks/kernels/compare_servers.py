@@ -2,15 +2,15 @@
 """Whether fused servers compute what stock ones do, by log-probabilities; with negative controls.
 
     compare_servers.py run MODELS OUT [--cases E2B E2B-mtp ...] [--contenders ...] [-- FLAGS]
-    compare_servers.py judge OUT
+    compare_servers.py judge OUT [--out FILE]
 
 A case is a variant, alone, with its MTP draft, or on two GPUs. ``run`` serves it with stock, with
 fused kernels, and with kernels broken on purpose (E2B by default), as many servers at once as fit
 on a GPU. All are asked the same 66 prompts and about the same images, one at a time and eight at
 once, then 128 short prompts, all at once and 48 at once. The answers are kept, a file a server;
-``judge`` compares them: fused must pass, every broken one must fail. Weights are taken to be random
-(``--load-format dummy``, drawn by ``inside/fill.py``), so nearly every prompt must have an answer
-of its own. Of 26B-A4B it is recorded how evenly experts are used.
+``judge`` compares them: fused must pass, every broken one must fail. All figures go to FILE.
+Weights are taken to be random (``--load-format dummy``, drawn by ``inside/fill.py``), so nearly
+every prompt must have an answer of its own. Of 26B-A4B it is recorded how evenly experts are used.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import servers
+from redaction import redacted
 from shared import split_flags, write
 from sizes import VARIANTS, size
 
@@ -43,6 +44,9 @@ AT_ONCE = 8
 POOL_TOKENS = 32_768  # for all that is asked at once; what prefixes share stays cached
 CROWD, CROWD_AGAIN, CROWD_TOKENS = 128, 48, 64
 UNEVEN = 3.0  # largest over mean load of an expert
+MACHINE = ("gpu", "driver_version", "sglang_version", "torch_version", "triton_version",
+           "gemma4ctl_version")  # fmt: skip
+SERVER = ("date", "command", "announced")  # what is kept of a server's record
 BROKEN = ("residual", "scalar", "slot")
 CONTROLLED = ("E2B",)  # the cases that the controls are run on by default
 CONTENDERS = {
@@ -211,7 +215,8 @@ def ask(case: Case, name: str, server: servers.Server, end: float) -> dict[str, 
     crowds = [collect.collect(server.endpoint, crowd(), size) for size in (CROWD, CROWD_AGAIN)]
     record = {**servers.host(server.gpu), "variant": case.variant, "case": case.name}
     return {
-        **record, "contender": name, **server.facts(), "expert_load": load,
+        **record, "contender": name, "date": time.strftime("%Y-%m-%d"), **server.facts(),
+        "expert_load": load,
         "alone": _plain([*alone, *images.collect(server.endpoint, 1)]),
         "together": _plain([*together, *images.collect(server.endpoint, AT_ONCE)]),
         "crowd": _plain(crowds[0]), "crowd_again": _plain(crowds[1]),
@@ -236,30 +241,84 @@ def _plain(samples: Sequence[Sample]) -> list[dict[str, Any]]:
     return [sample.model_dump(mode="json") for sample in samples]
 
 
-def judge(out: Path) -> bool:
-    """Print a line for each server of each variant; True when every verdict is as it must be."""
-    right = True
-    for file in sorted(out.glob("*-stock.json")):
-        stock = json.loads(file.read_text())
-        case = stock["case"]
-        load = stock["expert_load"]
-        if load is not None:
-            even = load < UNEVEN
-            right = right and even
-            print(f"{case} experts: load up to {load:.2f} of the mean, {_word(even)}")
-        for name in list(CONTENDERS)[1:]:
-            other = out / f"{case}-{name}.json"
-            if not other.exists():
-                continue
-            record = json.loads(other.read_text())
-            active = any("kernels: fused" in line for line in record["announced"])
-            for kind, found in verdicts(stock, record).items():
-                wanted = active and found.passed != name.startswith("broken")
-                right = right and wanted
-                print(line(f"{case} {kind}", name, found, wanted))
-            if not active:
-                print(f"    it did not run the kernels: {record['announced']}")
+def judge(out: Path, file: Path | None = None) -> bool:
+    """Print every verdict and write them to ``file``; True when all are as they must be."""
+    document = judgment(out)
+    for case in document["cases"]:
+        show(case)
+    if file is not None:
+        write(file, redacted(document))
+    right: bool = document["passed"]
     return right
+
+
+def judgment(out: Path) -> dict[str, Any]:
+    """All comparisons of the records in OUT, and whether they are what they must be.
+
+    Raises:
+        SystemExit: there are no records, or they are of different machines or versions.
+    """
+    records = [json.loads(file.read_text()) for file in sorted(out.glob("*.json"))]
+    machines = [{key: record.get(key) for key in MACHINE} for record in records]
+    if not records or any(machine != machines[0] for machine in machines):
+        sys.exit(f"{out}: records of one machine with one set of versions are needed")
+    cases = [judged(records, stock) for stock in records if stock["contender"] == "stock"]
+    return {
+        "metric": "log-probabilities of servers against those of stock, nats",
+        **machines[0],
+        "date": max(record["date"] for record in records),
+        "passed": bool(cases) and all(case["passed"] for case in cases),
+        "cases": cases,
+    }
+
+
+def judged(records: Sequence[dict[str, Any]], stock: dict[str, Any]) -> dict[str, Any]:
+    """The comparisons of a case."""
+    load = stock["expert_load"]
+    even = load is None or load < UNEVEN
+    found = [
+        against(stock, record) for name in CONTENDERS for record in records
+        if (record["case"], record["contender"]) == (stock["case"], name) and name != "stock"
+    ]  # fmt: skip
+    return {
+        **{key: stock[key] for key in ("case", "variant")},
+        "passed": even and bool(found) and all(server["right"] for server in found),
+        "expert_load": load,
+        "experts_even": even,
+        "stock": {key: stock[key] for key in SERVER},
+        "servers": found,
+    }
+
+
+def against(stock: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What the comparisons of a server with stock say; ``right`` where they say what they must."""
+    wanted = not other["contender"].startswith("broken")
+    active = any("kernels: fused" in line for line in other["announced"])
+    found = {
+        kind: {"passed": one.passed, **one.model_dump(mode="json")}
+        for kind, one in verdicts(stock, other).items()
+    }
+    return {
+        "contender": other["contender"],
+        **{key: other[key] for key in SERVER},
+        "kernels_active": active,
+        "right": active and all(one["passed"] == wanted for one in found.values()),
+        "comparisons": found,
+    }
+
+
+def show(case: dict[str, Any]) -> None:
+    """Print a line for each comparison of a case."""
+    if case["expert_load"] is not None:
+        word = _word(case["experts_even"])
+        print(f"{case['case']} experts: load up to {case['expert_load']:.2f} of the mean, {word}")
+    for server in case["servers"]:
+        wanted = not server["contender"].startswith("broken")
+        for kind, found in server["comparisons"].items():
+            right = server["kernels_active"] and found["passed"] == wanted
+            print(line(f"{case['case']} {kind}", server["contender"], found, right))
+        if not server["kernels_active"]:
+            print(f"    it did not run the kernels: {server['announced']}")
 
 
 def verdicts(stock: dict[str, Any], other: dict[str, Any]) -> dict[str, Comparison]:
@@ -277,15 +336,17 @@ def _samples(rows: Sequence[dict[str, Any]]) -> list[Sample]:
     return [Sample.model_validate(row) for row in rows]
 
 
-def line(case: str, name: str, found: Comparison, right: bool) -> str:
+def line(case: str, name: str, found: dict[str, Any], right: bool) -> str:
     """A row of the table."""
-    fused, noise = found.fused, found.noise
+    fused, noise = found["fused"], found["noise"]
     return (
-        f"{case} {name}: mean {fused.mean:.4f} (noise {noise.mean:.4f}), p99 {fused.p99:.3f} "
-        f"({noise.p99:.3f}) nats of {fused.differ} ({noise.differ}) of {fused.values} values; "
-        f"{fused.same_texts} of {found.prompts} same texts; spread {found.spread:.1f}, "
-        f"distinct {found.distinct:.0%}; {'passed' if found.passed else 'refused'}: {_word(right)}"
-        + "".join(f"\n    {problem}" for problem in found.problems)
+        f"{case} {name}: mean {fused['mean']:.4f} (noise {noise['mean']:.4f}), "
+        f"p99 {fused['p99']:.3f} ({noise['p99']:.3f}) nats of {fused['differ']} "
+        f"({noise['differ']}) of {fused['values']} values; "
+        f"{fused['same_texts']} of {found['prompts']} same texts; spread {found['spread']:.1f}, "
+        f"distinct {found['distinct']:.0%}; "
+        f"{'passed' if found['passed'] else 'refused'}: {_word(right)}"
+        + "".join(f"\n    {problem}" for problem in found["problems"])
     )
 
 
@@ -303,11 +364,12 @@ def main(words: Sequence[str]) -> int:
     running.add_argument("--memory", type=int, metavar="GIB", help="of a GPU, if others use it too")
     running.add_argument("--cases", nargs="+", choices=CASES, default=list(VARIANTS))
     judging = commands.add_parser("judge")
-    judging.add_argument("out", type=Path, metavar="OUT")
+    judging.add_argument("answers", type=Path, metavar="OUT")
+    judging.add_argument("--out", type=Path, metavar="FILE", help="a JSON file for all figures")
     options = parser.parse_args(before)
     if options.command == "run":
         return 0 if run(options, flags) else 1
-    return 0 if judge(options.out) else 4
+    return 0 if judge(options.answers, options.out) else 4
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import pytest
 
 from tests.certifying.answers import NOISE, answers
 
+MACHINE = {"gpu": "NVIDIA H200", "driver_version": "580.1", "sglang_version": "0.5.16",
+           "torch_version": "2", "triton_version": "3", "gemma4ctl_version": "0.1.0"}  # fmt: skip
 FUSED = ["[time] gemma4ctl 0.1.0 kernels: fused, Gemma4ForConditionalGeneration, 35 layers: norms"]
 
 
@@ -30,7 +32,9 @@ def record(folder: Path, name: str, announced: list[str], **more: Any) -> None:
         )
     }  # fmt: skip
     about = {"case": "E2B", "variant": "E2B", "contender": name, "expert_load": None}
-    document = {**about, "announced": announced, **more, **rows}
+    command = ["sglang", "serve", "--model-path", "/home/user/models/E2B-it"]
+    made = {"date": "2026-01-02", "command": command, "announced": announced}
+    document = {**MACHINE, **about, **made, **more, **rows}
     (folder / f"E2B-{name}.json").write_text(json.dumps(document))
 
 
@@ -52,8 +56,50 @@ def test_fused_passes_and_broken_is_refused(
         assert f"E2B {kind} broken-slot" in said and "refused: right" in said
 
 
+def test_all_figures_are_written(compare: ModuleType, out: Path, tmp_path: Path) -> None:
+    file = tmp_path / "results" / "answers-H200.json"
+    assert compare.main(["judge", str(out), "--out", str(file)]) == 0
+    document = json.loads(file.read_text())
+    assert {key: document[key] for key in MACHINE} == MACHINE
+    assert (document["date"], document["passed"]) == ("2026-01-02", True)
+    (case,) = document["cases"]
+    assert case["stock"]["command"][-1] == "/redacted/E2B-it"
+    assert [server["contender"] for server in case["servers"]] == ["fused", "broken-slot"]
+    for server, passed in zip(case["servers"], (True, False), strict=True):
+        assert server["right"] and server["kernels_active"] and server["announced"] == FUSED
+        assert set(server["comparisons"]) == {"alone", "together", "crowd"}
+        for found in server["comparisons"].values():
+            assert found["passed"] == passed == (not found["problems"])
+            assert found["prompts"] == 66 and found["noise"]["differ"] and found["fused"]["differ"]
+
+
+def test_what_is_wrong_is_written_too(compare: ModuleType, out: Path, tmp_path: Path) -> None:
+    (out / "E2B-fused.json").unlink()
+    record(out, "fused", [])
+    record(out, "stock", [], expert_load=3.5)
+    file = tmp_path / "answers.json"
+    assert compare.main(["judge", str(out), "--out", str(file)]) == 4
+    document = json.loads(file.read_text())
+    (case,) = document["cases"]
+    assert not document["passed"] and not case["passed"] and not case["experts_even"]
+    assert [server["right"] for server in case["servers"]] == [False, True]
+
+
+def test_stock_alone_shows_nothing(compare: ModuleType, out: Path) -> None:
+    for file in out.glob("E2B-[!s]*.json"):
+        file.unlink()
+    assert compare.main(["judge", str(out)]) == 4
+
+
+def test_records_of_two_machines_are_not_one_comparison(compare: ModuleType, out: Path) -> None:
+    record(out, "fused", FUSED, driver_version="590.1")
+    with pytest.raises(SystemExit, match="one machine"):
+        compare.main(["judge", str(out)])
+
+
 def test_a_fused_server_that_is_wrong_fails(compare: ModuleType, out: Path) -> None:
-    (out / "E2B-fused.json").write_text((out / "E2B-broken-slot.json").read_text())
+    wrong = (out / "E2B-broken-slot.json").read_text().replace("broken-slot", "fused")
+    (out / "E2B-fused.json").write_text(wrong)
     assert compare.main(["judge", str(out)]) == 4
 
 
@@ -61,7 +107,12 @@ def test_a_broken_one_that_passes_fails(
     compare: ModuleType, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The comparison would see nothing."""
-    (out / "E2B-broken-slot.json").write_text((out / "E2B-fused.json").read_text())
+    right = (
+        (out / "E2B-fused.json")
+        .read_text()
+        .replace('"contender": "fused"', '"contender": "broken-slot"')
+    )
+    (out / "E2B-broken-slot.json").write_text(right)
     assert compare.main(["judge", str(out)]) == 4
     assert "passed: WRONG" in capsys.readouterr().out
 
