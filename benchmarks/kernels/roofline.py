@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import results
 import servers
+from redaction import redacted
 from shared import write
 from sizes import VARIANTS
 
@@ -35,6 +36,8 @@ from gemma4ctl.profiles.table import Variant
 BF16 = 2
 C1_TOKENS = 610 + 422 // 2  # context of the middle step of model.py's c1
 COPY_BYTES = 4 << 30
+MACHINE = ("variant", "gpu", "driver_version", "sglang_version", "torch_version", "triton_version",
+           "gemma4ctl_version", "date")  # fmt: skip
 COPIES = 30
 
 
@@ -154,14 +157,22 @@ def table(runs: Path, speeds: Path) -> list[dict[str, Any]]:
         read = summed(VARIANTS[record["variant"]], C1_TOKENS)["all"]
         bound = 1e3 * read.least / speed
         rows.append({
-            "variant": record["variant"], "gpu": record["gpu"],
-            "sglang_version": record["sglang_version"], "context_tokens": C1_TOKENS,
+            **{key: record[key] for key in MACHINE}, "context_tokens": C1_TOKENS,
             "bytes_per_second": speed, "bytes_at_least": read.least, "bytes_of_stock": read.stock,
             "bound_ms": round(bound, 4),
             "step_ms": {kind: round(fmean(ms), 4) for kind, ms in tpot.items() if ms},
             "times_bound": {kind: round(fmean(ms) / bound, 3) for kind, ms in tpot.items() if ms},
         })  # fmt: skip
     return rows
+
+
+def document(rows: Sequence[dict[str, Any]], command: Sequence[str]) -> dict[str, Any]:
+    """The table with what it was made of."""
+    return {
+        "metric": "time of a decode step beside that of reading its bytes",
+        "command": list(command),
+        "rows": list(rows),
+    }
 
 
 def show_table(rows: Sequence[dict[str, Any]]) -> None:
@@ -197,7 +208,7 @@ def main(words: Sequence[str]) -> None:
         rows = table(args.runs, args.speeds)
         show_table(rows)
         if args.result:
-            write(args.result, rows)
+            write(args.result, redacted(document(rows, ["roofline.py", *words])))
 
 
 if __name__ == "__main__":

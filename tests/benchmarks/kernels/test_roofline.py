@@ -62,8 +62,10 @@ def test_measured_steps_beside_the_bound(
          "figures": {"tpot_ms.mean": ms}} for kind, ms in (("stock", 4.0), ("fused", 2.0))
     ]  # fmt: skip
     record = {
-        "variant": "E2B", "gpu": "NVIDIA H200", "sglang_version": "0.5.16", "failures": [],
-        "runs": runs, "servers": [{"contender": "stock"}, {"contender": "fused"}],
+        "variant": "E2B", "gpu": "NVIDIA H200", "driver_version": "580.1", "date": "2026-01-02",
+        "sglang_version": "0.5.16", "torch_version": "2", "triton_version": "3",
+        "gemma4ctl_version": "0.1.0", "failures": [], "runs": runs,
+        "servers": [{"contender": "stock"}, {"contender": "fused"}],
     }  # fmt: skip
     (tmp_path / "E2B-H200-main.json").write_text(json.dumps(record))
     (tmp_path / "E4B-A100-main.json").write_text(json.dumps({**record, "gpu": "NVIDIA A100"}))
@@ -71,7 +73,10 @@ def test_measured_steps_beside_the_bound(
     (tmp_path / "bandwidth-H200.json").write_text(json.dumps(speed))
     result = tmp_path / "roofline.json"
     script("roofline").main(["table", str(tmp_path), str(tmp_path), str(result)])
-    (row,) = json.loads(result.read_text())
+    document = json.loads(result.read_text())
+    assert document["command"][:2] == ["roofline.py", "table"]
+    (row,) = document["rows"]
+    assert (row["driver_version"], row["date"]) == ("580.1", "2026-01-02")
     bound = 1e3 * row["bytes_at_least"] / 4e12
     assert row["bound_ms"] == pytest.approx(bound, abs=1e-4)
     assert row["times_bound"]["stock"] == pytest.approx(4 / bound, abs=1e-3)
