@@ -12,7 +12,7 @@ from gemma4ctl.planning.plan import Plan
 from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles.load import load
 from gemma4ctl.rendering.command import environment
-from gemma4ctl.sglang_model import support, switches
+from gemma4ctl.sglang_model import switches
 
 ALL = switches.fused_environment() | switches.shared_kv_environment()
 
@@ -71,16 +71,39 @@ def test_stock_says_nothing_more() -> None:
     assert made.decision("kernels").reason == "SGLang's own model code"  # type: ignore[union-attr]
 
 
-def test_auto_is_stock_until_measured_and_certified(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "not measured for E2B on sm_90" in reason(planned())
-    monkeypatch.setattr(support, "MEASURED", frozenset({("0.5.16", "sm_90", "E2B")}))
-    assert "gemma4ctl verify --kernels --model-path" in reason(planned())
-    assert "not measured for E4B" in reason(planned(model="E4B", kernels_certified=("0.5.16",)))
-    assert reason(planned(kernels_certified=("0.5.15",))).count("not certified") == 1
+def test_auto_is_stock_until_certified() -> None:
+    assert reason(planned()) == (
+        "SGLang's own model code: the fused kernels are faster for E2B on sm_90, but not certified "
+        "for these weights on this host; to do it once: "
+        "gemma4ctl verify --kernels --model-path FOLDER"
+    )
+    assert "not certified" in reason(planned(kernels_certified=("0.5.15",)))
     made = planned(kernels_certified=("0.5.16",))
     assert switched(made) == ALL
     assert made.decision("kernels").status == "verified"  # type: ignore[union-attr]
     assert not [w for w in made.warnings if w.code == "kernels-stock"]
+
+
+def test_the_folder_to_certify_is_named() -> None:
+    assert reason(planned(model_path="/my models/E2B")).endswith("--model-path '/my models/E2B'")
+    assert reason(planned(model_path="me/gemma-4-E2B-it")).endswith("--model-path FOLDER")
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"model": "12B"}, "the fused kernels are not measured to be faster for 12B on sm_90"),
+        ({"mtp": True}, "the fused kernels are not measured with MTP"),
+        (
+            {"extra_args": ("--speculative-algorithm", "NEXTN")},
+            "the fused kernels are not measured with MTP",
+        ),
+    ],
+)
+def test_auto_is_stock_where_nothing_is_measured(fields: dict[str, Any], problem: str) -> None:
+    made = planned(kernels_certified=("0.5.16",), **fields)
+    assert reason(made) == f"SGLang's own model code: {problem}"
+    assert switched(made) == {}
 
 
 def test_auto_stays_stock_elsewhere_without_a_warning() -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from gemma4ctl.profiles.load import load
 from gemma4ctl.sglang_model import support
 
 
@@ -49,3 +52,53 @@ def test_architecture() -> None:
     assert support.architecture(["Gemma4ForCausalLM"]) == "Gemma4ForCausalLM"
     assert support.architecture(["Gemma4AssistantForCausalLM"]) is None
     assert support.architecture(None) is None
+
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "kernels"
+NEVER_BELOW = {"tpot-c1": 1.0, "output-throughput-c100": 0.99}  # fused over stock
+
+
+def documents(pattern: str) -> list[dict[str, Any]]:
+    return [json.loads(file.read_text()) for file in RESULTS.glob(pattern)]
+
+
+def key(document: dict[str, Any], variant: str) -> tuple[str, str, str]:
+    """Release, architecture and variant of a result."""
+    platforms = load().platforms.values()
+    (found,) = (row.architecture for row in platforms if row.title == document["gpu"])
+    return document["sglang_version"], found, variant
+
+
+def faster() -> set[tuple[str, str, str]]:
+    """What has a time per token, and no figure of speed below its bound."""
+    speeds = [row for row in documents("*.json") if row.get("metric") in NEVER_BELOW]
+    assert all(row["fused_kernels_active"] for row in speeds)
+    timed = {key(row, row["variant"]) for row in speeds if row["metric"] == "tpot-c1"}
+    slow = {key(row, row["variant"]) for row in speeds if row["ratio"] < NEVER_BELOW[row["metric"]]}
+    return timed - slow
+
+
+def right() -> set[tuple[str, str, str]]:
+    """What answered as stock does, where the controls were refused."""
+    return {
+        key(document, case["variant"])
+        for document in documents("answers-*.json")
+        for case in document["cases"]
+        if document["passed"] and case["passed"] and case["case"] == case["variant"]
+    }
+
+
+def test_auto_may_use_what_was_measured_to_be_right_and_faster() -> None:
+    assert faster() & right() == support.MEASURED
+
+
+def test_controls_were_refused() -> None:
+    """By every comparison: what passes says something."""
+    refused = [
+        found["passed"]
+        for document in documents("answers-*.json")
+        for case in document["cases"]
+        for server in case["servers"] if server["contender"].startswith("broken")
+        for found in server["comparisons"].values()
+    ]  # fmt: skip
+    assert len(refused) >= 9 and not any(refused)

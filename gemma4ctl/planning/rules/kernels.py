@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from types import SimpleNamespace
 
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
-from gemma4ctl.planning.situation import Situation
+from gemma4ctl.planning.situation import Situation, is_folder
 from gemma4ctl.profiles.table import Status
 from gemma4ctl.sglang_model import support, switches
 
@@ -51,11 +52,16 @@ def _uncertified(s: Situation) -> str | None:
         return problem
     release, gpu = s.release.name, s.platform.architecture
     if (release, gpu, s.variant_name) not in support.MEASURED:
-        return f"the fused kernels are not measured for {s.variant_name} on {gpu} yet"
+        return f"the fused kernels are not measured to be faster for {s.variant_name} on {gpu}"
+    if s.mtp or s.given("speculative_algorithm"):
+        return "the fused kernels are not measured with MTP"
     if release not in s.request.kernels_certified:
+        path = s.request.model_path
+        folder = shlex.quote(path) if path and is_folder(path) else "FOLDER"
         return (
-            "the fused kernels are not certified for these weights on this host; to do it once: "
-            "gemma4ctl verify --kernels --model-path FOLDER"
+            f"the fused kernels are faster for {s.variant_name} on {gpu}, but not certified for "
+            "these weights on this host; to do it once: "
+            f"gemma4ctl verify --kernels --model-path {folder}"
         )
     return None
 
