@@ -16,7 +16,7 @@ cache on. GPUs of one host work side by side, a server on each. Loads, in tokens
 
 The page's server gets all loads, a plan its own. Weights are random and outputs have a fixed
 length. A record is written after every load; a later call goes on where an earlier one stopped,
-with the same MODELS and OUT.
+with the same MODELS and OUT. A server imports its libraries while the one before it is measured.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ import json
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -38,8 +37,10 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent / "kernels"))
 
-from shared import gpu_names, write
+import servers
+from shared import write
 
 from gemma4ctl.bench import client
 from gemma4ctl.bench.measure import flush_cache
@@ -84,6 +85,7 @@ FLAGS = (
     "--enable-metrics",
 )
 READY_TIMEOUT_S = 240
+POLL_S, RELEASE_S = 0.5, 3.0  # between questions whether it is ready; for the driver
 
 
 @dataclass(frozen=True)
@@ -173,42 +175,74 @@ def put_under(load: str, server: Endpoint, count: int, log: Path) -> dict[str, A
     }
 
 
-def run_job(job: Job, gpu: int, session: Session) -> None:
-    """Start a server, put it under its loads, and record what it did."""
-    port = 30000 + 100 * gpu
+class Server:
+    """The server of a job, which touches its GPU only from :meth:`go` on."""
+
+    def __init__(self, job: Job, plan: dict[str, Any], gpu: int, session: Session) -> None:
+        self.job, self.plan, self.gpu = job, plan, gpu
+        self.log = session.out / f"{job.name}.log"
+        self.endpoint = Endpoint(url=f"http://127.0.0.1:{port_of(job)}")
+        self._gate = session.out / f"{job.name}.go"
+        self._gate.unlink(missing_ok=True)
+        environment = plan["command"]["env"] | {
+            "CUDA_VISIBLE_DEVICES": str(gpu),
+            "GATE": str(self._gate),
+            "PYTHONPATH": servers.python_path(session.out / "plugins"),
+        }
+        with self.log.open("w") as file:
+            self._process = subprocess.Popen(
+                plan["command"]["argv"], stdout=file, stderr=file, start_new_session=True,
+                env=os.environ | environment,
+            )  # fmt: skip
+
+    def go(self, end: float) -> bool:
+        """Let it load the model; whether it answers before it ends or time is up."""
+        self._gate.touch()
+        end = min(end, time.monotonic() + READY_TIMEOUT_S)
+        while self._process.poll() is None and time.monotonic() < end:
+            if http.get(self.endpoint, "/health", 30).ok:
+                return True
+            time.sleep(POLL_S)
+        return False
+
+    def stop(self) -> None:
+        """End it and all its processes, and let the driver take its memory back."""
+        servers.kill_group(self._process.pid)
+        self._process.wait()
+        self._gate.unlink(missing_ok=True)
+        time.sleep(RELEASE_S)
+
+
+def port_of(job: Job) -> int:
+    return 30_000 + 100 * JOBS.index((job.model, job.plan))
+
+
+def planned(job: Job, gpu: int, session: Session) -> dict[str, Any]:
+    """The plan of a job, for a GPU that nothing runs on yet."""
     weights = str(session.models / f"{job.model}-it")
-    here = ["--gpus", f"{gpu},", "--port", str(port), "--model-path", weights, "--", *FLAGS]
-    plan = suggest(job.model, job.plan, *here)
-    platform = plan["hardware"]["platform"]
-    log = session.out / f"{job.name}.log"
-    server = Endpoint(url=f"http://127.0.0.1:{port}")
-    watch = Watch(gpu)
-    began = time.monotonic()
-    environment = os.environ | plan["command"]["env"]
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            plan["command"]["argv"], stdout=file, stderr=file, env=environment,
-            start_new_session=True,
-        )  # fmt: skip
-    path = session.out / f"{job.name}.json"
-    record = recorded(path) or {"job": asdict(job), **session.host, "plan": summary_of(plan)}
+    here = ["--gpus", f"{gpu},", "--port", str(port_of(job)), "--model-path", weights]
+    return suggest(job.model, job.plan, *here, "--", *FLAGS)
+
+
+def measure(server: Server, session: Session) -> None:
+    """Put a server under its loads, and record what it did."""
+    job, path = server.job, session.out / f"{server.job.name}.json"
+    about = {"job": asdict(job), **session.host, "plan": summary_of(server.plan)}
+    record = recorded(path) or about
     record.setdefault("loads", {})
+    watch = Watch(server.gpu)
+    watch.start()
     try:
-        if not wait_ready(process, server, session.end):
-            print(job.name, "not ready:", log.read_text(errors="replace")[-300:])
-            return
-        record["seconds_to_ready"] = round(time.monotonic() - began, 1)
-        watch.start()
         for load in open_loads(job, record, session.end):
-            count = concurrency(load, job.model, platform)
-            record["loads"][load] = put_under(load, server, count, log)
-            record |= {"least_free_mib": watch.least_free(), "log": lines(log)}
+            began = time.monotonic()
+            count = concurrency(load, job.model, server.plan["hardware"]["platform"])
+            record["loads"][load] = put_under(load, server.endpoint, count, server.log)
+            record |= {"least_free_mib": watch.least_free(), "log": lines(server.log)}
             write(path, record)
             speed = record["loads"][load]["output_tok_s"]
             print(job.name, load, round(speed), "tok/s", round(time.monotonic() - began), "s")
     finally:
         watch.stop()
-        stop(process)
 
 
 def recorded(path: Path) -> dict[str, Any] | None:
@@ -226,26 +260,6 @@ def open_loads(job: Job, record: dict[str, Any] | None, end: float) -> Iterator[
 
 def summary_of(plan: dict[str, Any]) -> dict[str, Any]:
     return {"argv": plan["command"]["argv"], "capacity": plan["capacity"]}
-
-
-def wait_ready(process: subprocess.Popen[bytes], server: Endpoint, end: float) -> bool:
-    """Whether the server answers before it ends or time is up."""
-    end = min(end, time.monotonic() + READY_TIMEOUT_S)
-    while process.poll() is None and time.monotonic() < end:
-        if http.get(server, "/health", 30).ok:
-            return True
-        time.sleep(1)
-    return False
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server and all its processes."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
-    time.sleep(3)
 
 
 class Watch(threading.Thread):
@@ -282,14 +296,8 @@ def lines(log: Path) -> list[str]:
 
 def run(models: Path, out: Path, deadline: float, only: list[str], gpus: list[int]) -> bool:
     """Run the jobs that are not recorded yet, one GPU each; whether all are recorded then."""
-    names = gpu_names()
-    from importlib.metadata import version
-
-    host = {
-        "gpu": names[0],
-        "sglang_version": version("sglang"),
-        "date": datetime.date.today().isoformat(),
-    }
+    used = gpus or [gpu.index for gpu in servers.gpus()]
+    host = {**servers.host(servers.gpus()[used[0]]), "date": datetime.date.today().isoformat()}
     session = Session(models, out, time.monotonic() + deadline, host)
     todo = [Job(*job) for job in JOBS]
     todo = [job for job in todo if not only or job.name in only]
@@ -299,19 +307,32 @@ def run(models: Path, out: Path, deadline: float, only: list[str], gpus: list[in
         done = recorded(out / f"{job.name}.json")
         return any(open_loads(job, done, session.end - START_S))
 
-    def work(gpu: int) -> None:
-        while True:
-            with lock:
-                job = next(filter(has_work, todo), None)
-                if job is None:
-                    return
-                todo.remove(job)
-            try:
-                run_job(job, gpu, session)
-            except (OSError, subprocess.CalledProcessError, ValueError) as error:
-                print(job.name, "failed:", error)
+    plans = {job: planned(job, used[0], session) for job in todo if has_work(job)}
 
-    workers = [threading.Thread(target=work, args=(gpu,)) for gpu in gpus or range(len(names))]
+    def following(gpu: int) -> Server | None:
+        """The next job's server, held back; None where there is no time for any."""
+        with lock:
+            job = next((job for job in plans if has_work(job)), None)
+            return None if job is None else Server(job, plans.pop(job), gpu, session)
+
+    def work(gpu: int) -> None:
+        waiting = following(gpu)
+        while waiting is not None:
+            server, waiting = waiting, None
+            try:
+                if server.go(session.end):
+                    waiting = following(gpu)
+                    measure(server, session)
+                else:
+                    end = server.log.read_text(errors="replace")[-300:]
+                    print(server.job.name, "not ready:", end)
+            except (OSError, ValueError) as error:
+                print(server.job.name, "failed:", error)
+            finally:
+                server.stop()
+            waiting = waiting or following(gpu)
+
+    workers = [threading.Thread(target=work, args=(gpu,)) for gpu in used]
     for worker in workers:
         worker.start()
     for worker in workers:

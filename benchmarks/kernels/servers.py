@@ -36,6 +36,7 @@ INSIDE = Path(__file__).parent / "inside"  # what runs in the servers' processes
 GROUP, ENTRY_POINT = "sglang.srt.plugins", "gemma4ctl = gemma4ctl.sglang_model.plugin:load"
 OURS = (switches.PACKAGE_VARIABLE, switches.KERNELS_VARIABLE, switches.KV_VARIABLE)
 LOGS = Path("/tmp/gemma4ctl-kernels")
+STARTED = LOGS / "started"  # a file for every kind of server that was ready on this machine
 READY_S = 300  # a start that compiles kernels takes up to 110 s, torch.compile some minutes
 RELEASE_S = 10.0  # for the driver to take memory back
 GIB = 1024  # MiB
@@ -129,7 +130,7 @@ def python_path(folder: Path) -> str:
     SGLang finds plugins by the metadata of installed packages, so ``folder`` gets some. What is
     INSIDE are plugins too.
     """
-    for name in ("fill", "experts"):
+    for name in ("fill", "experts", "gate"):
         announce(folder, f"gemma4ctl-{name}", f"gemma4ctl-{name} = {name}:install")
     if not any(point.name == "gemma4ctl" for point in metadata.entry_points(group=GROUP)):
         announce(folder, "gemma4ctl", ENTRY_POINT)
@@ -155,6 +156,11 @@ class Place(NamedTuple):
     log: Path
 
 
+def started(checkpoint: Path, contender: Contender) -> Path:
+    """A file that is there once a contender was ready on this machine."""
+    return STARTED / f"{checkpoint.name}-{contender.name}"
+
+
 class StartError(Gemma4ctlError):
     """A server did not become ready."""
 
@@ -174,6 +180,8 @@ class Server:
         visible = ",".join(str(place.gpu.index + rank) for rank in range(tp))
         self.environment = {**contender.environment, "CUDA_VISIBLE_DEVICES": visible}
         self.seconds_to_ready: float | None = None
+        self._started = started(place.checkpoint, contender)
+        self.cold = not self._started.exists()
         folder = self.log.parent
         folder.mkdir(parents=True, exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if name not in OURS}
@@ -194,6 +202,9 @@ class Server:
             there = mark in self.text() if mark else http.get(self.endpoint, "/health", 30).ok
             if there:
                 self.seconds_to_ready = round(time.monotonic() - self._began, 1)
+                if mark is None:
+                    self._started.parent.mkdir(parents=True, exist_ok=True)
+                    self._started.touch()
                 return True
             time.sleep(0.1)
         return False
@@ -232,13 +243,17 @@ class Server:
         return self.log.read_text(errors="replace")
 
     def facts(self) -> dict[str, Any]:
-        """What a record says of it: command, start-up time, pools, what our module announced."""
+        """What a record says of it: command, start-up time, pools, what our module announced.
+
+        ``cold``: it was the first of its kind on the machine, for which kernels are compiled.
+        """
         text = self.text()
         reported = logs.parse(text.splitlines(keepends=True)).reported
         ours = [line for line in text.splitlines() if f"gemma4ctl {__version__} " in line]
         return {
             "command": [*(f"{k}={v}" for k, v in self.environment.items()), *self.argv],
             "seconds_to_ready": self.seconds_to_ready,
+            "cold": self.cold,
             "free_mib_before": self.gpu.free,
             "full_layer_tokens": reported.full_layer_tokens,
             "swa_layer_tokens": reported.swa_layer_tokens,
