@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import random
 import sys
 import threading
 import time
@@ -32,17 +31,15 @@ from redaction import redacted
 from shared import split_flags, write
 from sizes import VARIANTS, size
 
-from gemma4ctl.certifying import collect, images
-from gemma4ctl.certifying.compare import Comparison, Sample, compare
-from gemma4ctl.certifying.prompts import TOKENS, prompts
+from gemma4ctl.certifying.ask import ask
+from gemma4ctl.certifying.compare import Answers, compare_all
+from gemma4ctl.certifying.prompts import CROWD, prompts
 from gemma4ctl.errors import Gemma4ctlError
 from gemma4ctl.profiles.load import load
 from gemma4ctl.sglang_model import switches
 
 LONGEST = 12_000  # tokens of a prompt
-AT_ONCE = 8
 POOL_TOKENS = 32_768  # for all that is asked at once; what prefixes share stays cached
-CROWD, CROWD_AGAIN, CROWD_TOKENS = 128, 48, 64
 UNEVEN = 3.0  # largest over mean load of an expert
 MACHINE = ("gpu", "driver_version", "sglang_version", "torch_version", "triton_version",
            "gemma4ctl_version")  # fmt: skip
@@ -152,7 +149,7 @@ def side_by_side(
 
     def work(name: str, server: servers.Server) -> None:
         try:
-            found = ask(case, name, server, end)
+            found = answered(case, name, server, end)
         except (Gemma4ctlError, OSError) as error:
             print(case.name, name, error, *server.last_lines(8), sep="\n  ", flush=True)
         else:
@@ -200,7 +197,7 @@ def records_experts(case: Case, name: str) -> bool:
     return case == Case("26B-A4B") and name == "stock"
 
 
-def ask(case: Case, name: str, server: servers.Server, end: float) -> dict[str, Any]:
+def answered(case: Case, name: str, server: servers.Server, end: float) -> dict[str, Any]:
     """What a server answers, when it is ready.
 
     Raises:
@@ -208,37 +205,20 @@ def ask(case: Case, name: str, server: servers.Server, end: float) -> dict[str, 
         ServerFailedError: it did not answer.
     """
     server.must_be_ready(end)
-    asked = prompts(LONGEST)
-    alone = collect.collect(server.endpoint, asked, 1)
-    together = collect.collect(server.endpoint, asked, AT_ONCE)
+    answers = ask(server.endpoint, prompts(LONGEST), about_images=True)
     load = expert_load(counts(server.log)) if records_experts(case, name) else None
-    crowds = [collect.collect(server.endpoint, crowd(), size) for size in (CROWD, CROWD_AGAIN)]
     record = {**servers.host(server.gpu), "variant": case.variant, "case": case.name}
     return {
         **record, "contender": name, "date": time.strftime("%Y-%m-%d"), **server.facts(),
         "expert_load": load,
-        "alone": _plain([*alone, *images.collect(server.endpoint, 1)]),
-        "together": _plain([*together, *images.collect(server.endpoint, AT_ONCE)]),
-        "crowd": _plain(crowds[0]), "crowd_again": _plain(crowds[1]),
+        **answers.model_dump(mode="json"),
     }  # fmt: skip
-
-
-def crowd() -> list[list[int]]:
-    """Short prompts, as many as are answered at once."""
-    source = random.Random("crowd")
-    return [
-        [source.choice(TOKENS) for _ in range(1 + number % CROWD_TOKENS)] for number in range(CROWD)
-    ]
 
 
 def expert_load(counts: Path) -> float:
     """Largest over mean load of an expert in the worst layer; infinite where none was counted."""
     rows = json.loads(counts.read_text()) if counts.exists() else []
     return max((max(row) * len(row) / sum(row) for row in rows), default=math.inf)
-
-
-def _plain(samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    return [sample.model_dump(mode="json") for sample in samples]
 
 
 def judge(out: Path, file: Path | None = None) -> bool:
@@ -296,7 +276,7 @@ def against(stock: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     active = any("kernels: fused" in line for line in other["announced"])
     found = {
         kind: {"passed": one.passed, **one.model_dump(mode="json")}
-        for kind, one in verdicts(stock, other).items()
+        for kind, one in compare_all(*map(answers_of, (stock, other)), random_weights=True).items()
     }
     return {
         "contender": other["contender"],
@@ -321,19 +301,9 @@ def show(case: dict[str, Any]) -> None:
             print(f"    it did not run the kernels: {server['announced']}")
 
 
-def verdicts(stock: dict[str, Any], other: dict[str, Any]) -> dict[str, Comparison]:
-    """The comparisons of two records: of single requests, of a few, and of many at once."""
-    return {
-        kind: compare(
-            _samples(stock[kind]), _samples(stock[again]), _samples(other[kind]),
-            random_weights=True,
-        )
-        for kind, again in (("alone", "together"), ("together", "alone"), ("crowd", "crowd_again"))
-    }  # fmt: skip
-
-
-def _samples(rows: Sequence[dict[str, Any]]) -> list[Sample]:
-    return [Sample.model_validate(row) for row in rows]
+def answers_of(record: dict[str, Any]) -> Answers:
+    """The answers that a record holds."""
+    return Answers.model_validate({kind: record[kind] for kind in Answers.model_fields})
 
 
 def line(case: str, name: str, found: dict[str, Any], right: bool) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gemma4ctl.certifying import collect, images
-from gemma4ctl.certifying.compare import Comparison, Sample, compare
+from gemma4ctl.certifying import collect
+from gemma4ctl.certifying.ask import ask
+from gemma4ctl.certifying.compare import Answers, Comparison, compare_all
 from gemma4ctl.certifying.prompts import prompts
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import NoPlanError, ServerFailedError
@@ -16,22 +17,20 @@ from gemma4ctl.planning.plan import Plan
 from gemma4ctl.rendering.planfile import write_plan
 from gemma4ctl.tuning.server import How, Server
 
-CONCURRENCY = 8  # of the second run of stock, which shows its noise
 START_S = 1800.0
 
 
 class Measured(NamedTuple):
-    """What one server answered: one at a time, several at once, and seconds per output token."""
+    """What one server answered, and its seconds per output token of a single request."""
 
-    alone: list[Sample]
-    together: list[Sample]
+    answers: Answers
     seconds: float
 
 
 class Certified(NamedTuple):
-    """The verdict, and the seconds of an output token of a single request."""
+    """The verdicts by kind of load, and the seconds of an output token of a single request."""
 
-    comparison: Comparison
+    comparisons: dict[str, Comparison]
     stock_seconds: float
     fused_seconds: float
 
@@ -72,7 +71,7 @@ def certify(
         first = _measure(stock, "stock", endpoint, asked, Path(folder), how, say)
         second = _measure(fused, "fused", endpoint, asked, Path(folder), how, say)
     return Certified(
-        compare(first.alone, first.together, second.alone, random_weights=random_weights),
+        compare_all(first.answers, second.answers, random_weights=random_weights),
         first.seconds,
         second.seconds,
     )
@@ -103,8 +102,7 @@ def _measure(
     with server:
         say(f"{name}: ready after {server.seconds_to_ready:.0f} s; asking {len(asked)} prompts")
         measured = Measured(
-            _answers(plan, endpoint, asked, 1),
-            _answers(plan, endpoint, asked, CONCURRENCY),
+            ask(endpoint, asked, about_images=_about_images(plan)),
             collect.seconds_per_token(endpoint),
         )
         say(f"{name}: {measured.seconds * 1000:.2f} ms per output token")
@@ -113,15 +111,9 @@ def _measure(
     return measured
 
 
-def _answers(
-    plan: Plan, endpoint: Endpoint, asked: Sequence[Sequence[int]], concurrency: int
-) -> list[Sample]:
-    """The answers to the prompts, and to questions about images where the plan is for images."""
-    wanted = plan.request.modalities
-    found = collect.collect(endpoint, asked, concurrency)
-    if wanted is None or "image" in wanted:
-        found += images.collect(endpoint, concurrency)
-    return found
+def _about_images(plan: Plan) -> bool:
+    """Whether the plan is for images too."""
+    return plan.request.modalities is None or "image" in plan.request.modalities
 
 
 def _require_active(server: Server) -> None:

@@ -25,14 +25,22 @@ TIMES = 5
 TIMEOUT_S = 300.0
 
 
-def collect(endpoint: Endpoint, prompts: Sequence[Sequence[int]], concurrency: int) -> list[Sample]:
+def collect(
+    endpoint: Endpoint,
+    prompts: Sequence[Sequence[int]],
+    concurrency: int,
+    given: int = GIVEN_TOKENS,
+) -> list[Sample]:
     """One sample a prompt, ``concurrency`` requests at once.
+
+    Each comes with the log-probabilities of the last ``given`` tokens of its prompt, for which
+    SGLang needs a megabyte or more of GPU memory a token while it computes them.
 
     Raises:
         ServerFailedError: a request was not answered.
     """
     with ThreadPoolExecutor(concurrency) as pool:
-        return list(pool.map(lambda prompt: _ask(endpoint, prompt), prompts))
+        return list(pool.map(lambda prompt: _ask(endpoint, prompt, given), prompts))
 
 
 def seconds_per_token(endpoint: Endpoint) -> float:
@@ -62,11 +70,11 @@ def sample(answer: dict[str, Any]) -> Sample:
     )
 
 
-def _ask(endpoint: Endpoint, prompt: Sequence[int]) -> Sample:
+def _ask(endpoint: Endpoint, prompt: Sequence[int], given: int) -> Sample:
     options = {
         "return_logprob": True,
         "top_logprobs_num": 2,
-        "logprob_start_len": max(0, len(prompt) - GIVEN_TOKENS),
+        "logprob_start_len": max(0, len(prompt) - given),
     }
     answer = _generate(endpoint, prompt, OUTPUT_TOKENS, options)
     try:

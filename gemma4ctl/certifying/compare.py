@@ -38,6 +38,15 @@ class Sample(Model):
     second: tuple[float, ...]
 
 
+class Answers(Model):
+    """What a server answers: prompts one at a time and a few at once, many at once and fewer."""
+
+    alone: tuple[Sample, ...]
+    together: tuple[Sample, ...]
+    crowd: tuple[Sample, ...]
+    crowd_again: tuple[Sample, ...]
+
+
 class Difference(Model):
     """How far two runs are apart, in nats: of ``values`` compared ones, those that ``differ``."""
 
@@ -124,6 +133,24 @@ def compare(
         distinct=distinct,
         problems=(*_blind(len(stock), spread, distinct, wanted), *_apart(noise, found)),
     )
+
+
+def compare_all(
+    stock: Answers, fused: Answers, *, random_weights: bool = False
+) -> dict[str, Comparison]:
+    """The comparisons of single requests, of a few at once and of many at once.
+
+    Each has batches, and with them kernels, of its own. Stock's noise is what it differs by from
+    its own answers to the same prompts in other batches.
+    """
+    pairs = (("alone", "together"), ("together", "alone"), ("crowd", "crowd_again"))
+    return {
+        kind: compare(
+            getattr(stock, kind), getattr(stock, again), getattr(fused, kind),
+            random_weights=random_weights,
+        )
+        for kind, again in pairs
+    }  # fmt: skip
 
 
 def _apart(noise: Difference, found: Difference) -> list[str]:

@@ -14,6 +14,8 @@ LENGTHS = (1, 2, 7, 31, 64, 127, 200, 333, 511, 512, 513, 640, 777, 1023, 1024, 
 LONG = (3000, 9000)  # the second is longer than a prefill chunk
 SHORT_PROMPTS = 60
 SHARED = 4  # prompts that share a prefix with an earlier one
+CROWD = 128  # requests at once: kernels of large batches
+CROWD_TOKENS = 64
 
 
 def prompts(longest: int) -> list[list[int]]:
@@ -28,3 +30,11 @@ def prompts(longest: int) -> list[list[int]]:
         for prompt in sorted(made, key=len, reverse=True)[2 : 2 + SHARED]
     ]
     return made + shared
+
+
+def crowd() -> list[list[int]]:
+    """``CROWD`` short prompts, to be answered at once."""
+    source = random.Random("crowd")  # noqa: S311 - not for secrets
+    return [
+        [source.choice(TOKENS) for _ in range(1 + number % CROWD_TOKENS)] for number in range(CROWD)
+    ]

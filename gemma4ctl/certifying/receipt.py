@@ -36,7 +36,7 @@ class Receipt(Model):
     variant: str
     model_path: str
     key: Key
-    comparison: Comparison
+    comparisons: dict[str, Comparison]  # of single requests, of a few and of many at once
     stock_seconds: float
     fused_seconds: float
 
@@ -44,6 +44,21 @@ class Receipt(Model):
     def ratio(self) -> float:
         """How many times faster the fused kernels were."""
         return self.stock_seconds / self.fused_seconds
+
+    @property
+    def problems(self) -> list[str]:
+        """Why stock is to be used for these weights here."""
+        found = [
+            f"{kind}: {text}" for kind, one in self.comparisons.items() for text in one.problems
+        ]
+        if not self.ratio >= 1:
+            found.append(f"fused kernels are slower here: {self.ratio:.2f}x")
+        return found
+
+    @property
+    def passed(self) -> bool:
+        """Whether the fused kernels compute the same, and are not slower."""
+        return not self.problems
 
 
 def write(receipt: Receipt, environment: Mapping[str, str]) -> Path:
@@ -65,7 +80,7 @@ def certified(
             {
                 receipt.key.release
                 for receipt in _receipts(environment)
-                if receipt.comparison.passed
+                if receipt.passed
                 and receipt.key
                 == Key(
                     weights=weights,

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from gemma4ctl.certifying import certify, collect, images
 from gemma4ctl.certifying.certify import require_fused
+from gemma4ctl.certifying.prompts import CROWD_TOKENS
 from gemma4ctl.certifying.receipt import Receipt
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import NoPlanError, ServerFailedError
@@ -56,9 +57,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     seeds = iter(range(10))
     monkeypatch.setattr(certify, "Server", Server)
-    monkeypatch.setattr(
-        collect, "collect", lambda endpoint, asked, at_once: answers(next(seeds), noise=NOISE)
-    )
+    monkeypatch.setattr(collect, "collect", lambda *asked: answers(next(seeds), noise=NOISE))
     monkeypatch.setattr(images, "collect", lambda endpoint, at_once: answers(9, prompts=3))
     monkeypatch.setattr(
         collect, "seconds_per_token", lambda endpoint: 0.004 if len(started) < 3 else 0.0025
@@ -70,8 +69,9 @@ def test_stock_is_measured_then_fused(servers: list[str]) -> None:
     said: list[str] = []
     found = certify.certify(planned("stock"), planned("fused"), WHERE, how=How(), say=said.append)
     assert servers == ["stock", "ended", "fused", "ended"]
-    assert found.comparison.passed
-    assert found.comparison.prompts == 66 + 3  # with the questions about images
+    assert all(one.passed for one in found.comparisons.values())
+    prompts = {kind: one.prompts for kind, one in found.comparisons.items()}
+    assert prompts == {"alone": 66 + 3, "together": 66 + 3, "crowd": 66}  # 3 about images
     assert (found.stock_seconds, found.fused_seconds) == (0.004, 0.0025)
     assert "fused: 2.50 ms per output token" in said
 
@@ -79,7 +79,7 @@ def test_stock_is_measured_then_fused(servers: list[str]) -> None:
 def test_a_plan_for_text_is_not_asked_about_images(servers: list[str]) -> None:
     plans = [planned(kernels, modalities=("text",)) for kernels in ("stock", "fused")]
     found = certify.certify(*plans, WHERE, how=How(), say=lambda text: None)
-    assert found.comparison.prompts == 66
+    assert found.comparisons["alone"].prompts == 66
 
 
 @pytest.mark.parametrize("says", ["stock, Gemma 4: LoRA", None])
@@ -95,14 +95,15 @@ def test_a_fused_server_that_kept_stock_is_no_proof(
 def test_prompts_fit_the_context(servers: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     longest: list[int] = []
 
-    def seen(endpoint: Endpoint, asked: Any, at_once: int) -> Any:
+    def seen(endpoint: Endpoint, asked: Any, *how: int) -> Any:
         longest.append(max(map(len, asked)))
         return answers(noise=NOISE)
 
     monkeypatch.setattr(collect, "collect", seen)
     small = planned("stock", context_length=2048)
     certify.certify(small, planned("fused"), WHERE, how=How(), say=print)
-    assert longest == [2048 - collect.TIMED_TOKENS] * 4
+    of_one = [2048 - collect.TIMED_TOKENS] * 2 + [CROWD_TOKENS] * 2
+    assert longest == of_one * 2
 
 
 def test_a_plan_without_the_kernels_has_nothing_to_certify() -> None:
@@ -148,7 +149,8 @@ def test_the_command_writes_a_receipt(host: Path, tmp_path: Path) -> None:
     assert "1.60x" in result.stderr
     (file,) = (tmp_path / "state" / "gemma4ctl" / "kernels").glob("*.json")
     receipt = Receipt.model_validate_json(file.read_text())
-    assert receipt.comparison.passed
+    assert receipt.passed
+    assert "128 at once: fused differs from stock by 0.0" in result.stderr
     assert receipt.key.release == "0.5.16"
     assert f"certified: {file}" in result.stderr
 
@@ -156,12 +158,14 @@ def test_the_command_writes_a_receipt(host: Path, tmp_path: Path) -> None:
 def test_a_difference_writes_none(
     host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    far = iter([answers(1), answers(2), answers(3, mean=0.5), answers(4)])
+    right = [answers(number, noise=NOISE) for number in range(8)]
+    far = iter([*right[:6], answers(3, mean=0.5), right[7]])
     monkeypatch.setattr(collect, "collect", lambda *rest: next(far))
     result = run("--kernels", "--model-path", str(host), "--json")
     assert result.exit_code == 4
-    assert json.loads(result.stdout)["comparison"]["problems"]
-    assert "problem: mean difference 0.5" in result.stderr
+    assert json.loads(result.stdout)["comparisons"]["crowd"]["problems"]
+    assert "problem: crowd: mean difference 0.5" in result.stderr
+    assert "problem: alone" not in result.stderr
     assert not (tmp_path / "state").exists()
 
 

@@ -54,6 +54,11 @@ def test_only_the_end_of_a_prompt_is_asked_for(asked: Any) -> None:
         assert document["sampling_params"]["ignore_eos"] is True
 
 
+def test_less_of_the_prompts_where_many_are_computed_at_once(asked: Any) -> None:
+    collect.collect(WHERE, [[1] * 10, [1] * 60], 2, 4)
+    assert sorted(document["logprob_start_len"] for document in asked) == [6, 56]
+
+
 def test_answers_are_in_the_order_of_the_prompts(asked: Any) -> None:
     assert len(collect.collect(WHERE, [[n] for n in range(1, 20)], 4)) == 19
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gemma4ctl.certifying.compare import Sample, compare, difference
+from gemma4ctl.certifying.compare import Answers, Sample, compare, compare_all, difference
 
 from .answers import NOISE, answers, diverged, other_text
 
@@ -104,3 +104,17 @@ def test_values_from_the_same_sums_do_not_hide_the_noise() -> None:
     assert found.noise.differ < 0.6 * found.noise.values
     assert found.noise.mean == pytest.approx(found.fused.mean, rel=0.1)
     assert found.passed
+
+
+@pytest.mark.parametrize("wrong", ["alone", "together", "crowd"])
+def test_each_kind_of_load_is_compared(wrong: str) -> None:
+    """A kernel of one batch size is wrong: the loads of other batches do not hide it."""
+    kinds = ("alone", "together", "crowd", "crowd_again")
+    stock = {kind: answers(seed, noise=NOISE) for seed, kind in enumerate(kinds)}
+    fused = {kind: answers(seed + 4, noise=NOISE) for seed, kind in enumerate(kinds)}
+    right = compare_all(Answers(**stock), Answers(**fused))
+    assert list(right) == ["alone", "together", "crowd"]
+    assert all(one.passed for one in right.values())
+    fused[wrong] = answers(9, mean=0.5)
+    found = compare_all(Answers(**stock), Answers(**fused))
+    assert [kind for kind, one in found.items() if not one.passed] == [wrong]

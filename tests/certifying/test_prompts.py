@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from gemma4ctl.certifying.compare import LEAST_PROMPTS
-from gemma4ctl.certifying.prompts import TOKENS, prompts
+from gemma4ctl.certifying.prompts import CROWD, CROWD_TOKENS, TOKENS, crowd, prompts
 
 
 def test_they_are_enough_mixed_and_always_the_same():
@@ -21,3 +21,10 @@ def test_some_share_a_prefix():
 
 def test_they_fit_the_context():
     assert max(map(len, prompts(300))) == 300
+
+
+def test_a_crowd_is_short_and_mixed():
+    made = crowd()
+    assert made == crowd()
+    assert len(made) == CROWD
+    assert {len(prompt) for prompt in made} == set(range(1, CROWD_TOKENS + 1))

@@ -19,16 +19,21 @@ from .answers import answers
 KEY = {"weights": "abc", "gpu": "NVIDIA H200", "driver": "580.1", "module": "0.1.0"}
 
 
-def receipt(release: str = "0.5.16", *, passed: bool = True, **key: str) -> Receipt:
+def receipt(
+    release: str = "0.5.16", *, passed: bool = True, seconds: float = 0.0025, **key: str
+) -> Receipt:
     stock = answers(1)
     return Receipt(
         date="2026-01-01T00:00:00+00:00",
         variant="E2B",
         model_path="/models/E2B",
         key=Key(**{"release": release, **KEY, **key}),
-        comparison=compare(stock, stock, answers(2, mean=0.0 if passed else 1.0)),
+        comparisons={
+            "alone": compare(stock, stock, stock),
+            "crowd": compare(stock, stock, answers(2, mean=0.0 if passed else 1.0)),
+        },
         stock_seconds=0.004,
-        fused_seconds=0.0025,
+        fused_seconds=seconds,
     )
 
 
@@ -54,7 +59,16 @@ def test_with_anything_changed_it_certifies_nothing(home: dict[str, str], name: 
 
 
 def test_a_comparison_that_failed_certifies_nothing(home: dict[str, str]) -> None:
-    write(receipt(passed=False), home)
+    failed = receipt(passed=False)
+    assert failed.problems[0].startswith("crowd: mean difference 1.0")
+    write(failed, home)
+    assert certified(home, **KEY) == ()
+
+
+def test_slower_kernels_are_certified_for_nothing(home: dict[str, str]) -> None:
+    slower = receipt(seconds=0.005)
+    assert slower.problems == ["fused kernels are slower here: 0.80x"]
+    write(slower, home)
     assert certified(home, **KEY) == ()
 
 

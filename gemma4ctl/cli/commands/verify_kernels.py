@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from gemma4ctl.planning.plan import Plan
 
 
+LOADS = {"alone": "one at a time", "together": "8 at once", "crowd": "128 at once"}
+
+
 def verify_kernels(model_path: Path | None, *, json: bool) -> bool:
     """Start both servers, compare and time them, and write the receipt; True when it passed.
 
@@ -48,12 +51,12 @@ def verify_kernels(model_path: Path | None, *, json: bool) -> bool:
         variant=fused.variant.name,
         model_path=str(model_path),
         key=_key(weights, fused, read),
-        comparison=found.comparison,
+        comparisons=found.comparisons,
         stock_seconds=found.stock_seconds,
         fused_seconds=found.fused_seconds,
     )
     _show(receipt, json=json)
-    return receipt.comparison.passed
+    return receipt.passed
 
 
 def _endpoint(plan: Plan, read: Inputs) -> Endpoint:
@@ -84,18 +87,19 @@ def _show(receipt: Receipt, *, json: bool) -> None:
     from gemma4ctl.cli.inputs import say
     from gemma4ctl.cli.show import print_json
 
-    found = receipt.comparison
     if json:
         print_json(receipt.model_dump(mode="json"))
-    say(
-        f"{found.prompts} prompts: fused differs from stock by {found.fused.mean:.4f} nats (mean), "
-        f"stock from itself by {found.noise.mean:.4f}; {found.fused.same_texts} same texts"
-    )
+    for kind, found in receipt.comparisons.items():
+        say(
+            f"{LOADS[kind]}: fused differs from stock by {found.fused.mean:.4f} nats (mean), stock "
+            f"from itself by {found.noise.mean:.4f}; {found.fused.same_texts} of {found.prompts} "
+            "same texts"
+        )
     say(
         f"an output token takes {receipt.stock_seconds * 1000:.2f} ms with stock, "
         f"{receipt.fused_seconds * 1000:.2f} ms with fused kernels: {receipt.ratio:.2f}x"
     )
-    for problem in found.problems:
+    for problem in receipt.problems:
         say(f"problem: {problem}")
-    if found.passed:
+    if receipt.passed:
         say(f"certified: {write(receipt, os.environ)}")
