@@ -6,21 +6,24 @@
     model.py estimate                  seconds that each variant takes on this machine's GPUs
 
 MODELS holds checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all servers, such as
-``--load-format dummy``. Every GPU works on a variant of its own. As many servers as fit stay on a
-GPU, one working and the others idle; where only one fits they are started in turn, each for the
-last half of a pair and the first half of the next (A, B B, A A, B). All have KV pools of the same
-number of tokens, enough for the load. Measures:
+``--load-format dummy``. Every GPU works on a variant of its own. Measures:
 
   c1     one request at a time, 610 tokens in and 422 out: TPOT, TTFT
-  c100   100 requests at once, 512 in and 512 out: output throughput, TTFT
+  c100   100 requests at once, 512 in and 512 out (256 for 31B, whose KV of longer ones does not
+         fit beside its weights): output throughput, TTFT
   profile  launches and busy time of a decode step, as step_profile.py takes them
-  start  seconds from the start of a server to its first good answer, alone on the GPU, with the
-         kernels compiled before
+
+Tuned stock (``stock-...``) takes part in c1 only. c1 and profile need small KV pools and c100 large
+ones, so the servers are started anew between them; in each phase all have pools of the same number
+of tokens, enough for the load. As many servers as fit stay on a GPU, one working and the others
+idle. Where not all fit, groups of them meet, fused in each; where only one fits, the two of a group
+are started in turn, each for the last half of a pair and the first half of the next (A, B B, A A,
+B). Starts of stock and fused at the same moment, or alone in turn, are the pairs of start-up.
 
 A record is written after every measurement. A pair is only begun when there is time for all of
 it, and counts only when all of it was measured in one call; a later call with the same OUT adds
-the missing ones. OUT/VARIANT-GPU-CAMPAIGN.json: a campaign is a set of contenders (tuned stock is
-best compared in one of its own, ``--campaign tuned --contenders fused stock-splits-16 ...``).
+the missing ones. OUT/VARIANT-GPU-CAMPAIGN.json: campaigns of other contenders or measures go into
+files of their own, which ``compare`` merges.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,47 +48,119 @@ from sizes import VARIANTS, size
 
 from gemma4ctl.bench.measure import measure
 from gemma4ctl.bench.workload import Workload
+from gemma4ctl.capacity.pools import DEFAULT_RATIO
 from gemma4ctl.errors import Gemma4ctlError
 
 
 class Seconds(NamedTuple):
-    """How long things take on an H100, about; ``cold``: more for the first start on a machine."""
+    """How long a start and one run of a measure take on an H200, about."""
 
     start: int
     c1: int
     c100: int
-    cold: int = 65
 
 
 SECONDS = {
-    "E2B": Seconds(start=45, c1=12, c100=22),
-    "E4B": Seconds(start=50, c1=16, c100=30),
-    "26B-A4B": Seconds(start=70, c1=16, c100=55),
-    "12B": Seconds(start=55, c1=28, c100=35),
-    "31B": Seconds(start=80, c1=36, c100=130),
+    "E2B": Seconds(start=62, c1=11, c100=30),
+    "E4B": Seconds(start=60, c1=16, c100=40),
+    "26B-A4B": Seconds(start=66, c1=13, c100=43),
+    "12B": Seconds(start=62, c1=12, c100=30),
+    "31B": Seconds(start=66, c1=25, c100=28),
 }
+COLD_S = 40  # more for the first start on a machine
 COMPILE_S = 120  # more for torch.compile
+PROFILE_S = 8
 # Requests of c1 and of c100: fewer where they take long.
-REQUESTS = {"12B": (6, 100), "31B": (3, 100)}
+REQUESTS = {"12B": (3, 100), "31B": (3, 100)}
+C100_OUT = {"31B": 256}
 RUNNING = 128  # requests a server runs at most: the table of their tokens would take 2 GiB else
 LOADS = ("c1", "c100")
-MEASURES = (*LOADS, "profile", "start")
-POOL_TOKENS = {"c1": 4_096, "c100": 110_000, "profile": 4_096, "start": 4_096}
-PROFILE_S = 20
-BOTH = ("stock", "fused")
+MEASURES = ("c1", "profile", "c100")
+SMALL_POOL = 4_096  # tokens, for c1 and profile
+COMPARED = ("stock", "fused", "stock-splits-16", "stock-compile")
 LONGEST_FIRST = ("31B", "26B-A4B", "12B", "E4B", "E2B")
 
 
 def workload(variant: str, name: str) -> Workload:
     """What c1 or c100 asks of a server; all lengths are fixed."""
     one, many = REQUESTS.get(variant, (6, 300))
-    given, asked, requests, at_once = {"c1": (610, 422, one, 1), "c100": (512, 512, many, 100)}[
-        name
-    ]
+    given, asked, requests, at_once = {
+        "c1": (610, 422, one, 1), "c100": (512, C100_OUT.get(variant, 512), many, 100)
+    }[name]  # fmt: skip
     return Workload(
         name=name, input_tokens=given, output_tokens=asked, range_ratio=1.0, requests=requests,
         concurrency=min(at_once, requests),
     )  # fmt: skip
+
+
+def pool_tokens(variant: str, name: str) -> int:
+    """Tokens of the full pool for a measure: c100's requests must fit into the sliding pool too."""
+    if name != "c100":
+        return SMALL_POOL
+    load = workload(variant, name)
+    at_once = load.concurrency * (load.input_tokens + load.output_tokens)
+    return int(1.03 * at_once / DEFAULT_RATIO)
+
+
+class Phase(NamedTuple):
+    """Servers that meet each other, and what is measured of them.
+
+    ``tokens``: what their KV pools hold; ``room``: how many of them fit on the GPU; ``first``: the
+    number of the first round.
+    """
+
+    measures: tuple[str, ...]
+    contenders: tuple[str, ...]
+    tokens: int
+    room: int
+    first: int
+
+    @property
+    def loads(self) -> list[str]:
+        return [name for name in self.measures if name in LOADS]
+
+    @property
+    def beside(self) -> bool:
+        """Whether all of them fit."""
+        return len(self.contenders) <= self.room
+
+    @property
+    def profiled(self) -> list[str]:
+        """The contenders whose step is profiled."""
+        asked = "profile" in self.measures
+        return [name for name in self.contenders if asked and not results.is_tuned(name)]
+
+    def rounds(self, pairs: int) -> range:
+        return range(self.first, self.first + pairs)
+
+
+def phases(variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> list[Phase]:
+    """All phases of a variant: the first group of each kind, then what else is tuned stock."""
+    untuned = [name for name in args.contenders if not results.is_tuned(name)]
+    found = []
+    for kind, contenders in ((("c1", "profile"), args.contenders), (("c100",), untuned)):
+        measures = tuple(name for name in kind if name in args.measures)
+        if measures:
+            tokens = pool_tokens(variant, measures[0])
+            room = servers.fitting(gpu, size(variant, tokens))
+            found += [
+                Phase(measures, group, tokens, room, 1 + 100 * number)
+                for number, group in enumerate(groups(contenders, room))
+            ]
+    return sorted(found, key=lambda phase: phase.first)
+
+
+def groups(names: Sequence[str], room: int) -> list[tuple[str, ...]]:
+    """Contenders that meet: all where they fit, else as many as fit but at least two.
+
+    The fused server is in every group.
+    """
+    if len(names) <= room:
+        return [tuple(names)]
+    ours = [name for name in names if name == results.OURS]
+    others = [name for name in names if name != results.OURS]
+    count = max(room, 2) - len(ours)
+    return [(*others[n : n + count], *ours) for n in range(0, len(others), count)]
 
 
 class OutOfTimeError(Exception):
@@ -96,11 +172,9 @@ class Match:
 
     def __init__(self, variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> None:
         self.variant, self.args, self.gpu = variant, args, gpu
-        self.contenders = [servers.CONTENDERS[name] for name in args.contenders]
-        self.measures = [name for name in args.measures if name in LOADS]
-        self.tokens = tokens(args.measures)
-        self.size = size(variant, self.tokens)
-        self.room = servers.fitting(gpu, self.size)
+        self.phases = phases(variant, args, gpu)
+        self.phase = self.phases[0]
+        self.failed: set[str] = set()
         self.running: dict[str, servers.Server] = {}
         self.end = time.monotonic() + args.deadline
         self.path = args.out / f"{variant}-{gpu.short}-{args.campaign}.json"
@@ -113,40 +187,55 @@ class Match:
     def play(self) -> None:
         """Measure what is missing, as far as the time goes."""
         try:
-            for number in range(1, self.args.pairs + 1):
-                self.round(number)
-            if "profile" in self.args.measures:
-                self.profiles()
-            if "start" in self.args.measures:
-                self.starts()
-        except OutOfTimeError as reason:
-            self.say(f"no time for {reason}; call again")
+            for phase in self.phases:
+                self.enter(phase)
+                try:
+                    self.measure_phase()
+                except OutOfTimeError as reason:
+                    self.say(f"no time for {reason}; call again")
         finally:
             for server in self.running.values():
                 server.stop()
 
+    def enter(self, phase: Phase) -> None:
+        """End the servers that a phase has no use for."""
+        kept = phase.contenders if phase.tokens == self.phase.tokens else ()
+        for name in [name for name in self.running if name not in kept]:
+            self.release(name)
+        self.phase = phase
+
+    def measure_phase(self) -> None:
+        """All rounds and profiles that are missing."""
+        for number in self.phase.rounds(self.args.pairs):
+            self.round(number)
+        self.profiles()
+
+    @property
+    def contenders(self) -> list[servers.Contender]:
+        """Those of the phase that have not failed."""
+        names = self.phase.contenders
+        return [servers.CONTENDERS[name] for name in names if name not in self.failed]
+
     def done(self) -> bool:
         """Whether everything that was asked for is recorded."""
-        names = [contender.name for contender in self.contenders]
-        return (
-            names == list(self.args.contenders)
-            and all(map(self.is_complete, range(1, self.args.pairs + 1)))
-            and ("profile" not in self.args.measures or not self.unprofiled())
-            and ("start" not in self.args.measures or not self.lacking())
+        return not any(self.unprofiled(phase) for phase in self.phases) and all(
+            self.is_complete(phase, number, phase.contenders)
+            for phase in self.phases
+            for number in phase.rounds(self.args.pairs)
         )
 
-    def is_complete(self, number: int) -> bool:
+    def is_complete(self, phase: Phase, number: int, names: Iterable[str]) -> bool:
         """Whether a round has all its runs."""
-        names = [contender.name for contender in self.contenders]
         runs = self.record["runs"]
-        return not self.measures or results.complete(runs, number, names, self.measures)
+        return not phase.loads or results.complete(runs, number, names, phase.loads)
 
     def round(self, number: int) -> None:
         """Every contender once, those that run already first, so that the order alternates."""
-        if self.is_complete(number):
+        names = [contender.name for contender in self.contenders]
+        if self.is_complete(self.phase, number, names):
             return
         todo = [
-            (contender, name) for contender in self.order(number) for name in self.measures
+            (contender, name) for contender in self.order(number) for name in self.phase.loads
             if not results.measured(self.record["runs"], self.session, number, contender.name, name)
         ]  # fmt: skip
         self.check_time(f"round {number}", self.round_seconds(todo))
@@ -167,20 +256,28 @@ class Match:
         """How long the measurements take, with the starts they need."""
         todo = list(todo)
         absent = {found for found, _ in todo if found.name not in self.running}
-        takes = SECONDS[self.variant]
-        runs: list[float] = [getattr(takes, name) for _, name in todo]
+        runs = [self.run_seconds(contender, name) for contender, name in todo]
         starts = [self.start_seconds(contender) for contender in absent]
-        beside = len(self.contenders) <= self.room
-        return (max(starts, default=0) if beside else sum(starts)) + sum(runs)
+        return (max(starts, default=0) if self.phase.beside else sum(starts)) + sum(runs)
+
+    def run_seconds(self, contender: servers.Contender, name: str) -> float:
+        """How long a run takes with its warm-up: what one took in this call, if there is any."""
+        key = (self.session, contender.name, name)
+        took: list[float] = [
+            1.05 * run["figures"]["seconds"] + 1 for run in self.record["runs"]
+            if (run["session"], run["contender"], run["measure"]) == key
+        ]  # fmt: skip
+        return max(took, default=run_seconds(self.variant, name))
 
     def start_seconds(self, contender: servers.Contender) -> float:
-        """How long a start takes."""
-        takes = SECONDS[self.variant]
-        compiles = COMPILE_S if "--enable-torch-compile" in contender.flags else 0
-        if self.marker(contender).exists():
-            return takes.start + compiles
-        first = not any(self.args.logs.glob(f"started-{self.variant}-*"))
-        return takes.start + compiles + (takes.cold if first else takes.cold // 4)
+        """How long a start takes: what a warm one took in this call, if there is any."""
+        key = (self.session, contender.name, False)
+        took = [
+            float(start["seconds_to_ready"]) for start in self.record["servers"]
+            if (start["session"], start["contender"], start["cold"]) == key
+        ]  # fmt: skip
+        cold = not servers.started(self.checkpoint, contender).exists()
+        return max(took, default=start_seconds(self.variant, contender) + cold * COLD_S)
 
     def check_time(self, what: str, seconds: float) -> None:
         left = self.end - time.monotonic()
@@ -189,7 +286,7 @@ class Match:
 
     def server(self, contender: servers.Contender) -> servers.Server | None:
         """A contender's server, started where it does not run; None where it failed."""
-        if contender in self.contenders and contender.name not in self.running:
+        if contender.name not in self.failed and contender.name not in self.running:
             self.start(self.fitting(contender))
         return self.running.get(contender.name)
 
@@ -198,41 +295,49 @@ class Match:
 
         Servers make room for it, the one that runs longest first.
         """
-        while len(self.running) >= self.room:
+        while len(self.running) >= self.phase.room:
             self.release(next(iter(self.running)))
         absent = [found for found in self.contenders if found.name not in self.running]
         absent.sort(key=lambda found: found is not contender)
-        return absent[: self.room - len(self.running)]
+        return absent[: self.phase.room - len(self.running)]
 
     def start(self, wanted: Sequence[servers.Contender]) -> None:
         """Start servers side by side, and record them or how they failed."""
         gpu = servers.gpus()[self.gpu.index]
+        needed = size(self.variant, self.phase.tokens)
         flags = [
-            *servers.pool_flags(gpu, self.size, self.tokens, self.room),
+            *servers.pool_flags(gpu, needed, self.phase.tokens, self.phase.room),
             "--max-running-requests", str(RUNNING), *self.args.flags,
         ]  # fmt: skip
         for contender in wanted:
             place = servers.Place(
-                self.args.models / f"{self.variant}-it", gpu,
+                self.checkpoint, gpu,
                 self.args.port + 100 * gpu.index + list(servers.CONTENDERS).index(contender.name),
                 self.args.logs / f"{self.variant}-{contender.name}-{gpu.index}.log",
             )  # fmt: skip
             self.running[contender.name] = servers.Server(contender, place, flags)
-        for contender in wanted:
-            try:
-                self.running[contender.name].must_be_ready(self.end)
-                self.started(contender)
-            except (Gemma4ctlError, OSError) as error:
-                self.fail(contender, str(error))
+        company = list(self.running)
+        with ThreadPoolExecutor(len(wanted)) as waiting:  # each is ready at a time of its own
+            problems = list(waiting.map(self.problem, wanted))
+        for contender, problem in zip(wanted, problems, strict=True):
+            if problem is None:
+                self.started(contender, [name for name in company if name != contender.name])
+            else:
+                self.fail(contender, problem)
 
-    def started(self, contender: servers.Contender) -> None:
+    def problem(self, contender: servers.Contender) -> str | None:
+        """Wait until a server is ready; why it is not, None where it is."""
+        try:
+            self.running[contender.name].must_be_ready(self.end)
+        except (Gemma4ctlError, OSError) as error:
+            return str(error)
+        return None
+
+    def started(self, contender: servers.Contender, beside: Sequence[str]) -> None:
         """Record a start."""
         server = self.running[contender.name]
-        others = [name for name in self.running if name != contender.name]
-        cold = not self.marker(contender).exists()
-        self.marker(contender).touch()
-        about = {"contender": contender.name, "session": self.session, "cold": cold}
-        self.record["servers"].append({**about, "beside": others, **server.facts()})
+        about = {"contender": contender.name, "session": self.session, "beside": beside}
+        self.record["servers"].append({**about, **server.facts()})
         self.write()
         self.say(f"{contender.name} ready after {server.seconds_to_ready} s")
 
@@ -255,15 +360,15 @@ class Match:
         self.say(
             f"round {number} {name} {server.contender.name}: "
             f"TPOT {figures['tpot_ms.mean']:.3f} ms, {figures['output_throughput']:.1f} tok/s, "
-            f"TTFT {figures['ttft_ms.mean']:.1f} ms, "
+            f"TTFT {figures['ttft_ms.median']:.1f} ms, "
             f"{time.monotonic() - began:.0f} s"
         )
 
     def profiles(self) -> None:
-        """A decode step of every contender, as ``step_profile.py`` records it."""
+        """A decode step of stock and fused, as ``step_profile.py`` records it."""
         path = step_profile.record_path(self.args.out, self.variant, self.gpu)
         record = step_profile.opened(path, self.variant)
-        for contender in self.unprofiled():
+        for contender in self.unprofiled(self.phase):
             absent = contender.name not in self.running
             self.check_time("a profile", PROFILE_S + absent * self.start_seconds(contender))
             server = self.server(contender)
@@ -274,31 +379,17 @@ class Match:
             except (Gemma4ctlError, OSError, ValueError) as error:
                 self.fail(contender, f"profile: {error}")
 
-    def unprofiled(self) -> list[servers.Contender]:
+    def unprofiled(self, phase: Phase) -> list[servers.Contender]:
         """The contenders without a profile, those that run first."""
         path = step_profile.record_path(self.args.out, self.variant, self.gpu)
         record = step_profile.opened(path, self.variant)
-        return [c for c in self.order(1) if step_profile.missing(record, c.name, [1])]
-
-    def lacking(self) -> list[servers.Contender]:
-        """The contenders without enough warm starts."""
-        return [c for c in self.contenders if self.warm_starts(c) < self.args.pairs]
-
-    def starts(self) -> None:
-        """Start the contenders alone, in turn, until there are enough warm starts of each."""
-        while lacking := self.lacking():
-            for contender in lacking:
-                self.check_time("a start", self.start_seconds(contender))
-                for name in list(self.running):
-                    self.release(name)
-                self.start([contender])
-
-    def warm_starts(self, contender: servers.Contender) -> int:
-        return len(results.warm_starts(self.record["servers"], contender.name))
+        missing = [n for n in phase.profiled if step_profile.missing(record, n, [1])]
+        missing.sort(key=lambda name: name not in self.running)
+        return [servers.CONTENDERS[name] for name in missing]
 
     def fail(self, contender: servers.Contender, reason: str) -> None:
         """Record why a contender cannot go on, and go on without it."""
-        self.contenders.remove(contender)
+        self.failed.add(contender.name)
         server = self.running.get(contender.name)
         failure: dict[str, Any] = {
             "contender": contender.name,
@@ -315,13 +406,13 @@ class Match:
     def release(self, name: str) -> None:
         self.running.pop(name).stop()
 
-    def marker(self, contender: servers.Contender) -> Path:
-        """A file that is there once a contender was started on this machine."""
-        folder: Path = self.args.logs
-        return folder / f"started-{self.variant}-{contender.name}"
+    @property
+    def checkpoint(self) -> Path:
+        folder: Path = self.args.models
+        return folder / f"{self.variant}-it"
 
     def write(self) -> None:
-        about = {**servers.host(self.gpu), "room": self.room, "flags": self.args.flags}
+        about = {**servers.host(self.gpu), "flags": self.args.flags}
         write(self.path, self.record | about | {"date": self.session[:10]})
 
     def say(self, *lines: str) -> None:
@@ -363,22 +454,37 @@ def child(args: argparse.Namespace, variant: str, gpu: int, left: float) -> list
     ]  # fmt: skip
 
 
-def tokens(measures: Iterable[str]) -> int:
-    """Tokens that the KV pools hold for these measures."""
-    return max(POOL_TOKENS[name] for name in measures)
+def run_seconds(variant: str, name: str) -> int:
+    """How long a run of a load takes."""
+    takes = SECONDS[variant]
+    return {"c1": takes.c1, "c100": takes.c100}[name]
+
+
+def start_seconds(variant: str, contender: servers.Contender) -> int:
+    """How long a warm start takes."""
+    compiles = "--enable-torch-compile" in contender.flags
+    return SECONDS[variant].start + compiles * COMPILE_S
+
+
+def phase_seconds(variant: str, phase: Phase, pairs: int) -> int:
+    """How long a phase takes with its starts, the kernels compiled before."""
+    starts = [start_seconds(variant, servers.CONTENDERS[name]) for name in phase.contenders]
+    runs = sum(run_seconds(variant, name) for name in phase.loads) * len(starts) * pairs
+    profiles = PROFILE_S * len(phase.profiled) * (phase.first == 1)
+    in_turn = sum(starts[number % len(starts)] for number in range(pairs + 1))
+    return (max(starts) if phase.beside else in_turn) + runs + profiles
 
 
 def estimate(variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> str:
-    """How many servers fit, and how long all pairs of a variant take."""
-    takes, count = SECONDS[variant], len(args.contenders)
-    fit = servers.fitting(gpu, size(variant, tokens(args.measures)))
-    starts = 1 if fit >= count else (count - 1) * args.pairs + 1
-    each = sum(getattr(takes, name) for name in args.measures if name in LOADS)
-    seconds = takes.cold + starts * takes.start + count * args.pairs * each
-    seconds += count * PROFILE_S * ("profile" in args.measures)
-    seconds += COMPILE_S * ("stock-compile" in args.contenders)
-    seconds += count * args.pairs * takes.start * ("start" in args.measures)
-    return f"{variant:8} {fit} servers on a GPU, about {seconds} s"
+    """Which servers meet, and how long that takes."""
+    found = phases(variant, args, gpu)
+    seconds = [phase_seconds(variant, phase, args.pairs) for phase in found]
+    lines = [f"{variant:8} about {sum(seconds)} s, {COLD_S} s more where kernels must be compiled"]
+    for phase, takes in zip(found, seconds, strict=True):
+        how = "side by side" if phase.beside else "in turn"
+        names = ", ".join(phase.contenders)
+        lines.append(f"  {', '.join(phase.measures)}: {names} {how}, {takes} s")
+    return "\n".join(lines)
 
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:
@@ -386,14 +492,14 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     actions = parser.add_subparsers(dest="action", required=True)
     running, estimating = actions.add_parser("run"), actions.add_parser("estimate")
-    servers.add_options(running, BOTH, "model")
-    servers.add_contenders(estimating, BOTH)
+    servers.add_options(running, COMPARED, "model")
+    servers.add_contenders(estimating, COMPARED)
     running.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     running.add_argument("--campaign", default="main")
     estimating.add_argument("--memory", type=float, metavar="GIB", help="free memory of a GPU")
     for action in (running, estimating):
         action.add_argument("--variants", nargs="+", choices=VARIANTS, default=LONGEST_FIRST)
-        action.add_argument("--measures", nargs="+", choices=MEASURES, default=["c1", "c100"])
+        action.add_argument("--measures", nargs="+", choices=MEASURES, default=MEASURES)
         action.add_argument("--pairs", type=int, default=3)
     comparing = actions.add_parser("compare")
     comparing.add_argument("out", type=Path, metavar="OUT")

@@ -1,14 +1,17 @@
 """The records of ``model.py``: which runs are there, and what they say beside the targets.
 
-A pair is a round of one session (one call on one machine) that has runs of both contenders. A
-ratio is always a speed-up: above 1 the fused server is better.
+A pair is a round of one session (one call on one machine) that has runs of both contenders. A pair
+of start-up is two starts of one session, at the same moment beside each other or each alone on the
+GPU; the first starts on a machine are pairs of their own, which do not count. A ratio is always a
+speed-up: above 1 the fused server is better.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -16,9 +19,11 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from redaction import redacted
 from shared import write
 
 Record = dict[str, Any]
+Pairs = dict[tuple[str, int], tuple[float, float]]  # figures by session and round
 BASE, OURS = "stock", "fused"
 EVEN = 0.99  # no figure may be worse than that
 NOT_WORSE = 0.97  # TTFT: what repeated runs of one server differ by
@@ -45,8 +50,8 @@ C100 = dict.fromkeys(("E2B", "E4B", "26B-A4B"), 1.05)
 METRICS = {
     "tpot-c1": Metric("c1", "tpot_ms.mean", "ms", True, EVEN, C1),
     "output-throughput-c100": Metric("c100", "output_throughput", "tok/s", False, EVEN, C100),
-    "ttft-c1": Metric("c1", "ttft_ms.mean", "ms", True, NOT_WORSE, {}),
-    "ttft-c100": Metric("c100", "ttft_ms.mean", "ms", True, NOT_WORSE, {}),
+    "ttft-c1": Metric("c1", "ttft_ms.median", "ms", True, NOT_WORSE, {}),
+    "ttft-c100": Metric("c100", "ttft_ms.median", "ms", True, NOT_WORSE, {}),
     "start-up": Metric("start", "seconds_to_ready", "s", True, START, {}),
 }
 
@@ -57,10 +62,16 @@ def read(path: Path) -> Record | None:
     return found
 
 
+def is_tuned(contender: str) -> bool:
+    """Whether it is stock with flags of its own."""
+    return contender.startswith(f"{BASE}-")
+
+
 def measured(runs: Iterable[Record], session: str, number: int, contender: str, name: str) -> bool:
-    """Whether a session has a run of a contender's measure in a round."""
-    key = (session, number, contender, name)
-    return any((r["session"], r["round"], r["contender"], r["measure"]) == key for r in runs)
+    """Whether a session has a run of a contender's measure in a round, with no failed request."""
+    key = (session, number, contender, name, 0)
+    names = ("session", "round", "contender", "measure", "failed")
+    return any(tuple(run[name] for name in names) == key for run in runs)
 
 
 def complete(
@@ -74,53 +85,85 @@ def complete(
     )
 
 
-def warm_starts(starts: Iterable[Record], contender: str) -> list[float]:
-    """Seconds of a contender's starts alone on the GPU, kernels compiled before."""
-    return [
-        found["seconds_to_ready"] for found in starts
-        if found["contender"] == contender and not found["cold"] and not found["beside"]
-    ]  # fmt: skip
+def start_pairs(starts: Iterable[Record], base: str, *, cold: bool = False) -> Pairs:
+    """Seconds of starts of ``base`` and of fused under equal conditions, in their order.
+
+    Equal are starts of one session with the same servers on the GPU, if any, and all of them the
+    first of their kind on the machine (``cold``: kernels are compiled) or none.
+    """
+    found: defaultdict[tuple[str, frozenset[str]], dict[str, list[float]]]
+    found = defaultdict(lambda: {base: [], OURS: []})
+    for start in starts:
+        alone = not start["beside"]
+        company = frozenset() if alone else frozenset([start["contender"], *start["beside"]])
+        seconds = found[start["session"], company]
+        if start["cold"] is cold and start["contender"] in seconds:
+            seconds[start["contender"]].append(start["seconds_to_ready"])
+    count: Counter[str] = Counter()
+    pairs = {}
+    for (session, _), seconds in found.items():
+        for pair in zip(seconds[base], seconds[OURS], strict=False):
+            count[session] += 1
+            pairs[session, count[session]] = pair
+    return pairs
+
+
+def counted(record: Record, metric: Metric, contender: str) -> list[Record]:
+    """A contender's runs of a measure without failed requests."""
+    key = (contender, metric.measure, 0)
+    return [r for r in record["runs"] if (r["contender"], r["measure"], r["failed"]) == key]
 
 
 def values(record: Record, metric: Metric, contender: str) -> dict[tuple[str, int], float]:
     """A contender's figures by session and round."""
-    if metric.measure == "start":
-        return dict(enumerate_starts(warm_starts(record["servers"], contender)))
     return {
         (run["session"], run["round"]): run["figures"][metric.figure]
-        for run in record["runs"]
-        if (run["contender"], run["measure"], run["failed"]) == (contender, metric.measure, 0)
+        for run in counted(record, metric, contender)
     }
 
 
-def enumerate_starts(seconds: Iterable[float]) -> Iterator[tuple[tuple[str, int], float]]:
-    """Starts in the order in which they were made."""
-    for number, value in enumerate(seconds, 1):
-        yield ("", number), value
+def single(record: Record, metric: Metric, contender: str) -> list[float]:
+    """All figures of a contender, also those of no pair."""
+    if metric.measure != "start":
+        return list(values(record, metric, contender).values())
+    starts = (s for s in record["servers"] if s["contender"] == contender and not s["cold"])
+    return [start["seconds_to_ready"] for start in starts]
 
 
 def compared(record: Record, metric: Metric, base: str) -> Record | None:
     """The fused server beside ``base`` in the rounds that have both, None without any."""
+    if metric.measure == "start":
+        return summed_up(start_pairs(record["servers"], base), metric, base)
     ours, others = values(record, metric, OURS), values(record, metric, base)
-    keys = [key for key in others if key in ours]
-    if not keys:
+    pairs = {key: (others[key], ours[key]) for key in others if key in ours}
+    return summed_up(pairs, metric, base)
+
+
+def cold_starts(record: Record) -> Record | None:
+    """Stock and fused in the pairs of first starts, None without any."""
+    pairs = start_pairs(record["servers"], BASE, cold=True)
+    return summed_up(pairs, METRICS["start-up"], BASE)
+
+
+def summed_up(pairs: Pairs, metric: Metric, base: str) -> Record | None:
+    """Means and speed-ups of pairs of ``base`` and fused, None without any."""
+    if not pairs:
         return None
 
     def speed_up(of_base: float, of_ours: float) -> float:
         return of_base / of_ours if metric.lower_is_better else of_ours / of_base
 
-    means = fmean(others[key] for key in keys), fmean(ours[key] for key in keys)
+    means = fmean(base for base, _ in pairs.values()), fmean(ours for _, ours in pairs.values())
     return {
         base: round(means[0], 4),
         OURS: round(means[1], 4),
         "ratio": round(speed_up(*means), 4),
         "pairs": [
             {
-                "session": session, "round": number, base: others[session, number],
-                OURS: ours[session, number],
-                "ratio": round(speed_up(others[session, number], ours[session, number]), 4),
+                "session": session, "round": number, base: of_base, OURS: of_ours,
+                "ratio": round(speed_up(of_base, of_ours), 4),
             }
-            for session, number in keys
+            for (session, number), (of_base, of_ours) in pairs.items()
         ],
     }  # fmt: skip
 
@@ -135,23 +178,23 @@ def result(record: Record, name: str) -> Record | None:
     kinds = dict.fromkeys(server["contender"] for server in record["servers"])
     tuned = {
         kind: row for kind in kinds
-        if kind.startswith("stock-") and (row := compared(record, metric, kind)) is not None
+        if is_tuned(kind) and (row := compared(record, metric, kind)) is not None
     }  # fmt: skip
     about = ("variant", "gpu", "driver_version", "sglang_version", "torch_version",
              "triton_version", "gemma4ctl_version", "date")  # fmt: skip
     return {
         **{key: record[key] for key in about},
         "metric": name,
+        "figure": metric.figure,
         "unit": metric.unit,
         "lower_is_better": metric.lower_is_better,
         **found,
         "target": round(target, 4),
         "reached": found["ratio"] >= target,
         "tuned_stock": tuned,
+        **beside_it(record, metric),
         "fused_kernels_active": active(record["servers"]),
-        "runs": {
-            kind: list(values(record, metric, kind).values()) for kind in kinds
-        },
+        "runs": {kind: single(record, metric, kind) for kind in kinds},
         "commands": {
             server["contender"]: server["command"] for server in record["servers"]
         },
@@ -159,6 +202,22 @@ def result(record: Record, name: str) -> Record | None:
             server["contender"]: server["announced"] for server in record["servers"]
         },
     }  # fmt: skip
+
+
+def beside_it(record: Record, metric: Metric) -> Record:
+    """What else a result file has: means where medians are judged, cold starts, retractions."""
+    found: Record = {}
+    if metric.figure.endswith(".median"):
+        mean = metric.figure.replace(".median", ".mean")
+        found[mean] = compared(record, metric._replace(figure=mean), BASE)
+    if metric.measure == "start":
+        found["cold"] = cold_starts(record)
+    else:
+        found["retractions"] = {
+            kind: [run["retractions"] for run in counted(record, metric, kind)]
+            for kind in (BASE, OURS)
+        }
+    return found
 
 
 def active(starts: Iterable[Record]) -> bool:
@@ -199,8 +258,13 @@ def compare(out: Path, results: Path | None) -> None:
             for base, row in found["tuned_stock"].items():
                 pairs = len(row["pairs"])
                 print(f"      {base} {row[base]:.3f}: {row['ratio']:.3f}x in {pairs} pairs")
+            if any(sum(counts) for counts in found.get("retractions", {}).values()):
+                print(f"      the pools were too small, retractions: {found['retractions']}")
             if results is not None:
-                write(results / f"{name}-{metric}.json", found)
+                write(results / f"{name}-{metric}.json", redacted(found))
+        if (cold := cold_starts(record)) is not None:
+            seconds = f"{cold[BASE]:.1f} -> {cold[OURS]:.1f} s, {cold['ratio']:.3f}x"
+            print(f"  first starts on a machine {seconds}, {len(cold['pairs'])} pairs, not counted")
         for failure in record["failures"]:
             print(f"  {failure['contender']} failed: {failure['reason']}")
         if not active(record["servers"]):

@@ -113,6 +113,7 @@ def host(gpu: Gpu) -> dict[str, str]:
         "driver_version": gpu.driver,
         **releases,
         "gemma4ctl_version": __version__,
+        "date": time.strftime("%Y-%m-%d"),
     }
 
 

@@ -121,6 +121,14 @@ def test_a_job_is_not_begun_without_time_for_it_or_for_other_gpus(
     assert set(run(campaign, tmp_path, monkeypatch, *words)) == {"short"}
 
 
+def test_a_job_that_goes_on_later_is_begun_for_a_part(
+    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long, part = (campaign.Job(str(part), 1_000, "does.py", part=part) for part in (900, 10))
+    stand_ins(campaign, tmp_path, monkeypatch, long, part)
+    assert set(run(campaign, tmp_path, monkeypatch, "--deadline", "60")) == {"10"}
+
+
 def test_what_a_job_leaves_running_is_ended(
     campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ def machine(
         file.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     monkeypatch.setattr(script("servers"), "RELEASE_S", 0.0)
+    monkeypatch.setattr(script("servers"), "STARTED", tmp_path / "started")
     port = free_port(following=len(script("servers").CONTENDERS))
 
     def words(*more: str, flags: tuple[str, ...] = ()) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 
 from gemma4ctl.bench.workload import Workload
+from tests.waiting import PATIENCE_S
 
 Script = Callable[[str], ModuleType]
-ONE = ("--variants", "E2B", "--child", "--gpus", "0")
+CHILD = ("--variants", "E2B", "--child", "--gpus", "0")
+ONE = (*CHILD, "--contenders", "stock", "fused")
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def test_resident_servers_alternate_and_a_second_call_adds_nothing(
     assert "dummy" in found["servers"][0]["command"]
     assert found["servers"][0]["full_layer_tokens"] == 1_000
     assert "kernels: fused" in found["servers"][1]["announced"][0]
-    assert "plugins: ['gemma4ctl']" in (tmp_path / "logs" / "E2B-fused-0.log").read_text()
+    assert "'gemma4ctl'" in (tmp_path / "logs" / "E2B-fused-0.log").read_text()
     model.main(words)
     assert record(tmp_path)["runs"] == found["runs"]
 
@@ -85,7 +88,7 @@ def test_a_contender_that_fails_leaves_the_others_and_its_log(
     monkeypatch.setitem(script("servers").CONTENDERS, "stock-compile", broken)
     asked = ("--contenders", "stock-compile", "fused", "--campaign", "tuned")
     with pytest.raises(SystemExit, match="not everything"):
-        model.main(machine(*ONE, "--measures", "c1", "--pairs", "1", *asked))
+        model.main(machine(*CHILD, "--measures", "c1", "--pairs", "1", *asked))
     found = record(tmp_path, "tuned")
     assert rounds(found) == [(1, "fused", "c1")]
     (failure,) = found["failures"]
@@ -102,15 +105,75 @@ def test_a_pair_is_not_begun_without_time_for_all_of_it(
     assert "no time for round 1" in capsys.readouterr().out
 
 
-def test_starts_count_warm_and_alone(
-    model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path, script: Script
+def test_tuned_stock_takes_part_in_c1_only(
+    model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path
 ) -> None:
-    model.main(machine(*ONE, "--measures", "start", "--pairs", "2"))
+    asked = ("--contenders", "stock", "fused", "stock-splits-16")
+    model.main(machine(*CHILD, *asked, "--pairs", "1"))
     found = record(tmp_path)
-    kinds = [server["contender"] for server in found["servers"]]
-    assert kinds == ["stock", "fused"] * 3  # the first of each compiles
-    assert len(script("results").warm_starts(found["servers"], "fused")) == 2
-    assert script("results").result(found, "start-up")["pairs"][1]["round"] == 2
+    assert rounds(found) == [
+        (1, "stock", "c1"), (1, "fused", "c1"), (1, "stock-splits-16", "c1"),
+        (1, "stock", "c100"), (1, "fused", "c100"),
+    ]  # fmt: skip
+    profiles = json.loads((tmp_path / "out" / "profile-E2B-H200.json").read_text())["profiles"]
+    assert [profile["contender"] for profile in profiles] == ["stock", "fused"]
+    started = [(server["contender"], server["cold"]) for server in found["servers"]]
+    assert started == [
+        ("stock", True), ("fused", True), ("stock-splits-16", True),
+        ("stock", False), ("fused", False),
+    ]  # fmt: skip
+    pools = [words[words.index("--max-total-tokens") + 1] for words in commands(found)]
+    assert pools == ["4096"] * 3 + [str(model.pool_tokens("E2B", "c100"))] * 2
+
+
+def commands(found: dict[str, Any]) -> list[list[str]]:
+    return [server["command"] for server in found["servers"]]
+
+
+def test_contenders_that_do_not_fit_together_meet_in_groups(
+    model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(model.servers, "fitting", lambda *_: 2)
+    asked = ("--contenders", "stock", "fused", "stock-splits-16", "stock-splits-4")
+    model.main(machine(*CHILD, *asked, "--measures", "c1", "--pairs", "1"))
+    found = record(tmp_path)
+    assert rounds(found) == [
+        (1, "stock", "c1"), (1, "fused", "c1"),
+        (101, "fused", "c1"), (101, "stock-splits-16", "c1"),
+        (201, "fused", "c1"), (201, "stock-splits-4", "c1"),
+    ]  # fmt: skip
+    kinds = ["stock", "fused", "stock-splits-16", "stock-splits-4"]
+    assert [server["contender"] for server in found["servers"]] == kinds  # fused stays
+
+
+def test_groups(model: ModuleType) -> None:
+    tuned = ["stock", "fused", "stock-splits-16", "stock-compile"]
+    assert model.groups(tuned, 4) == [tuple(tuned)]
+    three = [("stock", "stock-splits-16", "fused"), ("stock-compile", "fused")]
+    assert model.groups(tuned, 3) == three
+    pairs = [(name, "fused") for name in ("stock", "stock-splits-16", "stock-compile")]
+    assert model.groups(tuned, 2) == model.groups(tuned, 1) == pairs
+
+
+def test_a_round_is_begun_where_it_fits_by_what_the_call_has_measured(
+    script: Script, machine: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    model = script("model")
+    args = model.parsed(machine(*ONE, "--measures", "c100", "--deadline", "170"))
+    match = model.Match("26B-A4B", args, model.servers.Gpu(0, "NVIDIA H200", "", 143_771, 143_156))
+    stock, fused = match.contenders
+    todo = [(stock, "c100"), (fused, "c100")]
+    assert match.round_seconds(todo) > 170  # two first starts
+    match.record["servers"] = [
+        {"session": match.session, "contender": name, "cold": False, "seconds_to_ready": 60.0}
+        for name in ("stock", "fused")
+    ]
+    match.record["runs"] = [
+        {"session": session, "contender": "fused", "measure": "c100", "figures": {"seconds": took}}
+        for session, took in (("another", 99.0), (match.session, 20.0))
+    ]
+    assert match.round_seconds(todo) == pytest.approx(120 + 43 + 22)
 
 
 def test_a_profile_is_taken_of_the_servers_that_run(
@@ -132,7 +195,7 @@ def test_compare_names_what_is_reached_and_writes_results(
 ) -> None:  # fmt: skip
     model.main(machine(*ONE, "--measures", "c1", "--pairs", "3"))
     tuned = ("--contenders", "fused", "stock-splits-16", "--campaign", "tuned")
-    model.main(machine(*ONE, "--measures", "c1", "--pairs", "1", *tuned))
+    model.main(machine(*CHILD, "--measures", "c1", "--pairs", "1", *tuned))
     for campaign in ("main", "tuned"):
         say_tpot(tmp_path, campaign, {"stock": 6.0, "stock-splits-16": 6.0, "fused": 2.0})
     capsys.readouterr()
@@ -174,13 +237,34 @@ def recorder(asked: list[list[str]], real: Callable[..., Any]) -> Callable[..., 
 
 
 def test_what_fits_and_how_long_it_takes(
-    model: ModuleType, capsys: pytest.CaptureFixture[str]
+    script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model.main(["estimate", "--memory", "79"])
+    script("model").main(["estimate", "--memory", "139.8"])
     shown = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in shown] == [
-        ["31B", "1"], ["26B-A4B", "1"], ["12B", "1"], ["E4B", "2"], ["E2B", "4"],
-    ]  # fmt: skip
+    names, seconds = zip(*(line.split(" about ") for line in shown if "about" in line), strict=True)
+    assert [name.strip() for name in names] == ["31B", "26B-A4B", "12B", "E4B", "E2B"]
+    assert all(400 < int(text.split()[0]) < 1_400 for text in seconds)
+    assert shown[1].startswith("  c1, profile: stock, fused side by side, ")
+    assert shown[2].startswith("  c100: stock, fused in turn, ")
+    assert shown[-2].startswith("  c1, profile: stock, fused, stock-splits-16, stock-compile side")
+
+
+def test_seconds_of_a_phase(model: ModuleType) -> None:
+    both, takes = ("stock", "fused"), model.SECONDS["E2B"]
+    beside = model.Phase(("c1",), both, 4_096, 2, 1)
+    assert model.phase_seconds("E2B", beside, 3) == takes.start + 6 * takes.c1
+    in_turn = beside._replace(room=1)  # A, B B, A A, B
+    assert model.phase_seconds("E2B", in_turn, 3) == 4 * takes.start + 6 * takes.c1
+
+
+@pytest.mark.parametrize("variant", ["E2B", "31B"])
+def test_c100_fits_into_the_sliding_pool(script: Script, variant: str) -> None:
+    model = script("model")
+    load = model.workload(variant, "c100")
+    held = load.concurrency * (load.input_tokens + load.output_tokens)
+    assert held < 0.8 * model.pool_tokens(variant, "c100")
+    size = model.size(variant, model.pool_tokens(variant, "c100"))
+    assert size.weights + size.pool + model.servers.RUNTIME_GIB < 138
 
 
 def test_workloads_have_the_lengths_that_are_published(script: Script) -> None:
@@ -209,11 +293,84 @@ def test_a_pair_is_of_one_session(script: Script) -> None:
     assert (row["stock"], row["fused"], row["ratio"]) == (3.0, 2.0, 1.5)
 
 
-def test_runs_with_failed_requests_do_not_count(script: Script) -> None:
+def test_runs_with_failed_requests_do_not_count_and_are_made_again(script: Script) -> None:
     results = script("results")
     runs = [run_of("stock", 1, "a", 4.0), {**run_of("fused", 1, "a", 2.0), "failed": 1}]
+    assert not results.complete(runs, 1, ["stock", "fused"], ["c1"])
     metric = results.METRICS["tpot-c1"]
     assert results.compared({"runs": runs, "servers": []}, metric, "stock") is None
+
+
+def start_of(
+    contender: str, seconds: float, *beside: str, session: str = "a", cold: bool = False
+) -> dict[str, Any]:
+    return {
+        "contender": contender, "session": session, "cold": cold, "beside": list(beside),
+        "seconds_to_ready": seconds,
+    }  # fmt: skip
+
+
+def test_starts_under_equal_conditions_are_pairs(script: Script) -> None:
+    results = script("results")
+    first = [start_of("stock", 66.0, cold=True), start_of("fused", 58.0, cold=True)]
+    alone = [start_of("stock", 62.0), start_of("fused", 60.0), start_of("stock", 61.0)]
+    beside = [start_of("stock", 70.0, "fused"), start_of("fused", 71.0, "stock")]
+    unequal = [
+        start_of("fused", 90.0, "stock-splits-16"), start_of("stock", 50.0, session="b"),
+        start_of("fused", 51.0, "stock", session="b"), start_of("stock", 65.0, session="c"),
+        start_of("fused", 99.0, session="c", cold=True),
+    ]  # fmt: skip
+    starts = [*first, *alone, *beside, *unequal]
+    assert results.start_pairs(starts, "stock") == {("a", 1): (62.0, 60.0), ("a", 2): (70.0, 71.0)}
+    assert results.start_pairs(starts, "stock", cold=True) == {("a", 1): (66.0, 58.0)}
+
+
+def test_servers_that_are_started_together_are_a_pair_of_start_up(
+    model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path, script: Script,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    model.main(machine(*ONE, "--measures", "c1", "--pairs", "1"))
+    model.main(["compare", str(tmp_path / "out"), str(tmp_path / "results")])
+    assert "1 pairs, not counted" in capsys.readouterr().out
+    assert not (tmp_path / "results" / "E2B-H200-start-up.json").exists()
+    model.main(machine(*ONE, "--measures", "c100", "--pairs", "1"))
+    model.main(["compare", str(tmp_path / "out"), str(tmp_path / "results")])
+    found = json.loads((tmp_path / "results" / "E2B-H200-start-up.json").read_text())
+    assert (len(found["pairs"]), len(found["cold"]["pairs"])) == (1, 1)
+    assert len(found["runs"]["stock"]) == 1
+
+
+def test_servers_wait_for_themselves_only(
+    model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Each is asked while the others are not ready, else the last one seems the slowest."""
+    both = threading.Barrier(2, timeout=PATIENCE_S)
+    real = model.servers.Server.must_be_ready
+
+    def ready(server: Any, end: float) -> None:
+        both.wait()
+        real(server, end)
+
+    monkeypatch.setattr(model.servers.Server, "must_be_ready", ready)
+    model.main(machine(*ONE, "--measures", "c1", "--pairs", "1"))
+    assert len(record(tmp_path)["servers"]) == 2
+
+
+def test_first_tokens_are_judged_by_the_median(script: Script) -> None:
+    results = script("results")
+    figures = {"ttft_ms.median": 40.0, "ttft_ms.mean": 70.0}
+    runs = [
+        {**run_of(name, 1, "a", 1.0), "figures": figures, "retractions": 3 * (name == "stock")}
+        for name in ("stock", "fused")
+    ]
+    about = ("gpu", "driver_version", "sglang_version", "torch_version", "triton_version",
+             "gemma4ctl_version", "date")  # fmt: skip
+    found = {**dict.fromkeys(about, ""), "variant": "E2B", "runs": runs, "servers": []}
+    result = results.result(found, "ttft-c1")
+    assert (result["figure"], result["stock"]) == ("ttft_ms.median", 40.0)
+    assert result["ttft_ms.mean"]["stock"] == 70.0
+    assert result["retractions"] == {"stock": [3], "fused": [0]}
 
 
 @pytest.mark.parametrize(

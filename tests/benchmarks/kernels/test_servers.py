@@ -61,6 +61,19 @@ def test_stock_gets_none_of_our_variables(
     assert found["command"][:3] == ["CUDA_VISIBLE_DEVICES=0", "sglang", "serve"]
 
 
+def test_the_first_start_of_a_kind_on_a_machine_is_cold(
+    servers: ModuleType, machine: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    where = place(servers, machine(), tmp_path)
+    cold = []
+    for end in (0.0, PATIENCE_S, PATIENCE_S):  # the first one is never ready
+        server = servers.Server(servers.CONTENDERS["stock"], where, [])
+        server.ready(time.monotonic() + end)
+        cold.append(server.facts()["cold"])
+        server.stop()
+    assert cold == [True, True, False]
+
+
 def test_a_server_that_never_answers(
     servers: ModuleType, machine: Callable[..., list[str]], tmp_path: Path
 ) -> None:
