@@ -17,6 +17,7 @@ Value = str | int | float | bool | tuple[str, ...] | None
 THIS_PLAN = "this plan"
 DEFAULT_SPLIT = "SGLang's default split"
 LOAD_SPLIT = "split for the load"
+ONCE_CERTIFIED = "kernels_once_certified"  # what would be faster; the reason is how to certify it
 
 
 class Decision(Model):

@@ -18,7 +18,14 @@ from rich.table import Table
 from rich.text import Text
 
 from gemma4ctl.hardware.inventory import Device, Host, Inventory, Link
-from gemma4ctl.planning.plan import LOAD_SPLIT, Capacity, Decision, Plan, PlanWarning
+from gemma4ctl.planning.plan import (
+    LOAD_SPLIT,
+    ONCE_CERTIFIED,
+    Capacity,
+    Decision,
+    Plan,
+    PlanWarning,
+)
 from gemma4ctl.rendering import command
 from gemma4ctl.rendering.shell import shell
 
@@ -85,8 +92,20 @@ def _heading(plan: Plan) -> Group:
         ("Draft", plan.variant.draft_path),
         ("Devices", f"{hardware.choice} (source: {hardware.source})"),
         ("Image", f"{image.reference} ({IMAGE_STATUS[image.status]})" if image else None),
+        ("Kernels", _kernels(plan)),
     ]
     return Group(Text(title, style="bold"), _facts(facts))
+
+
+def _kernels(plan: Plan) -> str | None:
+    """Which model code is used, where it is not SGLang's own or another is faster."""
+    used = plan.decision("kernels")
+    if used is not None and used.value == "fused":
+        return f"fused, {used.reason}"
+    better = plan.decision(ONCE_CERTIFIED)
+    if better is None:
+        return None
+    return f"SGLang's own; {better.value} ones are faster once certified:\n{better.reason}"
 
 
 def _decisions(plan: Plan, width: int) -> RenderableType:

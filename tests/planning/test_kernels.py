@@ -8,12 +8,13 @@ import pytest
 
 from gemma4ctl.hardware.simulate import simulate
 from gemma4ctl.planning.engine import plan
-from gemma4ctl.planning.plan import Plan
+from gemma4ctl.planning.plan import ONCE_CERTIFIED, Plan
 from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles.load import load
 from gemma4ctl.rendering.command import environment
 from gemma4ctl.sglang_model import switches
 
+CERTIFY = "gemma4ctl verify --kernels --model-path"
 ALL = switches.fused_environment() | switches.shared_kv_environment()
 
 
@@ -32,8 +33,15 @@ def test_fused_is_switched_on_as_asked() -> None:
     assert switched(made) == ALL
     decision = made.decision("kernels")
     assert decision is not None
-    assert (decision.value, decision.status, decision.origin) == ("fused", "estimated", "flag")
-    assert "verify --kernels" in decision.reason
+    assert (decision.value, decision.status, decision.origin) == ("fused", "verified", "flag")
+    assert decision.reason == f"as asked for; to certify: {CERTIFY} FOLDER"
+
+
+@pytest.mark.parametrize("fields", [{"model": "12B"}, {"mtp": True}])
+def test_fused_is_an_estimate_where_nothing_is_measured(fields: dict[str, Any]) -> None:
+    made = planned(kernels="fused", **fields)
+    assert switched(made) == ALL
+    assert made.decision("kernels").status == "estimated"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -69,24 +77,29 @@ def test_stock_says_nothing_more() -> None:
     made = planned(kernels="stock")
     assert switched(made) == {}
     assert made.decision("kernels").reason == "SGLang's own model code"  # type: ignore[union-attr]
+    assert once_certified(made) is None
 
 
 def test_auto_is_stock_until_certified() -> None:
     assert reason(planned()) == (
-        "SGLang's own model code: the fused kernels are faster for E2B on sm_90, but not certified "
-        "for these weights on this host; to do it once: "
-        "gemma4ctl verify --kernels --model-path FOLDER"
+        "SGLang's own model code: the fused kernels are faster here, but not certified yet for "
+        "these weights on this host"
     )
+    assert once_certified(planned()) == ("fused", f"{CERTIFY} FOLDER")
     assert "not certified" in reason(planned(kernels_certified=("0.5.15",)))
     made = planned(kernels_certified=("0.5.16",))
     assert switched(made) == ALL
+    assert reason(made) == "certified for these weights on this host"
     assert made.decision("kernels").status == "verified"  # type: ignore[union-attr]
+    assert once_certified(made) is None
     assert not [w for w in made.warnings if w.code == "kernels-stock"]
 
 
 def test_the_folder_to_certify_is_named() -> None:
-    assert reason(planned(model_path="/my models/E2B")).endswith("--model-path '/my models/E2B'")
-    assert reason(planned(model_path="me/gemma-4-E2B-it")).endswith("--model-path FOLDER")
+    local = once_certified(planned(model_path="/my models/E2B"))
+    assert local == ("fused", f"{CERTIFY} '/my models/E2B'")
+    hub = once_certified(planned(model_path="me/gemma-4-E2B-it"))
+    assert hub == ("fused", f"{CERTIFY} FOLDER")
 
 
 @pytest.mark.parametrize(
@@ -103,6 +116,7 @@ def test_the_folder_to_certify_is_named() -> None:
 def test_auto_is_stock_where_nothing_is_measured(fields: dict[str, Any], problem: str) -> None:
     made = planned(kernels_certified=("0.5.16",), **fields)
     assert reason(made) == f"SGLang's own model code: {problem}"
+    assert once_certified(made) is None
     assert switched(made) == {}
 
 
@@ -116,3 +130,9 @@ def reason(made: Plan) -> str:
     decision = made.decision("kernels")
     assert decision is not None
     return decision.reason
+
+
+def once_certified(made: Plan) -> tuple[object, str] | None:
+    """What the plan says would be faster, and how to certify it."""
+    decision = made.decision(ONCE_CERTIFIED)
+    return (decision.value, decision.reason) if decision else None

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gemma4ctl.planning.plan import LOAD_SPLIT, Plan
+from gemma4ctl.planning.plan import LOAD_SPLIT, ONCE_CERTIFIED, Plan
 from gemma4ctl.rendering import command
 from gemma4ctl.rendering.shell import shell
 from gemma4ctl.rendering.table import explain_table, inventory_table, plan_table
@@ -48,6 +48,25 @@ def test_plan_table_shows_warning_with_remedy() -> None:
     text = plain(plan_table(PLANS["mi300x-e2b"], 80), 80)
     assert GUESSED_IMAGE.remedy in text
     assert "(the tag is a guess)" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("kernels", "fused", "Kernels  fused, why kernels is fused"),
+        ("kernels", "stock", None),
+        (
+            ONCE_CERTIFIED,
+            "fused",
+            "Kernels  SGLang's own; fused ones are faster once certified:\n"
+            "         why kernels_once_certified is fused",
+        ),
+    ],
+)
+def test_plan_table_says_which_model_code_is_used(name: str, value: str, shown: str | None) -> None:
+    text = plain(plan_table(make(flags=(decision(name, value),)), 80), 80)
+    assert ("Kernels" in text) == bool(shown)
+    assert (shown or "") in text
 
 
 def test_plan_table_without_image_and_capacity() -> None:

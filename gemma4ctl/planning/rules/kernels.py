@@ -5,11 +5,15 @@ from __future__ import annotations
 import shlex
 from types import SimpleNamespace
 
+from gemma4ctl.planning.plan import ONCE_CERTIFIED
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation, is_folder
 from gemma4ctl.profiles.table import Status
 from gemma4ctl.sglang_model import support, switches
 
+UNCERTIFIED = (
+    "the fused kernels are faster here, but not certified yet for these weights on this host"
+)
 DRAFTED_AS = ("NEXTN", "EAGLE")  # what SGLang makes frozen-KV MTP of, with a Gemma 4 draft
 
 
@@ -23,6 +27,8 @@ def kernels(s: Situation) -> Outcomes:
         return
     reason = f"SGLang's own model code: {problem}" if problem else "SGLang's own model code"
     yield Choose("kernels", "stock", reason, status="verified", origin=_origin(s))
+    if problem == UNCERTIFIED:
+        yield Choose(ONCE_CERTIFIED, "fused", _how(s), status="verified")
     if asked == "fused":
         yield Warn(
             "kernels-stock",
@@ -50,31 +56,37 @@ def _uncertified(s: Situation) -> str | None:
     """Why nobody knows that the fused kernels are right and faster here."""
     if (problem := _problem(s)) is not None:
         return problem
-    release, gpu = s.release.name, s.platform.architecture
-    if (release, gpu, s.variant_name) not in support.MEASURED:
+    return _unmeasured(s) or (
+        None if s.release.name in s.request.kernels_certified else UNCERTIFIED
+    )
+
+
+def _unmeasured(s: Situation) -> str | None:
+    """Why no measurement says that the fused kernels are faster."""
+    gpu = s.platform.architecture
+    if (s.release.name, gpu, s.variant_name) not in support.MEASURED:
         return f"the fused kernels are not measured to be faster for {s.variant_name} on {gpu}"
     if s.mtp or s.given("speculative_algorithm"):
         return "the fused kernels are not measured with MTP"
-    if release not in s.request.kernels_certified:
-        path = s.request.model_path
-        folder = shlex.quote(path) if path and is_folder(path) else "FOLDER"
-        return (
-            f"the fused kernels are faster for {s.variant_name} on {gpu}, but not certified for "
-            "these weights on this host; to do it once: "
-            f"gemma4ctl verify --kernels --model-path {folder}"
-        )
     return None
+
+
+def _how(s: Situation) -> str:
+    """The command that certifies the weights."""
+    path = s.request.model_path
+    folder = shlex.quote(path) if path and is_folder(path) else "FOLDER"
+    return f"gemma4ctl verify --kernels --model-path {folder}"
 
 
 def _switched_on(s: Situation) -> Outcomes:
     """The decisions that switch the module on."""
     certified = s.release.name in s.request.kernels_certified
     reason = (
-        "Gemma 4 with fused kernels, certified for these weights on this host"
+        "certified for these weights on this host"
         if certified
-        else "Gemma 4 with fused kernels, as asked for; certify: gemma4ctl verify --kernels"
+        else f"as asked for; to certify: {_how(s)}"
     )
-    status: Status = "verified" if certified else "estimated"
+    status: Status = "estimated" if not certified and _unmeasured(s) else "verified"
     origin = _origin(s)
     yield Choose("kernels", "fused", reason, status=status, origin=origin)
     named = (
