@@ -154,7 +154,7 @@ def kernel_speeds() -> Iterator[Job]:
         yield Job(f"kernels-speed-{variant}", seconds, f"{run} --variants {variant}", part=280)
     for variant in ("E2B", "E4B"):
         words = f"kernels/kv_capacity.py run {{models}} {{out}}/kernels {ON_ONE_GPU}"
-        yield Job(f"kernels-kv-{variant}", 400, f"{words} --variants {variant} --deadline {{left}}")
+        yield Job(f"kernels-kv-{variant}", 300, f"{words} --variants {variant} --deadline {{left}}")
 
 
 class Campaign:

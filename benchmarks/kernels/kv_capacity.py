@@ -13,7 +13,8 @@ full one, so that only the full one is short.
 Outputs are compared token by token: the two runs of each server with each other, which shows what
 the batch's composition alone changes, and the two servers. ``shared-kv`` has stock kernels, so
 only the pools differ; ``fused`` has both. OUT/capacity-VARIANT-GPU.json is written after every
-part, and a later call goes on with the next.
+part, and a later call goes on with the next. While a server works, the next one imports its
+libraries and waits for the GPU, so seconds are for orientation only.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import sys
 import time
 import zlib
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,7 @@ REQUESTS, TOKENS_IN, TOKENS_OUT = 256, 128, 640
 HELD = 0.87  # of the load's tokens, by stock's full pool
 RATIO = 1.0
 TARGETS = {"E2B": 2.2, "E4B": 1.7}
-POOLS_S, LOAD_S = 110, 170  # cold; a part is only begun when so much time is left
+SECONDS = {"pools": 110, "loads": 170}  # cold; a part is only begun when so much time is left
 ANSWER_S = 150
 POOLS_STAND = "Memory pool end"
 RETRACTED = re.compile(r"#retracted_reqs: (\d+)")
@@ -65,27 +67,38 @@ class Trial:
 
     def play(self) -> None:
         """Every part that is missing, as far as the time goes."""
-        for part, seconds, work in (
-            ("pools", POOLS_S, self.pools), ("loads", LOAD_S, self.load)
-        ):  # fmt: skip
-            for name in self.args.contenders:
-                if name in self.record[part]:
-                    continue
-                if self.end - time.monotonic() < seconds:
-                    print(self.variant, name, part, "no time; call again", flush=True)
+        todo = [
+            (part, name) for part in SECONDS for name in self.args.contenders
+            if name not in self.record[part]
+        ]  # fmt: skip
+        server = None
+        try:
+            for one, following in zip_longest(todo, todo[1:]):
+                if self.end - time.monotonic() < SECONDS[one[0]]:
+                    print(self.variant, *reversed(one), "no time; call again", flush=True)
                     return
-                self.part(part, name, work)
+                server, working = None, server or self.start(*one)
+                if following and self.knows_flags(following[0]):
+                    server = self.start(*following)
+                working.let_go()
+                self.part(*one, working)
+        finally:
+            if server is not None:
+                server.end()
+
+    def knows_flags(self, part: str) -> bool:
+        """Whether what a part's flags are made of is recorded."""
+        return part == "pools" or "stock" in self.record["pools"]
 
     def done(self) -> bool:
         """Whether every part is recorded."""
         kinds = set(self.args.contenders)
         return kinds <= self.record["pools"].keys() and kinds <= self.record["loads"].keys()
 
-    def part(self, part: str, name: str, work: Any) -> None:
-        """Start a server for one part, and record what it gave, or how it failed."""
-        server = self.start(name, self.flags(part))
+    def part(self, part: str, name: str, server: servers.Server) -> None:
+        """Record what a server gave for one part, or how it failed, and end it."""
         try:
-            found = work(server)
+            found = {"pools": self.pools, "loads": self.load}[part](server)
             self.record[part][name] = {**found, **server.facts()}
             shown = {key: value for key, value in found.items() if key != "outputs"}
             print(self.variant, name, part, shown, flush=True)
@@ -98,15 +111,16 @@ class Trial:
             server.stop()
             write(self.path, self.record | servers.host(self.gpu))
 
-    def start(self, name: str, flags: Sequence[str]) -> servers.Server:
-        port, log = (
-            self.args.port + 100 * self.gpu.index,
-            self.args.logs / f"{self.variant}-{name}.log",
-        )
-        checkpoint = self.args.models / f"{self.variant}-it"
-        gpu = servers.gpus()[self.gpu.index]
-        place = servers.Place(checkpoint, gpu, port, log)
-        return servers.Server(servers.CONTENDERS[name], place, [*flags, *self.args.flags])
+    def start(self, part: str, name: str) -> servers.Server:
+        """A server for one part, which waits for the GPU."""
+        number = 2 * list(servers.CONTENDERS).index(name) + list(SECONDS).index(part)
+        place = servers.Place(
+            self.args.models / f"{self.variant}-it", self.gpu,
+            self.args.port + 100 * self.gpu.index + number,
+            self.args.logs / f"{self.variant}-{name}-{part}.log",
+        )  # fmt: skip
+        flags = [*self.flags(part), *self.args.flags]
+        return servers.Server(servers.CONTENDERS[name], place, flags, held=True)
 
     def flags(self, part: str) -> list[str]:
         """What all servers of a part get: the same fraction of the same GPU."""

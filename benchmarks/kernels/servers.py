@@ -167,10 +167,19 @@ class StartError(Gemma4ctlError):
 
 
 class Server:
-    """One server on one GPU, or on ``tp`` GPUs from that one on, from its start on."""
+    """One server on one GPU, or on ``tp`` GPUs from that one on, from its start on.
+
+    One that is ``held`` imports its libraries, and waits for :meth:`let_go` before it touches the
+    GPU (inside/gate.py).
+    """
 
     def __init__(
-        self, contender: Contender, place: Place, flags: Sequence[str], tp: int = 1
+        self,
+        contender: Contender,
+        place: Place,
+        flags: Sequence[str],
+        tp: int = 1,
+        held: bool = False,
     ) -> None:
         self.contender, self.gpu, self.log = contender, place.gpu, place.log
         self.endpoint = Endpoint(url=f"http://127.0.0.1:{place.port}")
@@ -186,6 +195,10 @@ class Server:
         folder = self.log.parent
         folder.mkdir(parents=True, exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if name not in OURS}
+        self._gate = self.log.with_suffix(".go")
+        self._gate.unlink(missing_ok=True)
+        if held:
+            inherited["GATE"] = str(self._gate)
         path = python_path(folder / "plugin")
         self._began = time.monotonic()
         with self.log.open("w") as file:
@@ -195,6 +208,11 @@ class Server:
             )  # fmt: skip
         self._pid_file = folder / f"{self._process.pid}.pid"
         self._pid_file.touch()
+
+    def let_go(self) -> None:
+        """Let it use the GPU; the seconds to ready begin here."""
+        self._gate.touch()
+        self._began = time.monotonic()
 
     def ready(self, end: float, mark: str | None = None) -> bool:
         """Whether it answers, or its log shows ``mark``, before it ends or ``end`` is reached."""
@@ -228,9 +246,7 @@ class Server:
     def stop(self) -> None:
         """End it with all its processes, and wait until the driver has its memory back."""
         taken = gpus()[self.gpu.index].free
-        kill_group(self._process.pid)
-        self._process.wait()
-        self._pid_file.unlink(missing_ok=True)
+        self.end()
         last, end = -1, time.monotonic() + RELEASE_S
         while time.monotonic() < end:
             free = gpus()[self.gpu.index].free
@@ -238,6 +254,13 @@ class Server:
                 return
             last = free
             time.sleep(0.5)
+
+    def end(self) -> None:
+        """End it with all its processes."""
+        kill_group(self._process.pid)
+        self._process.wait()
+        self._pid_file.unlink(missing_ok=True)
+        self._gate.unlink(missing_ok=True)
 
     def text(self) -> str:
         """Its log so far."""

@@ -76,6 +76,33 @@ def test_no_part_is_begun_without_time_for_it(
     assert "E4B stock pools no time" in capsys.readouterr().out
 
 
+def test_a_server_waits_for_the_gpu_until_the_one_before_it_has_ended(
+    capacity: ModuleType, machine: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = capacity.servers.Server
+    real = {name: getattr(server, name) for name in ("__init__", "let_go", "stop")}
+    seen: list[str] = []
+
+    def noted(name: str) -> Callable[..., Any]:
+        def call(self: Any, *args: Any, **options: Any) -> Any:
+            found = real[name](self, *args, **options)
+            seen.append(f"{name} {self.log.stem.removeprefix('E2B-')}")
+            return found
+
+        return call
+
+    for name in real:
+        monkeypatch.setattr(server, name, noted(name))
+    capacity.main(machine("--variants", "E2B"))
+    assert seen == [
+        "__init__ stock-pools", "__init__ shared-kv-pools",
+        "let_go stock-pools", "stop stock-pools",
+        "__init__ stock-loads", "let_go shared-kv-pools", "stop shared-kv-pools",
+        "__init__ shared-kv-loads", "let_go stock-loads", "stop stock-loads",
+        "let_go shared-kv-loads", "stop shared-kv-loads",
+    ]  # fmt: skip
+
+
 def test_agreement(script: Script) -> None:
     capacity = script("kv_capacity")
     ours, theirs = [[1, 2, 3], [4, 5, 6]], [[1, 2, 3], [4, 9, 6]]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_until
 
 Script = Callable[[str], ModuleType]
 
@@ -72,6 +72,20 @@ def test_the_first_start_of_a_kind_on_a_machine_is_cold(
         cold.append(server.facts()["cold"])
         server.stop()
     assert cold == [True, True, False]
+
+
+def test_a_held_server_begins_when_it_is_let_go(
+    servers: ModuleType, machine: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    where = place(servers, machine(), tmp_path)
+    server = servers.Server(servers.CONTENDERS["stock"], where, [], held=True)
+    wait_until(lambda: "plugins" in server.text())
+    assert not server.ready(time.monotonic() + 0.3)
+    server.let_go()
+    server.must_be_ready(time.monotonic() + PATIENCE_S)
+    assert not any("GATE" in word for word in server.facts()["command"])
+    server.stop()
+    assert not list((tmp_path / "logs").glob("*.go"))
 
 
 def test_a_server_that_never_answers(
