@@ -140,7 +140,7 @@ def phases(variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> list[Pha
     found = []
     for kind, contenders in ((("c1", "profile"), args.contenders), (("c100",), untuned)):
         measures = tuple(name for name in kind if name in args.measures)
-        if measures:
+        if measures and contenders:
             tokens = pool_tokens(variant, measures[0])
             room = servers.fitting(gpu, size(variant, tokens))
             found += [
@@ -504,7 +504,11 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     comparing = actions.add_parser("compare")
     comparing.add_argument("out", type=Path, metavar="OUT")
     comparing.add_argument("results", type=Path, nargs="?", metavar="RESULTS")
-    return parser.parse_args(own, argparse.Namespace(flags=flags))
+    args = parser.parse_args(own, argparse.Namespace(flags=flags))
+    if args.action != "compare" and set(args.measures) == {"c100"}:
+        if all(map(results.is_tuned, args.contenders)):
+            parser.error("tuned stock takes part in c1 only")
+    return args
 
 
 def main(words: Sequence[str]) -> None:

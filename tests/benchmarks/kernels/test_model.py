@@ -249,6 +249,16 @@ def test_what_fits_and_how_long_it_takes(
     assert shown[-2].startswith("  c1, profile: stock, fused, stock-splits-16, stock-compile side")
 
 
+def test_tuned_stock_alone_has_no_c100(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    model = script("model")
+    words = ["estimate", "--memory", "139.8", "--contenders", "stock-compile", "--measures", "c100"]
+    with pytest.raises(SystemExit):
+        model.main(words)
+    assert "in c1 only" in capsys.readouterr().err
+    model.main([*words, "c1", "--variants", "E2B"])
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 def test_seconds_of_a_phase(model: ModuleType) -> None:
     both, takes = ("stock", "fused"), model.SECONDS["E2B"]
     beside = model.Phase(("c1",), both, 4_096, 2, 1)
