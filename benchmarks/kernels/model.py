@@ -136,18 +136,26 @@ class Phase(NamedTuple):
 
 def phases(variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> list[Phase]:
     """All phases of a variant: the first group of each kind, then what else is tuned stock."""
+    found = []
+    for measures, contenders in wanted(args):
+        tokens = pool_tokens(variant, measures[0])
+        room = servers.fitting(gpu, size(variant, tokens))
+        found += [
+            Phase(measures, group, tokens, room, 1 + 100 * number)
+            for number, group in enumerate(groups(contenders, room))
+        ]
+    return sorted(found, key=lambda phase: phase.first)
+
+
+def wanted(args: argparse.Namespace) -> list[tuple[tuple[str, ...], list[str]]]:
+    """Measures that take pools of the same size, and the contenders that take part."""
     untuned = [name for name in args.contenders if not results.is_tuned(name)]
     found = []
     for kind, contenders in ((("c1", "profile"), args.contenders), (("c100",), untuned)):
         measures = tuple(name for name in kind if name in args.measures)
         if measures and contenders:
-            tokens = pool_tokens(variant, measures[0])
-            room = servers.fitting(gpu, size(variant, tokens))
-            found += [
-                Phase(measures, group, tokens, room, 1 + 100 * number)
-                for number, group in enumerate(groups(contenders, room))
-            ]
-    return sorted(found, key=lambda phase: phase.first)
+            found.append((measures, contenders))
+    return found
 
 
 def groups(names: Sequence[str], room: int) -> list[tuple[str, ...]]:
@@ -505,9 +513,8 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     comparing.add_argument("out", type=Path, metavar="OUT")
     comparing.add_argument("results", type=Path, nargs="?", metavar="RESULTS")
     args = parser.parse_args(own, argparse.Namespace(flags=flags))
-    if args.action != "compare" and set(args.measures) == {"c100"}:
-        if all(map(results.is_tuned, args.contenders)):
-            parser.error("tuned stock takes part in c1 only")
+    if args.action != "compare" and not wanted(args):
+        parser.error("tuned stock takes part in c1 only")
     return args
 
 
