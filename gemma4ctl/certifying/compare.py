@@ -8,12 +8,14 @@ where a greedy choice differs, the two candidates must have been nearly as likel
 follows is another text that is not compared.
 
 A comparison that cannot see a difference proves nothing, so the answers themselves are judged too:
-log-probabilities must spread, and different prompts must have different answers.
+log-probabilities must spread, different prompts must have different answers, and the noise, twice
+of which passes, must be well below what tokens that have nothing to do with each other differ by.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from gemma4ctl.model import Model
 
@@ -66,6 +68,7 @@ class Comparison(Model):
     noise: Difference  # stock against stock
     fused: Difference  # fused against stock
     spread: float
+    unrelated: float  # mean difference of tokens that have nothing to do with each other, nats
     distinct: float
     problems: tuple[str, ...]
 
@@ -123,15 +126,20 @@ def compare(
             its own.
     """
     noise, found = difference(stock, again), difference(stock, fused)
-    spread, distinct = _spread(stock), _distinct(stock)
+    spread, unrelated, distinct = _spread(stock), _unrelated(stock), _distinct(stock)
     wanted = DISTINCT_RANDOM if random_weights else DISTINCT_TRAINED
     return Comparison(
         prompts=len(stock),
         noise=noise,
         fused=found,
         spread=spread,
+        unrelated=unrelated,
         distinct=distinct,
-        problems=(*_blind(len(stock), spread, distinct, wanted), *_apart(noise, found)),
+        problems=(
+            *_blind(len(stock), spread, distinct, wanted),
+            *_drowned(noise, unrelated),
+            *_apart(noise, found),
+        ),
     )
 
 
@@ -183,6 +191,16 @@ def _blind(prompts: int, spread: float, distinct: float, wanted: float) -> list[
     return problems
 
 
+def _drowned(noise: Difference, unrelated: float) -> list[str]:
+    """Whether noise is so large that answers of another model would pass."""
+    if MEAN_NOISES * noise.mean <= unrelated:
+        return []
+    return [
+        f"stock differs from itself by {noise.mean:.2f} nats, any tokens by {unrelated:.2f}: "
+        "nothing is proved"
+    ]
+
+
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
     """The number of leading tokens that are equal."""
     pairs = zip(one, other, strict=True)
@@ -192,6 +210,17 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
 def _spread(samples: Sequence[Sample]) -> float:
     values = [value for sample in samples for value in (*sample.given, *sample.logprobs)]
     return max(values, default=0.0) - min(values, default=0.0)
+
+
+def _unrelated(samples: Sequence[Sample]) -> float:
+    """Every value against that of the next prompt at the same place, nats on average."""
+    apart = [
+        abs(a - b)
+        for one, other in pairwise(samples)
+        for mine, theirs in ((one.given, other.given), (one.logprobs, other.logprobs))
+        for a, b in zip(mine, theirs, strict=False)
+    ]
+    return sum(apart) / max(len(apart), 1)
 
 
 def _distinct(samples: Sequence[Sample]) -> float:

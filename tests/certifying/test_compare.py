@@ -72,6 +72,20 @@ def test_answers_that_are_all_alike_prove_nothing():
     )
 
 
+def test_noise_in_which_everything_drowns_proves_nothing() -> None:
+    """Chaotic weights: stock is as far from itself as from the answers of any other model."""
+    chaos = [answers(seed, noise=3.0) for seed in (1, 2, 3)]
+    found = compare(*chaos)
+    assert found.noise.mean == pytest.approx(found.unrelated, rel=0.3)
+    (problem,) = found.problems
+    assert problem.startswith("stock differs from itself by 3.")
+    assert problem.endswith("nothing is proved")
+
+
+def test_unrelated_answers_are_far_apart() -> None:
+    assert compare(STOCK, AGAIN, STOCK).unrelated > 100 * NOISE
+
+
 def test_trained_weights_may_answer_alike():
     alike = [
         sample.model_copy(update={"tokens": (number // 2, *sample.tokens[1:])})
