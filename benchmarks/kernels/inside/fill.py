@@ -6,7 +6,8 @@ normalized and their products not divided by anything, so that attention picks s
 the rounding of bfloat16 grows from layer to layer until two runs of one server share nothing. Here
 matrices keep the scale of what they multiply, norms and layer scalars are near one, and the norms
 of queries and keys are such that scores have a standard deviation of about a half, which trained
-weights are nearer to. Rounding then moves log-probabilities by hundredths of a nat.
+weights are nearer to. Rounding then moves log-probabilities by hundredths of a nat. Routers prefer
+some experts clearly, so that the last of those chosen, which rounding may exchange, counts little.
 
 SGLang calls :func:`install` as a plugin, in each of its processes. Each tensor is drawn from its
 own name, so servers of one layout have the same weights; ranks of one server too, so only servers
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 
 SCORES = 0.5  # standard deviation of a product of a query and a key
+ROUTING = 3.0  # standard deviation of the router's scores
 SPREAD = 0.1  # of norm weights, beside their mean
 SCALARS = (0.8, 1.2)  # of layers
 PER_LAYER_WIDTH = 256  # the table of per-layer embeddings holds all layers side by side
@@ -52,6 +54,9 @@ def draw(names: list[str], tensor: torch.Tensor, source: torch.Generator) -> Non
     module, leaf = names[-2] if len(names) > 1 else "", names[-1]
     if leaf == "layer_scalar":
         tensor.uniform_(*SCALARS, generator=source)
+    elif "router" in names and tensor.dim() > 1:
+        # Its input is divided by the root of its length, which is that of the sum's spread.
+        tensor.normal_(0, ROUTING, generator=source)
     elif tensor.dim() > 1:
         tensor.normal_(0, inputs(module, tensor) ** -0.5, generator=source)
     elif leaf == "bias":

@@ -20,6 +20,8 @@ def layer() -> torch.nn.Module:
     made.gate_proj = torch.nn.Linear(512, 256, dtype=torch.bfloat16)
     made.q_norm, made.input_layernorm = torch.nn.RMSNorm(256), torch.nn.RMSNorm(512)
     made.embed_tokens_per_layer = torch.nn.Embedding(64, 1024)
+    made.router = torch.nn.Module()
+    made.router.proj = torch.nn.Linear(512, 128, bias=False)
     made.register_buffer("layer_scalar", torch.zeros(1))
     made.register_buffer("steps", torch.arange(4))
     made.register_buffer("limit", torch.full((2,), float("inf")))
@@ -46,6 +48,13 @@ def test_scores_of_queries_and_keys_spread_as_they_should(fill: ModuleType) -> N
     fill.fill(made)
     q, k = torch.randn(2, 4096, 256) * made.q_norm.weight
     assert (q * k).sum(-1).std() == pytest.approx(fill.SCORES, rel=0.1)
+
+
+def test_scores_of_the_router_spread_as_they_should(fill: ModuleType) -> None:
+    made = layer()
+    fill.fill(made)
+    normed = torch.randn(1024, 512) * 512**-0.5  # as Gemma 4 scales the router's input
+    assert made.router.proj(normed).std() == pytest.approx(fill.ROUTING, rel=0.1)
 
 
 def test_two_models_are_drawn_alike(fill: ModuleType) -> None:
