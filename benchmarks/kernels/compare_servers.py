@@ -43,7 +43,7 @@ POOL_TOKENS = 32_768  # for all that is asked at once; what prefixes share stays
 UNEVEN = 3.0  # largest over mean load of an expert
 MACHINE = ("gpu", "driver_version", "sglang_version", "torch_version", "triton_version",
            "gemma4ctl_version")  # fmt: skip
-SERVER = ("date", "command", "announced")  # what is kept of a server's record
+SERVER = ("date", "model_module", "command", "announced")  # what is kept of a server's record
 BROKEN = ("residual", "scalar", "slot")
 CONTROLLED = ("E2B",)  # the cases that the controls are run on by default
 CONTENDERS = {
@@ -265,7 +265,7 @@ def judged(records: Sequence[dict[str, Any]], stock: dict[str, Any]) -> dict[str
         "passed": even and bool(found) and all(server["right"] for server in found),
         "expert_load": load,
         "experts_even": even,
-        "stock": {key: stock[key] for key in SERVER},
+        "stock": {key: stock[key] for key in SERVER if key in stock},
         "servers": found,
     }
 
@@ -280,7 +280,7 @@ def against(stock: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     }
     return {
         "contender": other["contender"],
-        **{key: other[key] for key in SERVER},
+        **{key: other[key] for key in SERVER if key in other},
         "kernels_active": active,
         "right": active and all(one["passed"] == wanted for one in found.values()),
         "comparisons": found,

@@ -181,9 +181,9 @@ def result(record: Record, name: str) -> Record | None:
         if is_tuned(kind) and (row := compared(record, metric, kind)) is not None
     }  # fmt: skip
     about = ("variant", "gpu", "driver_version", "sglang_version", "torch_version",
-             "triton_version", "gemma4ctl_version", "date")  # fmt: skip
+             "triton_version", "gemma4ctl_version", "model_module", "date")  # fmt: skip
     return {
-        **{key: record[key] for key in about},
+        **{key: record[key] for key in about if key in record},
         "metric": name,
         "figure": metric.figure,
         "unit": metric.unit,

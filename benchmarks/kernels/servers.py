@@ -7,6 +7,7 @@ own, whose figures and last lines end up in the records.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,8 +115,18 @@ def host(gpu: Gpu) -> dict[str, str]:
         "driver_version": gpu.driver,
         **releases,
         "gemma4ctl_version": __version__,
+        "model_module": module_digest(),
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+@cache
+def module_digest() -> str:
+    """The start of the SHA-256 of the model module's sources: versions change less often."""
+    digest = hashlib.sha256()
+    for file in sorted((ROOT / "gemma4ctl" / "sglang_model").rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def release(package: str) -> str:
