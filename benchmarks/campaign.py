@@ -152,6 +152,10 @@ def kernel_speeds() -> Iterator[Job]:
     run = f"kernels/model.py run {{models}} {{out}}/kernels {ON_ONE_GPU} --deadline {{left}}"
     for variant, seconds in SPEED_S.items():
         yield Job(f"kernels-speed-{variant}", seconds, f"{run} --variants {variant}", part=280)
+    run = f"kernels/step_profile.py run {{models}} {{out}}/many {ON_ONE_GPU} --deadline {{left}}"
+    for variant in VARIANTS:
+        words = f"{run} --variants {variant} --batches 100"
+        yield Job(f"kernels-profile-{variant}", 220 if variant == "31B" else 120, words)
     for variant in ("E2B", "E4B"):
         words = f"kernels/kv_capacity.py run {{models}} {{out}}/kernels {ON_ONE_GPU}"
         yield Job(f"kernels-kv-{variant}", 300, f"{words} --variants {variant} --deadline {{left}}")
