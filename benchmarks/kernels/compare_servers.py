@@ -5,7 +5,7 @@
     compare_servers.py judge OUT [--out FILE]
 
 A case is a variant, alone, with its MTP draft, or on two GPUs. ``run`` serves it with stock, with
-fused kernels, and with kernels broken on purpose (E2B by default), as many servers at once as fit
+fused kernels, and with kernels broken on purpose (E2B and 26B-A4B), as many servers at once as fit
 on a GPU. All are asked the same 66 prompts and about the same images, one at a time and eight at
 once, then 128 short prompts, all at once and 48 at once. The answers are kept, a file a server;
 ``judge`` compares them: fused must pass, every broken one must fail. All figures go to FILE.
@@ -45,7 +45,7 @@ MACHINE = ("gpu", "driver_version", "sglang_version", "torch_version", "triton_v
            "gemma4ctl_version")  # fmt: skip
 SERVER = ("date", "model_module", "command", "announced")  # what is kept of a server's record
 BROKEN = ("residual", "scalar", "slot")
-CONTROLLED = ("E2B",)  # the cases that the controls are run on by default
+CONTROLLED = ("E2B", "26B-A4B")  # the cases that the controls are run on by default
 CONTENDERS = {
     "stock": servers.CONTENDERS["stock"],
     "fused": servers.CONTENDERS["fused"],

@@ -176,7 +176,7 @@ def test_the_flags_of_the_cases(compare: ModuleType) -> None:
     assert "/models/12B-it-assistant" in compare.CASES["12B-mtp"].flags(models)
     assert compare.CASES["31B-tp2"].flags(models) == ["--tp-size", "2"]
     assert compare.contenders_of(compare.CASES["12B"], []) == ["stock", "fused"]
-    assert len(compare.contenders_of(compare.CASES["E2B"], [])) == 5
+    assert len(compare.contenders_of(compare.CASES["26B-A4B"], [])) == 5
 
 
 def test_two_gpus_are_visible_to_a_server_on_two(
