@@ -29,7 +29,7 @@ def test_no_switch_is_an_option_of_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("listed", "parts"),
     [
-        (None, ("norms", "attention", "linear", "experts")),
+        (None, ("norms", "attention", "linear", "experts", "decode")),
         ("norms", ("norms",)),
         ("linear", ("linear",)),
         ("decode,norms", ("norms", "decode")),
