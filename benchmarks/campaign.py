@@ -11,7 +11,7 @@ MODELS holds checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all 
 ``--load-format dummy``. What a job leaves is in a folder of OUT, what it says in OUT/log/JOB.txt;
 OUT/campaign.json says how each ended. A later call with the same OUT runs what is missing or has
 failed: the scripts go on where they stopped, and fail where something is missing. Figures of one
-job come from one GPU of one machine.
+job come from one machine, and from one GPU of it where the job takes one.
 """
 
 from __future__ import annotations
@@ -70,13 +70,15 @@ def jobs() -> Iterator[Job]:
 
 
 def load_jobs() -> Iterator[Job]:
-    """Published flags against plans for a load, all of a variant on one GPU."""
+    """Published flags against plans for a load: a variant on one GPU, or all on two."""
     for variant, seconds in (("12B", 810), ("26B-A4B", 730), ("31B", 640)):
         only = " ".join(f"{variant}-{plan}" for plan in ("page", "long", "mixed", "short"))
         words = f"load.py run {{models}} {{out}}/load --only {only} --gpus {{gpus}}"
         yield Job(
             f"load-{variant}", seconds, f"{words} --deadline {{left}}", ("H200",), flags=False
         )
+    words = "load.py run {models} {out}/load --gpus {gpus} --deadline {left}"
+    yield Job("loads-on-two", 1130, words, ("H200",), gpus=2, flags=False, part=400)
 
 
 def endpoint_jobs() -> Iterator[Job]:
