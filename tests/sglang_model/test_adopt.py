@@ -49,7 +49,8 @@ def test_a_supported_model_is_switched_and_said(
     assert not is_stock(model)
     assert [r.getMessage() for r in caplog.records if "kernels:" in r.getMessage()] == [
         "gemma4ctl 0.1.0 kernels: fused, Gemma4ForCausalLM, 10 layers: norms with residuals and "
-        "per-layer embeddings, QKV norm with RoPE and KV store, linears of small batches"
+        "per-layer embeddings, QKV norm with RoPE and KV store, linears of small batches, "
+        "attention of decode batches"
     ]
 
 
