@@ -34,7 +34,7 @@ services:
       - "127.0.0.1:30000:30000"
 """
 MODELS = {
-    "check Gemma 4": "google/gemma-4-26B-A4B-it",
+    "check Gemma 4": "google/gemma-4-12B-it",
     "check other": "meta-llama/Llama-3.1-8B-Instruct",
 }
 LIMITS = {"check Gemma 4": 1.5}  # times --help
