@@ -22,9 +22,7 @@ with the same MODELS and OUT. A server imports its libraries while the one befor
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
 import random
 import re
 import subprocess
@@ -46,7 +44,6 @@ from gemma4ctl.bench import client
 from gemma4ctl.bench.measure import flush_cache
 from gemma4ctl.bench.summary import summarize
 from gemma4ctl.bench.workload import BOS, TEXT_TOKENS, Prompt
-from gemma4ctl.endpoint import http
 from gemma4ctl.endpoint.address import Endpoint
 
 DOCUMENT, QUESTION, ANSWER, TURNS = 32_768, 64, 512, 2
@@ -85,7 +82,7 @@ FLAGS = (
     "--enable-metrics",
 )
 READY_TIMEOUT_S = 240
-POLL_S, RELEASE_S = 0.5, 3.0  # between questions whether it is ready; for the driver
+RELEASE_S = 3.0  # for the driver
 
 
 @dataclass(frozen=True)
@@ -175,41 +172,24 @@ def put_under(load: str, server: Endpoint, count: int, log: Path) -> dict[str, A
     }
 
 
-class Server:
+class Server(servers.Process):
     """The server of a job, which touches its GPU only from :meth:`go` on."""
 
     def __init__(self, job: Job, plan: dict[str, Any], gpu: int, session: Session) -> None:
         self.job, self.plan, self.gpu = job, plan, gpu
-        self.log = session.out / f"{job.name}.log"
-        self.endpoint = Endpoint(url=f"http://127.0.0.1:{port_of(job)}")
-        self._gate = session.out / f"{job.name}.go"
-        self._gate.unlink(missing_ok=True)
-        environment = plan["command"]["env"] | {
-            "CUDA_VISIBLE_DEVICES": str(gpu),
-            "GATE": str(self._gate),
-            "PYTHONPATH": servers.python_path(session.out / "plugins"),
-        }
-        with self.log.open("w") as file:
-            self._process = subprocess.Popen(
-                plan["command"]["argv"], stdout=file, stderr=file, start_new_session=True,
-                env=os.environ | environment,
-            )  # fmt: skip
+        command = plan["command"]
+        environment = command["env"] | {"CUDA_VISIBLE_DEVICES": str(gpu)}
+        log = session.out / f"{job.name}.log"
+        super().__init__(command["argv"], environment, port_of(job), log, held=True)
 
     def go(self, end: float) -> bool:
         """Let it load the model; whether it answers before it ends or time is up."""
-        self._gate.touch()
-        end = min(end, time.monotonic() + READY_TIMEOUT_S)
-        while self._process.poll() is None and time.monotonic() < end:
-            if http.get(self.endpoint, "/health", 30).ok:
-                return True
-            time.sleep(POLL_S)
-        return False
+        self.let_go()
+        return self.ready(min(end, time.monotonic() + READY_TIMEOUT_S))
 
     def stop(self) -> None:
-        """End it and all its processes, and let the driver take its memory back."""
-        servers.kill_group(self._process.pid)
-        self._process.wait()
-        self._gate.unlink(missing_ok=True)
+        """End it, and let the driver take its memory back."""
+        self.end()
         time.sleep(RELEASE_S)
 
 
@@ -297,7 +277,7 @@ def lines(log: Path) -> list[str]:
 def run(models: Path, out: Path, deadline: float, only: list[str], gpus: list[int]) -> bool:
     """Run the jobs that are not recorded yet, one GPU each; whether all are recorded then."""
     used = gpus or [gpu.index for gpu in servers.gpus()]
-    host = {**servers.host(servers.gpus()[used[0]]), "date": datetime.date.today().isoformat()}
+    host = servers.host(servers.gpus()[used[0]])
     session = Session(models, out, time.monotonic() + deadline, host)
     todo = [Job(*job) for job in JOBS]
     todo = [job for job in todo if not only or job.name in only]
@@ -324,7 +304,7 @@ def run(models: Path, out: Path, deadline: float, only: list[str], gpus: list[in
                     waiting = following(gpu)
                     measure(server, session)
                 else:
-                    end = server.log.read_text(errors="replace")[-300:]
+                    end = server.text()[-300:]
                     print(server.job.name, "not ready:", end)
             except (OSError, ValueError) as error:
                 print(server.job.name, "failed:", error)

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from serving import serving
-from shared import split_flags
+from shared import pools_beside_others, split_flags
 
 HERE = Path(__file__).parent
 SCRIPTS = {
@@ -32,8 +32,6 @@ SCRIPTS = {
     "eval": ("eval_endpoint.py", ()),
 }
 FLAGS = ("--enable-metrics", "--enable-cache-report")
-# SGLang's fraction counts what others take at the same time, so the tokens must be the limit.
-SHARED_FRACTION = "0.98"
 
 
 def run(name: str, url: str, out: Path, end: float) -> int:
@@ -75,8 +73,7 @@ def main() -> int:
         "--tp-size", "1", "--port", str(args.port), *(["--mtp"] if args.mtp else []),
     ]  # fmt: skip
     if args.pool_tokens:
-        pools = ["--mem-fraction-static", SHARED_FRACTION]
-        flags += [*pools, "--max-total-tokens", str(args.pool_tokens)]
+        flags += pools_beside_others(args.pool_tokens)
     found = {}
     with serving(out, "server", options, [*FLAGS, *flags]):
         for name in args.run:

@@ -22,6 +22,15 @@ def split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(words[:cut]), list(words[cut + 1 :])
 
 
+def pools_beside_others(tokens: int) -> list[str]:
+    """Flags for KV pools of ``tokens`` where other servers use the GPU too.
+
+    SGLang takes the pools of a fraction of the memory that is free when it starts, which changes
+    while others start beside it; the tokens then limit the pools.
+    """
+    return ["--mem-fraction-static", "0.98", "--max-total-tokens", str(tokens)]
+
+
 def gpu_names() -> list[str]:
     """The GPUs of this machine."""
     return _ask("name")

@@ -78,8 +78,7 @@ def sound(facts: Facts) -> str | None:
     variant = load.load().variants.get(facts.variant or "")
     if variant is not None and "audio" in variant.modalities:
         return "audio"
-    limits = facts.argument("limit_mm_data_per_request")
-    return "audio-refused" if isinstance(limits, dict) and limits.get("audio") == 0 else None
+    return "audio-refused" if facts.refuses("audio") else None
 
 
 def main() -> int:

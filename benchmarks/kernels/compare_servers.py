@@ -209,7 +209,7 @@ def answered(case: Case, name: str, server: servers.Server, end: float) -> dict[
     load = expert_load(counts(server.log)) if records_experts(case, name) else None
     record = {**servers.host(server.gpu), "variant": case.variant, "case": case.name}
     return {
-        **record, "contender": name, "date": time.strftime("%Y-%m-%d"), **server.facts(),
+        **record, "contender": name, **server.facts(),
         "expert_load": load,
         **answers.model_dump(mode="json"),
     }  # fmt: skip

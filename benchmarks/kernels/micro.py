@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     gpu = servers.gpus()[0]
     path = options.out / f"{'tune' if options.command == 'tune' else 'micro'}-{gpu.short}.json"
     record = json.loads(path.read_text()) if path.exists() else {"rows": {}}
-    record |= {**servers.host(gpu), "date": time.strftime("%Y-%m-%d"), "command": sys.argv}
+    record |= {**servers.host(gpu), "command": sys.argv}
     deadline = time.monotonic() + options.seconds
     work = tune if options.command == "tune" else run
     for name, row in work(options, record, deadline):

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))  # shared
 sys.path.insert(0, str(Path(__file__).parents[2]))  # gemma4ctl
 
+from shared import pools_beside_others
 from sizes import Size
 
 from gemma4ctl import __version__
@@ -44,7 +45,6 @@ RELEASE_S = 10.0  # for the driver to take memory back
 GIB = 1024  # MiB
 CONTEXT_GIB = 0.7
 RUNTIME_GIB = 5.0  # beside weights and pools: context, CUDA graphs, activations
-SHARED_FRACTION = "0.98"  # of servers that share a GPU, whose pools a number of tokens limits
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,8 @@ class StartError(Gemma4ctlError):
     """A server did not become ready."""
 
 
-class Server:
-    """One server on one GPU, or on ``tp`` GPUs from that one on, from its start on.
+class Process:
+    """A server, from its start on; its log tells what it does.
 
     One that is ``held`` imports its libraries, and waits for :meth:`let_go` before it touches the
     GPU (inside/gate.py).
@@ -187,33 +187,25 @@ class Server:
 
     def __init__(
         self,
-        contender: Contender,
-        place: Place,
-        flags: Sequence[str],
-        tp: int = 1,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        port: int,
+        log: Path,
         held: bool = False,
     ) -> None:
-        self.contender, self.gpu, self.log = contender, place.gpu, place.log
-        self.endpoint = Endpoint(url=f"http://127.0.0.1:{place.port}")
-        self.argv = [
-            "sglang", "serve", "--model-type", "llm", "--model-path", str(place.checkpoint),
-            "--host", "127.0.0.1", "--port", str(place.port), *contender.flags, *flags,
-        ]  # fmt: skip
-        visible = ",".join(str(place.gpu.index + rank) for rank in range(tp))
-        self.environment = {**contender.environment, "CUDA_VISIBLE_DEVICES": visible}
+        self.argv, self.environment, self.log = list(argv), dict(environment), log
+        self.endpoint = Endpoint(url=f"http://127.0.0.1:{port}")
         self.seconds_to_ready: float | None = None
-        self._started = started(place.checkpoint, contender)
-        self.cold = not self._started.exists()
-        folder = self.log.parent
+        folder = log.parent
         folder.mkdir(parents=True, exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if name not in OURS}
-        self._gate = self.log.with_suffix(".go")
+        self._gate = log.with_suffix(".go")
         self._gate.unlink(missing_ok=True)
         if held:
             inherited["GATE"] = str(self._gate)
         path = python_path(folder / "plugin")
         self._began = time.monotonic()
-        with self.log.open("w") as file:
+        with log.open("w") as file:
             self._process = subprocess.Popen(
                 self.argv, stdout=file, stderr=file, start_new_session=True,
                 env={**inherited, **self.environment, "PYTHONPATH": path},
@@ -229,16 +221,59 @@ class Server:
     def ready(self, end: float, mark: str | None = None) -> bool:
         """Whether it answers, or its log shows ``mark``, before it ends or ``end`` is reached."""
         end = min(end, self._began + READY_S)
-        while self._process.poll() is None and time.monotonic() < end:
+        while self.alive() and time.monotonic() < end:
             there = mark in self.text() if mark else http.get(self.endpoint, "/health", 30).ok
             if there:
                 self.seconds_to_ready = round(time.monotonic() - self._began, 1)
-                if mark is None:
-                    self._started.parent.mkdir(parents=True, exist_ok=True)
-                    self._started.touch()
                 return True
             time.sleep(0.1)
         return False
+
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        """End it with all its processes."""
+        kill_group(self._process.pid)
+        self._process.wait()
+        self._pid_file.unlink(missing_ok=True)
+        self._gate.unlink(missing_ok=True)
+
+    def text(self) -> str:
+        """Its log so far."""
+        return self.log.read_text(errors="replace")
+
+
+class Server(Process):
+    """A contender on one GPU, or on ``tp`` GPUs from that one on."""
+
+    def __init__(
+        self,
+        contender: Contender,
+        place: Place,
+        flags: Sequence[str],
+        tp: int = 1,
+        held: bool = False,
+    ) -> None:
+        self.contender, self.gpu = contender, place.gpu
+        argv = [
+            "sglang", "serve", "--model-type", "llm", "--model-path", str(place.checkpoint),
+            "--host", "127.0.0.1", "--port", str(place.port), *contender.flags, *flags,
+        ]  # fmt: skip
+        visible = ",".join(str(place.gpu.index + rank) for rank in range(tp))
+        environment = {**contender.environment, "CUDA_VISIBLE_DEVICES": visible}
+        self._started = started(place.checkpoint, contender)
+        self.cold = not self._started.exists()
+        super().__init__(argv, environment, place.port, place.log, held)
+
+    def ready(self, end: float, mark: str | None = None) -> bool:
+        """As for any; one that answers has compiled its kernels."""
+        there = super().ready(end, mark)
+        if there and mark is None:
+            self._started.parent.mkdir(parents=True, exist_ok=True)
+            self._started.touch()
+        return there
 
     def must_be_ready(self, end: float, mark: str | None = None) -> None:
         """As :meth:`ready`.
@@ -251,10 +286,6 @@ class Server:
                 "not ready in time" if self.alive() else "it ended before it was ready"
             )
 
-    def alive(self) -> bool:
-        """Whether its process runs."""
-        return self._process.poll() is None
-
     def stop(self) -> None:
         """End it with all its processes, and wait until the driver has its memory back."""
         taken = gpus()[self.gpu.index].free
@@ -266,17 +297,6 @@ class Server:
                 return
             last = free
             time.sleep(0.5)
-
-    def end(self) -> None:
-        """End it with all its processes."""
-        kill_group(self._process.pid)
-        self._process.wait()
-        self._pid_file.unlink(missing_ok=True)
-        self._gate.unlink(missing_ok=True)
-
-    def text(self) -> str:
-        """Its log so far."""
-        return self.log.read_text(errors="replace")
 
     def facts(self) -> dict[str, Any]:
         """What a record says of it: command, start-up time, pools, what our module announced.
@@ -337,12 +357,10 @@ def fraction(gpu: Gpu, weights_gib: float, pool_gib: float) -> str:
 
 
 def pool_flags(gpu: Gpu, size: Size, tokens: int, servers: int) -> list[str]:
-    """Flags for KV pools of ``tokens`` where ``servers`` of that size share the GPU.
-
-    SGLang takes the pools of a fraction of the memory that is free when it starts, which changes
-    while others start beside it; the tokens then limit the pools.
-    """
-    share = fraction(gpu, size.weights, size.pool) if servers == 1 else SHARED_FRACTION
+    """Flags for KV pools of ``tokens`` where ``servers`` of that size share the GPU."""
+    if servers > 1:
+        return pools_beside_others(tokens)
+    share = fraction(gpu, size.weights, size.pool)
     return ["--mem-fraction-static", share, "--max-total-tokens", str(tokens)]
 
 

@@ -55,6 +55,11 @@ class Facts:
         """Whether tokens are drafted: MTP is on."""
         return bool(self.argument("speculative_algorithm"))
 
+    def refuses(self, kind: str) -> bool:
+        """Whether the server is known to refuse every request with an image, audio or video."""
+        limits = self.argument("limit_mm_data_per_request")
+        return isinstance(limits, dict) and limits.get(kind) == 0
+
     def argument(self, name: str) -> Any:
         """The value of one of SGLang's arguments; None also when they are not known."""
         return (self.server_args or {}).get(name)

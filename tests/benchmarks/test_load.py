@@ -26,7 +26,6 @@ def load(
     ports = {job: free_port() for job in ("page", "long")}
     monkeypatch.setattr(module, "port_of", lambda job: ports[job.plan])
     monkeypatch.setattr(module, "concurrency", lambda *_: 2)
-    monkeypatch.setattr(module, "POLL_S", 0.05)
     monkeypatch.setattr(module, "RELEASE_S", 0.0)
 
     def suggest(model: str, plan: str, *options: str) -> dict[str, Any]:

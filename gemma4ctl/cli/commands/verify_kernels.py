@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from gemma4ctl.planning.plan import Plan
 
 
-LOADS = {"alone": "one at a time", "together": "8 at once", "crowd": "128 at once"}
-
-
 def verify_kernels(model_path: Path | None, *, json: bool) -> bool:
     """Start both servers, compare and time them, and write the receipt; True when it passed.
 
@@ -83,15 +80,22 @@ def _key(weights: str, plan: Plan, read: Inputs) -> Key:
 
 def _show(receipt: Receipt, *, json: bool) -> None:
     """Keep a receipt that passed, and say what was found."""
+    from gemma4ctl.certifying.ask import AT_ONCE
+    from gemma4ctl.certifying.prompts import CROWD
     from gemma4ctl.certifying.receipt import write
     from gemma4ctl.cli.inputs import say
     from gemma4ctl.cli.show import print_json
 
+    loads = {
+        "alone": "one at a time",
+        "together": f"{AT_ONCE} at once",
+        "crowd": f"{CROWD} at once",
+    }
     if json:
         print_json(receipt.model_dump(mode="json"))
     for kind, found in receipt.comparisons.items():
         say(
-            f"{LOADS[kind]}: fused differs from stock by {found.fused.mean:.4f} nats (mean), stock "
+            f"{loads[kind]}: fused differs from stock by {found.fused.mean:.4f} nats (mean), stock "
             f"from itself by {found.noise.mean:.4f}; {found.fused.same_texts} of {found.prompts} "
             "same texts"
         )

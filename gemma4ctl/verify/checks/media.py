@@ -64,8 +64,7 @@ def _need(session: Session, kind: str, served: bool | None) -> None:
         raise Skip(f"Gemma 4 {variant} takes no {kind} input")
     if served is False:
         raise Skip(f"the server takes no {kind} input")
-    limits = session.facts.argument("limit_mm_data_per_request")
-    if isinstance(limits, dict) and limits.get(kind) == 0:
+    if session.facts.refuses(kind):
         raise Skip(f"the server refuses {kind} input: --limit-mm-data-per-request")
 
 
