@@ -19,6 +19,7 @@ from gemma4ctl.endpoint import http
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.endpoint.facts import Facts, read_facts
 from gemma4ctl.endpoint.metrics import parse
+from gemma4ctl.planning.rules.serving import NO_AUDIO, SEEN_TO_REFUSE
 from gemma4ctl.profiles import load
 from gemma4ctl.verify import reply
 from gemma4ctl.verify.exchange import Exchange
@@ -29,6 +30,7 @@ from tests.verify.brain import Said
 from tests.verify.replay import (
     CAPTURED,
     PAGES,
+    REPORTS,
     VARIANTS,
     Recording,
     events,
@@ -79,7 +81,7 @@ def facts_of(variant: str) -> Facts:
 
 
 def test_the_recordings_are_there() -> None:
-    assert {"E2B", "12B", "E2B-mtp"} <= set(VARIANTS)
+    assert {"E2B", "12B", "26B-A4B", "E2B-mtp"} <= set(VARIANTS)
     needed = {*PAGES, *WHOLE, *STREAMED, "too-long", "no-messages"} - OF_SOME
     profiles = load.load().variants
     for variant in VARIANTS:
@@ -87,6 +89,7 @@ def test_the_recordings_are_there() -> None:
         assert needed <= recorded <= needed | OF_SOME
         modalities = profiles[variant.removesuffix("-mtp")].modalities
         assert ("audio" in recorded) is ("audio" in modalities)
+        assert ("audio-refused" in recorded) is ("audio" not in modalities)
 
 
 # As on the day
@@ -139,6 +142,7 @@ def test_a_server_is_known_by_its_pages(variant: str) -> None:
     [
         ("E2B", "Gemma4ForConditionalGeneration", 131_072),
         ("12B", "Gemma4UnifiedForConditionalGeneration", 262_144),
+        ("26B-A4B", "Gemma4ForConditionalGeneration", 262_144),
     ],
 )
 def test_architecture_and_context(variant: str, architecture: str, context: int) -> None:
@@ -210,9 +214,22 @@ def test_what_a_server_refuses_it_explains(variant: str) -> None:
         refused = http.post(Endpoint(url), "/v1/chat/completions", empty.request, PATIENCE_S)
     assert refused.problem == "HTTP 400"
     assert refused.json()["message"] == "Messages cannot be empty."
-    if sound := recorded.get("audio-refused"):
-        assert sound.status == 400
-        assert "exceeds limit 0" in sound.body
+
+
+@each("audio-refused")
+def test_the_limit_of_the_plan_refuses_a_sound(
+    variant: str, name: str, script: Callable[[str], ModuleType]
+) -> None:
+    recorded = recordings(variant)
+    refused = recorded[name]
+    assert refused.status == 400
+    assert json.loads(refused.body)["message"] == "Audio count 1 exceeds limit 0 per request."
+    server = json.loads((REPORTS / variant / "server.json").read_text())
+    assert NO_AUDIO in server["argv"]
+    assert tuple(server[key] for key in ("variant", "gpu", "sglang_version")) == SEEN_TO_REFUSE
+    asked = [one for one, _ in script("verify_endpoint").requests(random_weights=True, sound=name)]
+    later = asked[asked.index(name) + 1 :]
+    assert "tools" in later and all(recorded[one].status in (200, 400) for one in later)
 
 
 # The constructed server has the same form
