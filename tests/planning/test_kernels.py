@@ -37,7 +37,7 @@ def test_fused_is_switched_on_as_asked() -> None:
     assert decision.reason == f"as asked for; to certify: {CERTIFY} FOLDER"
 
 
-@pytest.mark.parametrize("fields", [{"model": "12B"}, {"mtp": True}])
+@pytest.mark.parametrize("fields", [{"model": "31B"}, {"mtp": True}])
 def test_fused_is_an_estimate_where_nothing_is_measured(fields: dict[str, Any]) -> None:
     made = planned(kernels="fused", **fields)
     assert switched(made) == ALL
@@ -105,11 +105,11 @@ def test_the_folder_to_certify_is_named() -> None:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"model": "12B"}, "the fused kernels are not measured to be faster for 12B on sm_90"),
-        ({"mtp": True}, "the fused kernels are not measured with MTP"),
+        ({"model": "31B"}, "the fused kernels are not measured to be faster for 31B on sm_90"),
+        ({"mtp": True}, "the speed of the fused kernels is not measured with MTP"),
         (
             {"extra_args": ("--speculative-algorithm", "NEXTN")},
-            "the fused kernels are not measured with MTP",
+            "the speed of the fused kernels is not measured with MTP",
         ),
     ],
 )

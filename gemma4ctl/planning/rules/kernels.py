@@ -67,7 +67,7 @@ def _unmeasured(s: Situation) -> str | None:
     if (s.release.name, gpu, s.variant_name) not in support.MEASURED:
         return f"the fused kernels are not measured to be faster for {s.variant_name} on {gpu}"
     if s.mtp or s.given("speculative_algorithm"):
-        return "the fused kernels are not measured with MTP"
+        return "the speed of the fused kernels is not measured with MTP"
     return None
 
 
