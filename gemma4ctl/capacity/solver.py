@@ -15,13 +15,7 @@ from typing import Literal, NamedTuple
 
 from gemma4ctl.capacity.allocator import rounded
 from gemma4ctl.capacity.pools import DEFAULT_RATIO, Cost, Pools, pools, works
-from gemma4ctl.capacity.workload import (
-    CHUNKS_IN_FLIGHT,
-    EVICTION_INTERVAL,
-    Hold,
-    hold,
-    uniform,
-)
+from gemma4ctl.capacity.workload import CHUNKS_IN_FLIGHT, Hold, Keeping, hold, uniform
 
 DECIMALS = 7  # of a ratio, at most
 LARGEST_RATIO = 1.0  # SGLang refuses more
@@ -99,27 +93,19 @@ def _ratios(
         yield from (ratio for ratio in (low, high) if 0 < ratio <= LARGEST_RATIO)
 
 
-def longest(
-    budget: float,
-    cost: Cost,
-    requests: int,
-    window: int,
-    *,
-    chunk: int,
-    draft_tokens: int = 1,
-    page: int = 1,
-) -> int:
+def longest(budget: float, cost: Cost, requests: int, keeping: Keeping, *, chunk: int) -> int:
     """Tokens of the longest requests of which ``requests`` run at once; at least 0.
 
     Exact but for a page: pools are whole pages, which the formula knows bounds for.
     """
+    page = keeping.page
 
     def holds(tokens: int) -> bool:
-        needs = hold(uniform(tokens), window, chunk=chunk, draft_tokens=draft_tokens, page=page)
-        ratio = best_ratio(budget, cost, needs, window=window, page=page)
+        needs = hold(uniform(tokens), keeping, chunk=chunk)
+        ratio = best_ratio(budget, cost, needs, window=keeping.window, page=page)
         return held(pools(budget, cost, ratio, page=page), needs, requests).requests == requests
 
-    kept = requests * (window + EVICTION_INTERVAL * draft_tokens + page)
+    kept = requests * keeping.most
     in_flight = CHUNKS_IN_FLIGHT * chunk if chunk >= 0 else inf
     lost = 2 * page * (cost.full + cost.sliding)  # to whole pages, at most
     low, high = (

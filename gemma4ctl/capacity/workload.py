@@ -6,16 +6,30 @@ from typing import NamedTuple
 
 from gemma4ctl.errors import UsageError
 
-EVICTION_INTERVAL = 128  # decoded tokens after which SGLang frees what left the window
+EVICTION_INTERVAL = 128  # decode steps after which SGLang frees what left the window
 LARGEST_NUMBER = 10**9  # of tokens, or of a weight
 CHUNKS_IN_FLIGHT = 2  # a chunk being computed and the next one, with the overlap scheduler
 
 
 class Share(NamedTuple):
-    """Requests of ``tokens`` (prompt and answer together), as a share of all."""
+    """Requests of ``tokens`` (prompt and answer together), as a share of all.
+
+    ``answer``: how many of the tokens are answered; None: unknown.
+    """
 
     tokens: int
     share: float
+    answer: int | None = None
+
+    def text(self) -> str:
+        """The length in words: "32,768", or "32,768+512" where the answer's is known."""
+        if self.answer is None:
+            return f"{self.tokens:,}"
+        return f"{self.tokens - self.answer:,}+{self.answer:,}"
+
+    def argument(self) -> str:
+        """The length as :func:`parse_mix` reads it."""
+        return self.text().replace(",", "")
 
 
 class Workload(NamedTuple):
@@ -31,12 +45,42 @@ class Workload(NamedTuple):
 
     def lengths(self) -> str:
         """The lengths in words: "32,768 tokens", "90% 1,024 + 10% 32,768 tokens"."""
-        parts = [f"{part.share:.0%} {part.tokens:,}" for part in self.mix]
-        return (f"{self.mix[0].tokens:,}" if len(self.mix) == 1 else " + ".join(parts)) + " tokens"
+        parts = [f"{part.share:.0%} {part.text()}" for part in self.mix]
+        return (self.mix[0].text() if len(self.mix) == 1 else " + ".join(parts)) + " tokens"
 
     def text(self) -> str:
         """The load in words: its lengths, and how many requests at once."""
         return self.lengths() + (f", {self.concurrency} at once" if self.concurrency else "")
+
+
+class Keeping(NamedTuple):
+    """How long SGLang keeps the KV of a running request in sliding layers. Tokens.
+
+    ``locked``: of the prompt, which the radix cache keeps while the request runs; 0 without it.
+    ``interval``: decoded between two evictions of what left the window.
+    """
+
+    window: int
+    locked: int
+    interval: int = EVICTION_INTERVAL
+    page: int = 1
+
+    @property
+    def decoded(self) -> int:
+        """The most that a request keeps of its answer: without radix cache, of all its tokens."""
+        return self.window + self.interval
+
+    @property
+    def most(self) -> int:
+        """The most that a request of any length keeps, with the rest of a page."""
+        return self.locked + self.decoded + self.page
+
+    def tokens(self, part: Share) -> int:
+        """The most that a request of ``part`` keeps while it runs."""
+        kept = self.locked + self.decoded
+        if part.answer is not None and self.locked:
+            kept = min(part.tokens - part.answer, self.locked) + min(part.answer, self.decoded)
+        return min(part.tokens + self.page - 1, kept + self.page)
 
 
 class Hold(NamedTuple):
@@ -53,27 +97,36 @@ def uniform(tokens: int, concurrency: int = 0) -> Workload:
 
 
 def parse_mix(text: str, concurrency: int = 0) -> Workload:
-    """A mix written as ``TOKENS[:WEIGHT],...``, such as ``1024:9,32768:1``; k means 1,024 tokens.
+    """A mix written as ``TOKENS[+ANSWER][:WEIGHT],...``, such as ``1k:9,32k:1`` or ``32k+512``.
+
+    TOKENS are prompt and answer together, or the prompt where ANSWER is given; k means 1,024.
 
     Raises:
         UsageError: it is not written so, or a number is not positive or absurdly large.
     """
     try:
-        parts = [part.split(":") for part in text.split(",")]
-        pairs = [(_tokens(p[0]), float(p[1]) if len(p) > 1 else 1.0) for p in parts]
-        if any(len(p) > 2 for p in parts):
-            raise ValueError(text)
-        if not all(0 < number <= LARGEST_NUMBER for pair in pairs for number in pair):
-            raise ValueError(text)
-        total = sum(weight for _, weight in pairs)
+        shares = [_share(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(
             f"--request-tokens does not take {text!r}",
-            needed="TOKENS or TOKENS:WEIGHT,..., such as 32k or 1k:9,32k:1",
+            needed="TOKENS or PROMPT+ANSWER, :WEIGHT after each of several, "
+            "such as 32k, 32k+512 or 1k:9,32k:1",
             found=text,
             code="bad-value",
         ) from None
-    return Workload(tuple(Share(tokens, weight / total) for tokens, weight in pairs), concurrency)
+    total = sum(part.share for part in shares)
+    mix = tuple(part._replace(share=part.share / total) for part in shares)
+    return Workload(mix, concurrency)
+
+
+def _share(text: str) -> Share:
+    """One length, with its weight as the share."""
+    lengths, colon, weight = text.partition(":")
+    parts = [_tokens(word) for word in lengths.split("+")]
+    number = float(weight) if colon else 1.0
+    if len(parts) > 2 or not all(0 < each <= LARGEST_NUMBER for each in (*parts, number)):
+        raise ValueError(text)
+    return Share(sum(parts), number, parts[1] if len(parts) > 1 else None)
 
 
 def _tokens(text: str) -> int:
@@ -81,16 +134,17 @@ def _tokens(text: str) -> int:
     return int(word.removesuffix("k")) * (1024 if word.endswith("k") else 1)
 
 
-def hold(load: Workload, window: int, *, chunk: int, draft_tokens: int = 1, page: int = 1) -> Hold:
-    """What ``load`` holds.
+def hold(load: Workload, keeping: Keeping, *, chunk: int) -> Hold:
+    """What ``load`` holds at its worst.
 
-    A running request keeps its whole length in the full pool. In the sliding pool it keeps the
+    A running request keeps its whole length in the full pool. In the sliding pool it keeps the last
+    window of its prompt, which the radix cache locks until the request ends, and of its answer the
     window, what was decoded since the last eviction, and a page. The prefill in flight keeps two
     chunks there; unchunked (``chunk`` -1), the longest prompt. From the scheduler of SGLang 0.5.16
-    (schedule_policy.py, ``_swa_budget_for_req``).
+    (schedule_batch.py, ``maybe_evict_swa``; schedule_policy.py, ``_swa_budget_for_req``), and
+    measured (tests/capacity/captured).
     """
-    kept = window + EVICTION_INTERVAL * draft_tokens + page
-    full = sum(part.share * (part.tokens + page - 1) for part in load.mix)
-    sliding = sum(part.share * min(part.tokens + page - 1, kept) for part in load.mix)
+    full = sum(part.share * (part.tokens + keeping.page - 1) for part in load.mix)
+    sliding = sum(part.share * keeping.tokens(part) for part in load.mix)
     in_flight = load.longest if chunk < 0 else min(CHUNKS_IN_FLIGHT * chunk, load.longest)
     return Hold(full, sliding, in_flight)

@@ -65,7 +65,7 @@ REQUEST: dict[str, Any] = {
     ),
     "concurrency": _text(WORKLOAD, "--concurrency", "N", "Requests at the same time."),
     "request_tokens": _text(
-        WORKLOAD, "--request-tokens", "LENGTHS", "Lengths to plan for: 32k, or 1k:9,32k:1."
+        WORKLOAD, "--request-tokens", "LENGTHS", "Lengths to plan for: 32k, 32k+512, or 1k:9,32k:1."
     ),
     "objective": _text(
         WORKLOAD, "--objective", "GOAL", "latency, balanced (default) or throughput."

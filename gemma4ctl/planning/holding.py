@@ -17,7 +17,7 @@ from gemma4ctl.capacity.pools import (
     pools,
 )
 from gemma4ctl.capacity.solver import LARGEST_RATIO, Held, best_ratio, held
-from gemma4ctl.capacity.workload import Hold, Workload, hold
+from gemma4ctl.capacity.workload import Hold, Keeping, Workload, hold
 from gemma4ctl.planning.chunks import Lever
 from gemma4ctl.planning.fraction import Fraction
 
@@ -34,10 +34,9 @@ class Memory(NamedTuple):
     ratio: Lever
     chunk: Lever  # tokens of a prefill chunk
     pools: Pools
-    running: int  # SGLang's cap on running requests
-    capped: bool  # the cap is the user's, or that of a draft
-    window: int
-    page: int
+    running: int  # the cap on running requests
+    cap: int | None  # the user's, or that of a draft
+    keeping: Keeping
     most: int  # tokens of the full pool, --max-total-tokens; 0: no limit
     by_cap: bool  # a cap sizes the sliding pool, and no ratio
     overlap: bool  # the next batch is scheduled while one runs
@@ -52,21 +51,29 @@ class Memory(NamedTuple):
         return self.drafting.tokens if self.drafting else 0
 
     @property
+    def window(self) -> int:
+        """Tokens that a sliding layer sees."""
+        return self.keeping.window
+
+    @property
+    def page(self) -> int:
+        """Tokens of a KV page."""
+        return self.keeping.page
+
+    @property
     def full_tokens(self) -> int:
         """Tokens of the full pool, SGLang's ``max_total_num_tokens``."""
         return self.pools.full
 
     def hold(self, load: Workload) -> Hold:
         """What ``load`` holds in the pools."""
-        chunk = int(self.chunk.value)
-        tokens = max(1, self.draft_tokens)
-        return hold(load, self.window, chunk=chunk, draft_tokens=tokens, page=self.page)
+        return hold(load, self.keeping, chunk=int(self.chunk.value))
 
     def default_split(self) -> Memory:
-        """The same memory with SGLang's default split, and its request cap where ours is ours."""
+        """The same memory with SGLang's default split and request cap."""
         found = self.split(Lever(DEFAULT_RATIO, "sglang"))
         usual = max(self.running, min(4096, max(1, found.pools.full // 2)))
-        return found._replace(running=self.running if self.capped else usual)
+        return found._replace(running=usual if self.cap is None else self.cap)
 
     def best_split(self, load: Workload) -> Memory:
         """The same memory with the split that holds the most of ``load``."""

@@ -12,7 +12,7 @@ from gemma4ctl.capacity.pools import BF16, DEFAULT_RATIO, Cost, Drafting, Pools,
 from gemma4ctl.capacity.solver import longest
 from gemma4ctl.capacity.stages import MIB, Stages
 from gemma4ctl.capacity.weights import Shards, file_bytes, loaded
-from gemma4ctl.capacity.workload import Workload, uniform
+from gemma4ctl.capacity.workload import EVICTION_INTERVAL, Keeping, Workload, uniform
 from gemma4ctl.planning.chunks import AUTO_CHUNK, Lever, chunks
 from gemma4ctl.planning.fraction import (
     TP_OF_LARGE_GRAPHS,
@@ -28,6 +28,8 @@ USUAL_REQUEST = 32_768  # tokens of a request when a plan is to be tuned and no 
 MEASURED_ON = "sm_90"  # the architecture whose memory beside the pools was measured
 SHRINKS_SINCE = "0.5.16"  # a prefill chunk, to what the sliding pool has (schedule_policy.py)
 IMAGE_CACHE_SINCE = "0.5.18"  # the cache of image embeddings comes out of the KV budget
+LOCKS_A_WINDOW_SINCE = "0.5.12"  # of a prompt, not whole prefill chunks (swa_radix_cache.py)
+EVICTS_OFTEN_SINCE = "0.5.14"  # before, once a window (schedule_batch.py)
 SLIDING_BY_CAP_SINCE = "0.5.14"  # without radix cache (pool_configurator.py)
 CAP_CHARGES_DRAFT_SINCE = "0.5.16"  # the draft's layers in such pools
 CAP_NEEDS_CHUNKS_SINCE = "0.5.22"  # and a ratio decides where prompts are not cut
@@ -36,8 +38,7 @@ LARGE_PAGE = 64  # tokens of a KV page of trtllm_mha; Triton's have 1
 LEAST_TOKENS = 8_192  # of KV cache, for a plan that works at all
 LEAST_REQUEST = 256  # tokens: no useful request is shorter
 ENOUGH = 0.9  # of the requests that the smallest chunk holds: then a larger chunk is preferred
-LEAST_RUNNING = 64  # a request cap for a load is no smaller
-RUNNING_ROOM = 4  # times the requests that fit at once: how many shorter ones may run
+LEAST_RUNNING = 64  # requests that tables and graphs have room for, at least
 
 
 def load_of(s: Situation) -> Workload | None:
@@ -165,9 +166,8 @@ def _with_share(s: Situation, tp: int, mtp: bool, share: Fraction) -> Memory:
         chunk=Lever(AUTO_CHUNK, "sglang"),
         pools=Pools(0, 0),
         running=cap or 0,
-        capped=cap is not None,
-        window=s.variant.sliding_window,
-        page=_page(s),
+        cap=cap,
+        keeping=_keeping(s, drafting),
         most=int(s.given("max_total_tokens") or 0),
         by_cap=False,
         overlap=not s.given("disable_overlap_schedule"),
@@ -177,7 +177,19 @@ def _with_share(s: Situation, tp: int, mtp: bool, share: Fraction) -> Memory:
         load=load_of(s),
     )
     found = _split(s, tp, _with_load(s, tp, found))
-    return found if found.capped else found._replace(running=_running(s, found))
+    return found._replace(running=_running(s, found))
+
+
+def _keeping(s: Situation, drafting: bool) -> Keeping:
+    """How long the release keeps the KV of sliding layers."""
+    window, page = s.variant.sliding_window, _page(s)
+    steps = window if s.release.before(EVICTS_OFTEN_SINCE) else EVICTION_INTERVAL
+    locked = -(-window // page) * page
+    if s.release.before(LOCKS_A_WINDOW_SINCE):
+        locked += AUTO_CHUNK
+    if s.given("disable_radix_cache"):
+        locked = 0
+    return Keeping(window, locked, steps * (_drafting(s).tokens if drafting else 1), page)
 
 
 def _drafting(s: Situation) -> Drafting:
@@ -245,15 +257,7 @@ def _with_load(s: Situation, tp: int, found: Memory) -> Memory:
 
 
 def _longest(found: Memory, requests: int, chunk: int) -> int:
-    return longest(
-        found.budget,
-        found.cost,
-        requests,
-        found.window,
-        chunk=chunk,
-        draft_tokens=max(1, found.draft_tokens),
-        page=found.page,
-    )
+    return longest(found.budget, found.cost, requests, found.keeping, chunk=chunk)
 
 
 def _split(s: Situation, tp: int, found: Memory) -> Memory:
@@ -285,7 +289,7 @@ def _requests(found: Memory, load: Workload) -> float:
 def _with_ratio(s: Situation, found: Memory) -> Memory:
     """``found`` with the ratio of its pools, and the pools."""
     cuts = found.chunk.value > 0 or s.release.before(CAP_NEEDS_CHUNKS_SINCE)
-    found = found._replace(by_cap=found.capped and cuts and sliding_by_cap(s))
+    found = found._replace(by_cap=found.cap is not None and cuts and sliding_by_cap(s))
     own, cell = s.given("swa_full_tokens_ratio"), s.cell()
     if own is not None and float(own) > 0:
         return found.split(Lever(float(own), "user"))
@@ -297,13 +301,22 @@ def _with_ratio(s: Situation, found: Memory) -> Memory:
 
 
 def _running(s: Situation, found: Memory) -> int:
-    """SGLang's cap on running requests where nobody gives it one."""
-    full = found.pools.full
-    usual = min(int(min(max(full / s.context * 512, 2048), 4096)), max(1, full // 2))
+    """The cap on running requests: given, SGLang's own, or for a load what its sliding pool holds.
+
+    SGLang starts more than that, and then takes running ones back again and again: it reserves
+    nothing for what their answers will take in sliding layers (schedule_policy.py,
+    ``rem_swa_token_offset``).
+    """
+    if s.given("max_running_requests") is not None or found.by_cap:
+        return found.running
+    most = max(1, found.pools.full // 2)
+    usual = int(min(max(found.pools.full / s.context * 512, 2048), 4096, most))
+    usual = usual if found.cap is None else found.cap
     if found.load is None:
         return usual
-    room = min(usual, RUNNING_ROOM * int(_requests(found, found.load)))
-    return min(max(1, full // 2), max(LEAST_RUNNING, s.concurrency_of_each or 0, room))
+    needs = found.hold(found.load)
+    sliding = int((found.pools.sliding - needs.in_flight) / needs.sliding)
+    return min(most, max(1, s.concurrency_of_each or 0, min(usual, sliding)))
 
 
 def _cost(s: Situation, tp: int, *, draft: bool) -> Cost:

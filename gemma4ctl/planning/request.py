@@ -28,7 +28,7 @@ class Request(Model):
     modalities: tuple[Modality, ...] | None = None
     context_length: int | None = None
     concurrency: int | None = None
-    request_tokens: str | None = None  # lengths of the requests, as "32k" or "1k:9,32k:1"
+    request_tokens: str | None = None  # lengths of the requests: "32k+512" or "1k:9,32k:1"
     objective: Objective = "balanced"
     optimize: bool = False  # tune the plan to the load, or to a usual one
     safe: bool = False  # published values, whatever the load

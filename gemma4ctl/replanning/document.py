@@ -13,10 +13,11 @@ KIND: Final = "gemma4ctl-replan"
 
 
 class ShareDocument(Model):
-    """Requests of ``tokens`` (prompt and answer together), as a share of all."""
+    """Requests of ``tokens``, of which ``answer`` are answered, as a share of all."""
 
     tokens: int
     share: float
+    answer: int | None = None
 
 
 class ObservedDocument(Model):

@@ -19,7 +19,7 @@ from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.endpoint.metrics import Histogram, Metrics, read_metrics
 from gemma4ctl.errors import UsageError
 from gemma4ctl.replanning.limit import WAITING
-from gemma4ctl.replanning.observation import Observation, mean, weighted_mix
+from gemma4ctl.replanning.observation import Observation, mean, mix_of, weighted_mix
 
 INTERVAL_S = 1.0
 TOP = 0.9  # the quantile of running requests that counts while others wait
@@ -163,11 +163,11 @@ def _mix(counted: _Counted, inputs: float, outputs: float) -> tuple[Share, ...]:
     """Lengths of whole requests, from the histogram of prompt lengths and the mean answer."""
     prompts = counted.histogram("sglang:prompt_tokens_histogram")
     if prompts is None or not prompts.count:
-        return (Share(max(1, round(inputs + outputs)), 1.0),)
+        return mix_of([(inputs, outputs)])
     middles = list(_middles(prompts))
     centre = sum(length * weight for length, weight in middles) / sum(w for _, w in middles)
     scale = inputs / centre  # so that the mean is exactly the counted one
-    return weighted_mix([(length * scale + outputs, weight) for length, weight in middles])
+    return weighted_mix([(length * scale, outputs, weight) for length, weight in middles])
 
 
 def _middles(histogram: Histogram) -> Iterator[tuple[float, float]]:

@@ -59,47 +59,52 @@ class Observation:
         return Workload(self.mix, round(self.in_flight or 0))
 
 
-def mix_of(lengths: Sequence[int]) -> tuple[Share, ...]:
-    """A few lengths that stand for ``lengths``: the mean of each part of ``PARTS``.
+def mix_of(requests: Sequence[tuple[float, float]]) -> tuple[Share, ...]:
+    """A few lengths that stand for ``requests``, pairs of prompt and answer.
+
+    They are the means of each part of ``PARTS``.
 
     Raises:
         ValueError: there are none.
     """
-    return weighted_mix([(length, 1.0) for length in lengths])
+    return weighted_mix([(prompt, answer, 1.0) for prompt, answer in requests])
 
 
-def weighted_mix(lengths: Sequence[tuple[float, float]]) -> tuple[Share, ...]:
-    """The same for (length, weight) pairs.
+def weighted_mix(requests: Sequence[tuple[float, float, float]]) -> tuple[Share, ...]:
+    """The same for prompt, answer and weight.
 
     Raises:
         ValueError: there is none with a weight.
     """
-    ordered = sorted((length, weight) for length, weight in lengths if weight > 0)
-    total = sum(weight for _, weight in ordered)
+    ordered = sorted((each for each in requests if each[2] > 0), key=lambda each: each[0] + each[1])
+    total = sum(weight for _, _, weight in ordered)
     if not ordered:
         raise ValueError("no lengths")
-    parts: dict[int, list[tuple[float, float]]] = {}
+    parts: dict[int, list[tuple[float, float, float]]] = {}
     seen = 0.0
-    for length, weight in ordered:
+    for prompt, answer, weight in ordered:
         middle = (seen + weight / 2) / total
         part = next(place for place, end in enumerate(PARTS) if middle <= end)
-        parts.setdefault(part, []).append((length, weight))
+        parts.setdefault(part, []).append((prompt, answer, weight))
         seen += weight
     return _merged([_share(members, total) for members in parts.values()])
 
 
-def _share(members: list[tuple[float, float]], total: float) -> Share:
-    weight = sum(weight for _, weight in members)
-    mean = sum(length * weight for length, weight in members) / weight
-    return Share(max(1, round(mean)), weight / total)
+def _share(members: list[tuple[float, float, float]], total: float) -> Share:
+    weight = sum(weight for _, _, weight in members)
+    prompt, answer = (
+        max(1, round(sum(each[place] * each[2] for each in members) / weight)) for place in (0, 1)
+    )
+    return Share(prompt + answer, weight / total, answer)
 
 
 def _merged(shares: list[Share]) -> tuple[Share, ...]:
     """``shares`` with equal lengths put together."""
-    merged: dict[int, float] = {}
+    merged: dict[Share, float] = {}
     for share in shares:
-        merged[share.tokens] = merged.get(share.tokens, 0.0) + share.share
-    return tuple(Share(tokens, share) for tokens, share in merged.items())
+        length = share._replace(share=0.0)
+        merged[length] = merged.get(length, 0.0) + share.share
+    return tuple(length._replace(share=share) for length, share in merged.items())
 
 
 def mean(values: Sequence[float | None]) -> float | None:

@@ -143,7 +143,7 @@ def _wanted(
     situation = consider(request, inventory, profiles).situation
     own = [w for given in situation.user_words if given.dest not in LEVERS for w in given.words]
     kept = _words(seen.arguments, KEPT, situation.flags)
-    mix = ",".join(f"{share.tokens}:{share.share:.4f}" for share in load.mix)
+    mix = ",".join(f"{part.argument()}:{part.share:.4f}" for part in load.mix)
     asked = {"safe": False, "request_tokens": mix, "extra_args": (*own, *kept)}
     wanted = _alike(request, seen).model_copy(update={**asked, "concurrency": None})
     situation = consider(wanted, inventory, profiles).situation

@@ -78,7 +78,7 @@ def observe(requests: list[Logged], source: str, in_flight: int | None = None) -
     steps = [request.step_s for request in requests if request.step_s]
     return Observation(
         source=source,
-        mix=mix_of([r.input_tokens + r.output_tokens for r in requests]),
+        mix=mix_of([(r.input_tokens, r.output_tokens) for r in requests]),
         input_tokens=fmean(r.input_tokens for r in requests),
         output_tokens=fmean(r.output_tokens for r in requests),
         requests=len(requests),

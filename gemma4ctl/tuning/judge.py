@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gemma4ctl.bench.workload import Workload
-from gemma4ctl.capacity.workload import uniform
 from gemma4ctl.errors import Gemma4ctlError
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.engine import consider, plan
@@ -14,6 +13,7 @@ from gemma4ctl.planning.plan import Plan, PlanWarning, Severity
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import Situation
 from gemma4ctl.profiles.table import Profiles
+from gemma4ctl.tuning.space import lengths
 
 HARMFUL: frozenset[Severity] = frozenset({"crash", "oom", "silent", "security"})
 
@@ -81,4 +81,4 @@ def held(s: Situation, load: Workload) -> int | None:
     found = memory(s, s.tp, s.mtp)
     if found is None:
         return None
-    return found.held(uniform(load.input_tokens + load.output_tokens)).requests
+    return found.held(lengths(load)).requests

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gemma4ctl.bench.workload import Workload
-from gemma4ctl.capacity.pools import DEFAULT_RATIO
-from gemma4ctl.capacity.workload import EVICTION_INTERVAL
+from gemma4ctl.capacity import workload as capacity
 from gemma4ctl.flags.table import FlagTable
 from gemma4ctl.planning.fraction import TP_OF_LARGE_GRAPHS
 from gemma4ctl.planning.memory import memory
@@ -97,6 +96,12 @@ def space(s: Situation, load: Workload, metric: str, room: float | None) -> tupl
     return tuple(found)
 
 
+def lengths(load: Workload) -> capacity.Workload:
+    """``load`` as the KV pools see it, all requests of the largest length."""
+    tokens = load.input_tokens + load.output_tokens
+    return capacity.Workload((capacity.Share(tokens, 1.0, load.output_tokens),), load.concurrency)
+
+
 def plan_point(dimensions: Sequence[Dimension]) -> dict[str, str]:
     """The point of the plan itself."""
     return {dimension.name: PLAN for dimension in dimensions}
@@ -160,10 +165,11 @@ def _ratios(s: Situation, load: Workload, room: float | None) -> Iterator[str]:
     """The ratio at which both pools fill together under the load, and its neighbours."""
     if room is not None and room >= ROOM_ENOUGH:
         return
-    length = load.input_tokens + load.output_tokens
-    needed = min(length, s.variant.sliding_window + EVICTION_INTERVAL) / length
     found = memory(s, s.tp, s.mtp)
-    current = found.ratio.value if found else DEFAULT_RATIO
+    if found is None:
+        return
+    needs, current = found.hold(lengths(load)), found.ratio.value
+    needed = needs.sliding / needs.full
     for factor in (1.0, 1.5, 0.7, 2.5):
         value = min(1.0, max(0.01, round(needed * factor, 2)))
         if abs(value - current) > 0.1 * current:

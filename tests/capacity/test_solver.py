@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from gemma4ctl.capacity.pools import DEFAULT_RATIO, Cost, Pools, cost, pools, works
 from gemma4ctl.capacity.solver import Held, best_ratio, held, longest
-from gemma4ctl.capacity.workload import Hold, Share, Workload, hold, uniform
+from gemma4ctl.capacity.workload import Hold, Keeping, Share, Workload, hold, uniform
 from tests.planning.hosts import table
 
 GRID = [n / 400 for n in range(1, 401)] + [n / 20_000 for n in range(1, 200)]
 ANY = 10**9  # requests: no cap
+KEEPING = Keeping(1_024, 1_024)
 
 LENGTHS = st.sampled_from([1, 100, 700, 1_024, 4_096, 32_768, 131_072, 262_144])
 LOADS = st.lists(st.tuples(LENGTHS, st.integers(1, 20)), min_size=1, max_size=3).map(
@@ -48,7 +49,7 @@ def solve(
 def test_no_ratio_holds_more(
     budget: float, row: Cost, load: Workload, window: int, chunk: int, page: int, drafts: int
 ) -> None:
-    needs = hold(load, window, chunk=chunk, draft_tokens=drafts, page=page)
+    needs = hold(load, Keeping(window, window, 128 * drafts, page), chunk=chunk)
     ratio, found, count = solve(budget, row, needs, window=window, most=ANY, page=page)
     assert 0 < ratio <= 1 and found == pools(budget, row, ratio, page=page)
     grid = [pools(budget, row, other, page=page) for other in (*GRID, DEFAULT_RATIO)]
@@ -86,11 +87,13 @@ def test_exact_on_small_grids(budget: int, full: int, sliding: int, tokens: int)
 def test_longest_is_held_and_little_more_is(
     budget: float, row: Cost, requests: int, window: int, chunk: int, page: int, drafts: int
 ) -> None:
+    keeping = Keeping(window, window, 128 * drafts, page)
+
     def count(tokens: int) -> int:
-        needs = hold(uniform(tokens), window, chunk=chunk, draft_tokens=drafts, page=page)
+        needs = hold(uniform(tokens), keeping, chunk=chunk)
         return solve(budget, row, needs, window=window, most=ANY, page=page)[2].requests
 
-    tokens = longest(budget, row, requests, window, chunk=chunk, draft_tokens=drafts, page=page)
+    tokens = longest(budget, row, requests, keeping, chunk=chunk)
     if 0 < tokens < 10**6:
         assert count(tokens) >= requests
     assert count(int(tokens * 1.02) + 4 * page + 4) < requests
@@ -98,15 +101,15 @@ def test_longest_is_held_and_little_more_is(
 
 def test_the_ratio_has_few_decimals() -> None:
     row = cost(table().variants["31B"], 1)
-    needs = hold(uniform(32_768), 1_024, chunk=4_096)
-    assert best_ratio(63.0e9, row, needs, window=1_024) == 0.05
-    short = hold(uniform(512), 1_024, chunk=4_096)  # all of it in both pools: ratio near 1
+    needs = hold(uniform(32_768), KEEPING, chunk=4_096)
+    assert best_ratio(63.0e9, row, needs, window=1_024) == 0.09
+    short = hold(uniform(512), KEEPING, chunk=4_096)  # all of it in both pools: ratio near 1
     assert best_ratio(63.0e9, row, short, window=1_024) == 0.96
 
 
 def test_a_load_that_does_not_fit_still_starts() -> None:
     row = cost(table().variants["31B"], 1)
-    needs = hold(uniform(262_144), 1_024, chunk=8_192)
+    needs = hold(uniform(262_144), KEEPING, chunk=8_192)
     ratio, found, count = solve(15e9, row, needs, window=1_024, most=ANY)
     assert count.requests == 0 and works(found, 1_024) and ratio == DEFAULT_RATIO
     longer = solve(20e9, row, needs, window=1_024, most=ANY)
@@ -116,7 +119,7 @@ def test_a_load_that_does_not_fit_still_starts() -> None:
 def test_one_request_runs_in_smaller_chunks() -> None:
     """Its prefill in flight does not fit, but the full pool holds it."""
     row = cost(table().variants["31B"], 1)
-    needs = hold(uniform(8_192), 1_024, chunk=8_192)
+    needs = hold(uniform(8_192), KEEPING, chunk=8_192)
     ratio, found, count = solve(4.8e9, row, needs, window=1_024, most=ANY)
     assert count.requests == 0 and found.full >= 8_192 and works(found, 1_024)
     assert pools(4.8e9, row, DEFAULT_RATIO).full < 8_192 and 0.6 < ratio < 0.62
@@ -124,10 +127,10 @@ def test_one_request_runs_in_smaller_chunks() -> None:
 
 def test_no_budget() -> None:
     row = cost(table().variants["31B"], 1)
-    needs = hold(uniform(1_024), 1_024, chunk=8_192)
+    needs = hold(uniform(1_024), KEEPING, chunk=8_192)
     ratio, found, count = solve(0, row, needs, window=1_024, most=ANY)
     assert (0 < ratio <= 1, found, count.requests) == (True, (0, 0), 0)
-    assert longest(0, row, 1, 1_024, chunk=8_192) == 0
+    assert longest(0, row, 1, KEEPING, chunk=8_192) == 0
 
 
 @pytest.mark.parametrize(

@@ -81,9 +81,9 @@ def test_the_plan_for_a_load_beside_the_default(cli: Cli) -> None:
     tuned = cli(*ONE, "--optimize", "--json").json["capacity"]
     safe = cli(*ONE, "--context-length", "32k", "--safe", "--json").json["capacity"]
     counts = [[split["requests"] for split in c["splits"]] for c in (published, tuned, safe)]
-    assert counts == [[2, 15], [15, 2], [2, 11]]
+    assert counts == [[2, 12], [12, 2], [2, 9]]
     assert safe["full_layer_tokens"] == published["full_layer_tokens"]
-    assert "15 requests fit (full pool), 2 with the default split" in cli(*ONE, "--optimize").out
+    assert "12 requests fit (full pool), 2 with the default split" in cli(*ONE, "--optimize").out
     assert "2 requests fit (full pool), 15 with --optimize" in cli(*ONE).out
 
 

@@ -295,8 +295,14 @@ SCENARIOS = [
     Scenario(
         "mtp-running-requests",
         "H200",
-        {"model": "E2B", "mtp": True, "concurrency": 10},
+        {"model": "E2B", "mtp": True, "concurrency": 10, "safe": True},
         values={"max_running_requests": 48},
+    ),
+    Scenario(
+        "mtp-running-requests",
+        "H200",
+        {"model": "31B", "mtp": True, "request_tokens": "32k+512"},
+        flags=("--max-running-requests 33",),
     ),
     Scenario(
         "mtp-exclusions",
@@ -591,7 +597,7 @@ SCENARIOS = [
         "kv-split",
         node("H200", 1),
         {"model": "31B", "optimize": True},
-        flags=("--swa-full-tokens-ratio 0.05",),
+        flags=("--swa-full-tokens-ratio 0.09",),
     ),
     Scenario("kv-split", "H200", {"model": "E2B"}, cell=TUNED, values=KEPT),
     Scenario(
@@ -619,13 +625,13 @@ SCENARIOS = [
         "running-requests",
         "H200",
         {"model": "31B", "context_length": 65_536},
-        flags=("--max-running-requests 100", "--cuda-graph-max-bs-decode 100"),
+        flags=("--max-running-requests 23", "--cuda-graph-max-bs-decode 23"),
     ),
     Scenario(
         "running-requests",
         "H200",
-        {"model": "31B", "request_tokens": "4k"},
-        values={"max_running_requests": 564, "cuda_graph_max_bs": None},
+        {"model": "E2B", "request_tokens": "1k"},
+        values={"max_running_requests": 2_638, "cuda_graph_max_bs": None},
     ),
     Scenario(
         "load-fits",
@@ -765,7 +771,7 @@ QUIET: list[tuple[str, Inventory | str, dict[str, Any]]] = [
     ("exposure", "H200", {"model": "E2B", "host": "0.0.0.0", "api_key_config": "/k.yaml"}),
     ("concurrency", "H200", {"model": "E2B", "concurrency": 8, "context_length": 8_192}),
     ("load-trade", "H200", {"model": "31B", "context_length": 65_536, "safe": True}),
-    ("load-trade", "H200", {"model": "31B", "request_tokens": "1k:9,32k:1"}),
+    ("load-trade", "H200", {"model": "31B", "request_tokens": "1k:19,32k:1"}),
     ("load-trade", "H200", {"model": "31B"}),
     ("pipeline-parallel", "H200", _user("--pp-size", "2", "--grammar-backend", "none")),
 ]

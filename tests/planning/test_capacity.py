@@ -175,15 +175,15 @@ def test_capacity_names_both_splits() -> None:
     plain = planned(node("H200", 1), model="31B").capacity
     assert plain and plain.load == "32,768 tokens"
     assert [split.title for split in plain.splits] == ["this plan", "split for the load"]
-    assert [split.requests for split in plain.splits] == [2, 15]
+    assert [split.requests for split in plain.splits] == [2, 12]
     tuned = planned(node("H200", 1), model="31B", context_length=32_768, modalities=("text",))
     assert tuned.capacity and [split.title for split in tuned.capacity.splits] == [
         "this plan",
         "SGLang's default split",
     ]
-    assert [split.requests for split in tuned.capacity.splits] == [15, 2]
+    assert [split.requests for split in tuned.capacity.splits] == [12, 2]
     assert tuned.capacity.splits[0].full_layer_tokens == tuned.capacity.full_layer_tokens
-    assert tuned.capacity.max_concurrent_requests == 15
+    assert tuned.capacity.max_concurrent_requests == 12
 
 
 @pytest.mark.parametrize(
@@ -455,8 +455,8 @@ def test_a_larger_share_is_no_reason_for_fewer_gpus() -> None:
 def test_servers_of_one_plan_share_the_load() -> None:
     """Data-parallel servers: each holds its share, and the figures are of all."""
     wanted: dict[str, Any] = {"model": "12B", "request_tokens": "4k"}
-    one = planned(node("H200", 1), concurrency=225, **wanted).capacity
-    four = planned(node("H200", 4), concurrency=900, extra_args=("--dp-size", "4"), **wanted)
+    one = planned(node("H200", 1), concurrency=140, **wanted).capacity
+    four = planned(node("H200", 4), concurrency=560, extra_args=("--dp-size", "4"), **wanted)
     assert one and four.capacity
     assert four.capacity.stages == one.stages
     assert four.capacity.splits[0].requests == 4 * one.splits[0].requests

@@ -91,7 +91,7 @@ def test_too_few_requests_while_watching() -> None:
 def test_without_a_histogram_of_lengths_the_mean_stands_for_all() -> None:
     text = "\n".join(line for line in LATE.splitlines() if "prompt_tokens_histogram" not in line)
     (share,) = observe(samples(text + "\n"), "file").mix
-    assert share == (32_500, 1.0)
+    assert share == (32_500, 1.0, 500)
 
 
 def test_no_steps_no_step() -> None:

@@ -168,7 +168,7 @@ def _scenario(name: str, users: int | None) -> Workload:
 def _for_load(flags: dict[str, Any], load: Workload) -> dict[str, Any]:
     """``flags`` of the plan for ``load``, unless they say what to plan for."""
     named = any(flags[name] for name in ("request_tokens", "context_length", "safe"))
-    lengths = {} if named else {"request_tokens": str(load.input_tokens + load.output_tokens)}
+    lengths = {} if named else {"request_tokens": f"{load.input_tokens}+{load.output_tokens}"}
     return {**flags, "concurrency": str(load.concurrency), **lengths}
 
 

@@ -66,7 +66,7 @@ def running_requests(s: Situation) -> Outcomes:
     yield Choose(
         "max_running_requests",
         found.running,
-        "several times what fits at the load's length; more would take memory for their table",
+        "what the sliding pool holds of the load; SGLang would start more, and take them back",
         flag="--max-running-requests",
     )
     batch = graph_batch(s, s.tp, found)

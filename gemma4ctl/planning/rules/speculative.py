@@ -5,6 +5,7 @@ from __future__ import annotations
 from packaging.version import Version
 
 from gemma4ctl.errors import NoPlanError
+from gemma4ctl.planning.memory import memory
 from gemma4ctl.planning.rules.attention import backend_in_use
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
@@ -193,7 +194,7 @@ def mtp_running_requests(s: Situation) -> Outcomes:
     cap = s.profiles.mtp.max_running_requests
     if not s.mtp or s.platform.mtp_algorithm != "NEXTN":
         return
-    wanted = s.concurrency_of_each
+    wanted, found = s.concurrency_of_each, memory(s, s.tp, s.mtp)
     if wanted is not None and wanted > cap:
         yield Choose(
             "max_running_requests",
@@ -201,6 +202,13 @@ def mtp_running_requests(s: Situation) -> Outcomes:
             f"the concurrency asked for; with MTP SGLang would stop at {cap}",
             flag="--max-running-requests",
             origin=s.request.origins.get("concurrency", "flag"),
+        )
+    elif found is not None and found.running < cap and not s.given("max_running_requests"):
+        yield Choose(
+            "max_running_requests",
+            found.running,
+            f"what the sliding pool holds of the load; SGLang would start {cap} and take some back",
+            flag="--max-running-requests",
         )
     else:
         yield Choose("max_running_requests", cap, "SGLang's own cap with MTP", status="verified")
