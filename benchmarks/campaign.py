@@ -98,16 +98,17 @@ def endpoint_jobs() -> Iterator[Job]:
     tune = "tune_start.py {models} {out}/tune --port {port} --only"
     yield Job("tune-E2B", 540, f"{tune} E2B-32k-tpot --budget 7", ("H200",))
     yield Job("tune-killed", 420, f"{tune} E2B-512-users --budget 4 --kill 90", ("H200",))
-    replan = "replan_replay.py {models} {out}/replan --port {port} --deadline {left}"
-    load = "--variant 12B --mix 2000:1500:1 --at-once 128 --requests 192"
-    yield Job("replan-12B", 520, f"{replan} {load}", ("H100",))
+    replan = "replan_replay.py {models} {out}/replan-{name} --port {port} --deadline {left}"
+    load = "--mix 2000:1500:1 --at-once"
+    yield Job("replan-12B", 560, f"{replan} --variant 12B {load} 128 --requests 192", ("H100",))
+    yield Job("replan-31B", 560, f"{replan} --variant 31B {load} 64 --requests 96", ("H200",))
 
 
 def capacity_jobs() -> Iterator[Job]:
     """Starts of the planned commands, and KV pools against predictions."""
     start = "starts.py {models} {out}/starts --port {port} --deadline {left} --only"
     for variant in reversed(VARIANTS):
-        yield Job(f"start-{variant}", 130, f"{start} {variant}-tp1", ("H100",))
+        yield Job(f"start-{variant}", 90, f"{start} {variant}-tp1", ("H100",))
     yield Job("start-26B-A4B-mtp-tp2", 170, f"{start} 26B-A4B-mtp-tp2", gpus=2)
     predicted = "benchmarks/results/capacity/predicted-H100.json"
     measure = f"capacity.py measure {{root}}/{predicted} {{models}} {{out}}/capacity"

@@ -48,13 +48,13 @@ from gemma4ctl.endpoint.address import Endpoint
 
 DOCUMENT, QUESTION, ANSWER, TURNS = 32_768, 64, 512, 2
 SHORT_IN, SHORT_OUT = 1_024, 256
-LONG_TOKENS = DOCUMENT + TURNS * QUESTION + ANSWER
-SHORT_TOKENS = SHORT_IN + SHORT_OUT
+LONG = f"{DOCUMENT + TURNS * QUESTION}+{ANSWER}"  # as gemma4ctl reads it
+SHORT = f"{SHORT_IN}+{SHORT_OUT}"
 PLANS = {
     "page": ["--safe"],
-    "long": ["--request-tokens", str(LONG_TOKENS)],
-    "short": ["--request-tokens", str(SHORT_TOKENS)],
-    "mixed": ["--request-tokens", f"{SHORT_TOKENS}:9,{LONG_TOKENS}:1"],
+    "long": ["--request-tokens", LONG],
+    "short": ["--request-tokens", SHORT],
+    "mixed": ["--request-tokens", f"{SHORT}:9,{LONG}:1"],
 }
 LOADS = {
     "page": ("long", "short", "mixed"),

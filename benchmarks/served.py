@@ -2,13 +2,13 @@
 """Serve a variant on this machine, and run the scripts that need a server against it.
 
     served.py NAME MODELS OUT --model VARIANT [--mtp] [--port N] [--deadline SECONDS]
-              [--pool-tokens N] [--run verify bench bench-quick eval ...] [-- FLAGS ...]
+              [--pool-tokens N] [--run verify bench eval ...] [-- FLAGS ...]
 
 The server is started with ``gemma4ctl serve``, with metrics and the report of cached tokens;
 MODELS holds checkpoints named as on the hub (``E2B-it``, ...). With ``--pool-tokens``, its KV pools
 hold no more, so that others can share the GPU. In OUT/NAME, each script leaves its
-results: ``verify`` (verify_endpoint.py), ``bench`` and ``bench-quick`` (bench_agreement.py), and
-``eval`` (eval_endpoint.py). A later call goes on where an earlier one stopped. Exits 1 when a
+results: ``verify`` (verify_endpoint.py), ``bench`` (bench_agreement.py), and ``eval``
+(eval_endpoint.py). A later call goes on where an earlier one stopped. Exits 1 when a
 script failed.
 """
 
@@ -28,7 +28,6 @@ HERE = Path(__file__).parent
 SCRIPTS = {
     "verify": ("verify_endpoint.py", ("--timeout", "100")),
     "bench": ("bench_agreement.py", ()),
-    "bench-quick": ("bench_agreement.py", ("--quick",)),
     "eval": ("eval_endpoint.py", ()),
 }
 FLAGS = ("--enable-metrics", "--enable-cache-report")
@@ -37,7 +36,7 @@ FLAGS = ("--enable-metrics", "--enable-cache-report")
 def run(name: str, url: str, out: Path, end: float) -> int:
     """Run one script against ``url``; its exit status, 124 where it took too long."""
     script, options = SCRIPTS[name]
-    folder = out / name.removesuffix("-quick")
+    folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, str(HERE / script), url, str(folder), *options]
     path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
