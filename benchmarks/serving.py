@@ -25,7 +25,7 @@ def serving(
     and ``NAME.log`` in ``out``. Ends the script where the server does not become ready.
     """
     words = [
-        "serve", *options, "--runtime", "local", "--ready-timeout", str(READY_S), "--grace", "5",
+        "serve", *options, "--runtime", "local", "--ready-timeout", str(READY_S), "--grace", "10",
         "--log-file", str(out / f"{name}.log"), "--json", "--", *flags,
     ]  # fmt: skip
     messages = out / f"{name}.stderr"

@@ -14,7 +14,7 @@ from gemma4ctl.capacity import workload as capacity
 from gemma4ctl.flags.table import FlagTable
 from gemma4ctl.planning.fraction import TP_OF_LARGE_GRAPHS
 from gemma4ctl.planning.memory import memory
-from gemma4ctl.planning.rules.attention import backend_in_use
+from gemma4ctl.planning.rules.attention import USUAL_SPLITS, backend_in_use, occupying_splits
 from gemma4ctl.planning.situation import Situation
 
 PLAN = "plan"
@@ -27,8 +27,6 @@ FRACTION_STEPS = (0.03, 0.05, -0.05)
 LARGEST_FRACTION = 0.95
 CHUNKS = (16_384, 4_096, 8_192, 2_048)
 INTERVALS = (8, 32, 2)
-MULTIPROCESSORS = 132  # of H100 and H200; other data-centre GPUs have about as many
-USUAL_SPLITS = 8  # --triton-attention-num-kv-splits when unset
 FEWEST_SPLITS, MOST_SPLITS = 4, 256
 LARGEST_GRAPH = 512
 GRAPH_STEP = 8
@@ -208,8 +206,7 @@ def _splits(s: Situation, load: Workload) -> Iterator[str]:
     """
     if backend_in_use(s) != "triton":
         return
-    blocks = load.concurrency * max(1, s.variant.kv_heads.full // s.tp)
-    wanted = 1 << max(0, (MULTIPROCESSORS // blocks).bit_length() - 1)
+    wanted = occupying_splits(s, load.concurrency)
     planned = int(str(s.value("triton_attention_num_kv_splits") or USUAL_SPLITS))
     around = (wanted, wanted // 2, wanted * 2, 2 * USUAL_SPLITS)
     within = (min(MOST_SPLITS, max(FEWEST_SPLITS, count)) for count in around)

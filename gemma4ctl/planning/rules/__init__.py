@@ -65,6 +65,7 @@ RULES: tuple[Rule, ...] = (
     capacity.kv_split,
     capacity.tuned_settings,
     capacity.running_requests,
+    attention.attention_splits,
     speculative.mtp_running_requests,
     speculative.mtp_exclusions,
     speculative.speculative_name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gemma4ctl.capacity.stages import MIB
+from gemma4ctl.planning.memory import graph_batch, memory
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
 
@@ -9,6 +11,10 @@ BIDIRECTIONAL = "image tokens attend in both directions, which trtllm_mha does n
 PAGE_SIZES = {"trtllm_mha": 64}
 TRTLLM_PAGES = (16, 32, 64)
 NVFP4_MOE_FIXED = "0.5.16"
+MULTIPROCESSORS = 132  # of H100 and H200; other data-centre GPUs have about as many
+USUAL_SPLITS = 8  # --triton-attention-num-kv-splits when unset, 16 on AMD
+LONG_REQUEST = 8_192  # tokens from which a decode step spends a good part of its time in attention
+SPLIT_BYTES = 1024 * MIB  # for the partial results of the largest decode batch, at most
 
 
 def default_backend(s: Situation) -> str:
@@ -167,3 +173,38 @@ def aiter_kv(s: Situation) -> Outcomes:
             f"the aiter backend decodes Gemma 4 wrongly with a {kv} KV cache",
             "use --kv-cache-dtype auto, or the triton backend",
         )
+
+
+@rule("attention-splits", source="measured", severity="perf")
+def attention_splits(s: Situation) -> Outcomes:
+    """For few long requests, decode attention in as many parts as occupy the whole GPU."""
+    name, flag = "triton_attention_num_kv_splits", "--triton-attention-num-kv-splits"
+    found, asked = memory(s, s.tp, s.mtp), s.concurrency_of_each
+    if found is None or found.load is None or asked is None or found.load.longest < LONG_REQUEST:
+        return
+    ours = s.value("kernels") == "fused" or s.mtp or s.platform.vendor != "nvidia"
+    if ours or backend_in_use(s) != "triton" or name in s.made or s.given(name) is not None:
+        return
+    count = occupying_splits(s, asked)
+    while count * split_bytes(s, graph_batch(s, s.tp, found)) > SPLIT_BYTES:
+        count //= 2
+    if count > USUAL_SPLITS:
+        reason = f"{asked} at once leave most of the GPU idle with SGLang's {USUAL_SPLITS}"
+        measured = (s.variant_name, s.platform_name, asked) == ("E2B", "H200", 1)
+        yield Choose(name, count, reason, flag, status="verified" if measured else "estimated")
+
+
+def occupying_splits(s: Situation, requests: int) -> int:
+    """Parts of a request's KV with which decode attention has a block for every multiprocessor.
+
+    SGLang's Triton kernel gives each request and KV head as many blocks as there are parts.
+    """
+    blocks = requests * max(1, s.variant.kv_heads.full // s.tp)
+    return 1 << max(0, (MULTIPROCESSORS // blocks).bit_length() - 1)
+
+
+def split_bytes(s: Situation, batch: int) -> int:
+    """Bytes of the partial results of one part, for ``batch`` requests (triton_backend.py)."""
+    heads = max(1, s.variant.attention_heads // s.tp)
+    values = s.variant.head_dim.full + s.variant.head_dim.sliding + 1  # float32
+    return batch * heads * values * 4
