@@ -15,10 +15,8 @@ from gemma4ctl.rendering.command import with_flag_value
 
 ROOT = Path(__file__).parents[2]
 INVENTORY = ROOT / "tests" / "hardware" / "fixtures" / "captured" / "h200-inventory.json"
-STARTS = {
-    path.stem: json.loads(path.read_text())
-    for path in sorted((ROOT / "benchmarks" / "results" / "starts").glob("*.json"))
-}
+STARTS_FOLDER = ROOT / "benchmarks" / "results" / "starts"
+STARTS = {path.stem: json.loads(path.read_text()) for path in sorted(STARTS_FOLDER.glob("*.json"))}
 
 # What plans of variants without an audio tower got after these starts.
 ADDED = ["--limit-mm-data-per-request", '{"audio": 0}']
@@ -96,3 +94,22 @@ def test_the_predicted_pools_are_those_reported(start):
             assert predicted[name] == pytest.approx(reported[name], rel=0.05)
         weights = predicted["weights_mib_per_gpu"] / 1024
         assert weights == pytest.approx(reported["weights_gb"], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((STARTS_FOLDER / "H100").glob("*.json")), ids=lambda p: p.stem
+)
+def test_pools_on_an_h100(path):
+    """Servers that other measurements started there (``script``): pools as predicted today."""
+    start = json.loads(path.read_text())
+    assert (start["status"], start["gpu"], start["gpu_count"]) == ("ready", "H100", 1)
+    argv, wanted = start["argv"], ["--model", start["variant"], "--hardware", "H100", "--gpus", "1"]
+    for flag in ("--mem-fraction-static", "--swa-full-tokens-ratio"):
+        own = [flag, argv[argv.index(flag) + 1]] if flag in argv else []
+        wanted += ["--", *own] if own and "--" not in wanted else own
+    found = CliRunner().invoke(app, ["suggest", "--json", *wanted])
+    assert found.exit_code == 0, found.stderr
+    capacity = json.loads(found.stdout)["capacity"]
+    for predicted in (start["predicted"], capacity):
+        for name in ("full_layer_tokens", "swa_layer_tokens"):
+            assert predicted[name] == pytest.approx(start["reported"][name], rel=0.002)
