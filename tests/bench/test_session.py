@@ -15,7 +15,7 @@ import pytest
 from gemma4ctl.bench import session, sglang_serving
 from gemma4ctl.bench.document import BenchResult
 from gemma4ctl.bench.progress import Lines
-from gemma4ctl.bench.session import NOT_FLUSHED, Way
+from gemma4ctl.bench.session import AT_ONCE, NOT_FLUSHED, Way
 from gemma4ctl.bench.workload import Workload
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import ProblemsFoundError
@@ -71,6 +71,16 @@ def test_every_scenario_as_often_as_asked(url: str, kept: Kept, shown: Lines) ->
         rates = [run.summary.output_throughput for run in scenario.runs]
         assert scenario.spread["output_throughput"].max == max(rates)
         assert scenario.spread["output_throughput"].mean == pytest.approx(sum(rates) / 2)
+
+
+def test_the_published_load_at_once_says_how_it_was_measured(
+    url: str, kept: Kept, shown: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = TWO.model_copy(update={"name": "published"})
+    monkeypatch.setattr(session, "SCENARIOS", {"published": published})
+    way, wanted = Way(Endpoint(url), "m"), [(published, "generate"), (TWO, "generate")]
+    found = session.run(way, wanted, result(), keep=kept.append, display=shown)  # type: ignore[arg-type]
+    assert [AT_ONCE in each.notes for each in found.scenarios] == [True, False]
 
 
 def test_each_run_has_contents_of_its_own(kept: Kept, shown: Lines) -> None:
