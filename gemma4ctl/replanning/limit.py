@@ -8,6 +8,7 @@ from gemma4ctl.capacity.solver import Held
 from gemma4ctl.replanning.observation import Observation
 
 WAITING = 0.5  # mean requests that wait, below which nothing binds
+OFTEN_FULL = 0.5  # mean usage of a pool that is full again and again
 NEARLY_ALL = 0.95  # of the cap on running requests
 FULL = 0.8  # mean usage of a pool that binds: admission keeps room for answers still to come
 
@@ -42,15 +43,22 @@ def find(seen: Observation, held: Held | None) -> Limit:
 
 
 def _pool(seen: Observation, held: Held | None, usage: str) -> Limit | None:
-    """The KV pool that is full: as seen, else as predicted."""
+    """The KV pool that is full: as seen, else as predicted.
+
+    Requests of one length that came together leave together: the mean usage of a pool that they
+    fill again and again is well below its largest.
+    """
     sliding, full = seen.sliding_usage or 0.0, seen.full_usage or 0.0
     if max(sliding, full) >= FULL:
         return Limit("sliding pool" if sliding >= full else "full pool", usage)
     unseen = seen.full_usage is None and seen.sliding_usage is None
-    if unseen and held is not None and (seen.in_flight or 0.0) > held.requests:
+    if held is None or (seen.in_flight or 0.0) <= held.requests:
+        return None
+    crowded = bool(seen.retracted) or (seen.running or 0.0) >= NEARLY_ALL * held.requests
+    if unseen or (crowded and max(sliding, full) >= OFTEN_FULL):
         count = f"{held.requests:,} requests of this load"
         text = f"{held.limit}: the present settings hold {count}"
-        return Limit(held.limit, text, predicted=True)
+        return Limit(held.limit, text if unseen else f"{text} ({usage})", predicted=True)
     return None
 
 

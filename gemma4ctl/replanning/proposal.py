@@ -216,7 +216,9 @@ def _gain(
         return None
     now = seen.running if seen.waiting is not None else min(in_flight, before.held.requests)
     now = max(1.0, now or 0.0)
-    then = max(now, _running_after(now, in_flight, limit, before.held, after.held))
+    cap = after.memory.running * after.memory.servers if after.memory else in_flight
+    most = min(in_flight, cap)
+    then = max(now, _running_after(now, most, limit, before.held, after.held))
     model = _model(seen, now, before, profiles)
     if model is None:
         return Gain(now, then, None, None, None, None)
@@ -224,12 +226,12 @@ def _gain(
     return Gain(now, then, old, new, new / old, model)
 
 
-def _running_after(now: float, in_flight: float, limit: Limit, before: Held, after: Held) -> float:
-    """Requests that will run at once: as many more as the pools hold, of those in flight."""
+def _running_after(now: float, most: float, limit: Limit, before: Held, after: Held) -> float:
+    """Requests that will run at once: as many more as the pools hold, no more than ``most``."""
     if limit.name in UNHELPED:
         return now
     grown = now * after.requests / before.requests if before.requests else float(after.requests)
-    return min(in_flight, grown)
+    return min(most, grown)
 
 
 def _model(

@@ -25,6 +25,7 @@ from gemma4ctl.errors import UsageError
 from gemma4ctl.replanning.observation import Observation, mix_of
 
 FEWEST = 2  # requests, for rates and numbers at once
+TOGETHER = 2  # decode steps within which a client sees the ends of one step
 HEAD = 4096  # bytes, in which a bench result says what it is
 LARGEST_LINE = 16 << 20  # bytes, prompt included
 LARGEST_FILE = 1 << 30  # bytes; what is beyond is left out, as are more requests than
@@ -94,7 +95,8 @@ def _at_once(timed: list[Logged], seconds: float | None) -> tuple[float | None, 
     """Mean numbers of running and waiting requests.
 
     Those run whose first token has come. They are counted whenever a request ends: at such moments
-    the server decodes, while at others a prefill may hold up those that run.
+    the server decodes, while at others a prefill may hold up those that run. What ends within a few
+    steps ended together: a client sees the answers of one step one after the other.
     """
     if not seconds:
         return None, None
@@ -103,8 +105,10 @@ def _at_once(timed: list[Logged], seconds: float | None) -> tuple[float | None, 
     known = [span for span in spans if span is not None]
     if len(known) < len(spans):
         return flight, None
+    steps = [request.step_s for request in timed if request.step_s]
+    spread = TOGETHER * median(steps) if steps else 0.0
     begins, ends = sorted(begin for begin, _ in known), sorted(end for _, end in known)
-    running = fmean(bisect_right(begins, end) - bisect_left(ends, end) for end in ends)
+    running = fmean(bisect_right(begins, end) - bisect_left(ends, end - spread) for end in ends)
     running = min(running, flight)
     return running, flight - running
 

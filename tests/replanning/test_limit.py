@@ -53,5 +53,23 @@ def test_without_usage_the_prediction_speaks(held: int, waiting: float | None, n
     assert found.predicted == (name == "full pool")
 
 
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"running": 61.0, "retracted": 2}, "full pool"),  # an H100 under requests in waves
+        ({"running": 45.0}, "full pool"),  # as many as the pool holds
+        ({"running": 12.0}, "prefill"),
+        ({"running": 12.0, "retracted": 1}, "full pool"),
+    ],
+)
+def test_a_pool_that_fills_in_waves(fields: dict[str, Any], name: str) -> None:
+    usage = {"waiting": 41.0, "full_usage": 0.77, "sliding_usage": 0.58}
+    roomy = usage | {"full_usage": 0.3, "sliding_usage": 0.2}  # prefixes are shared
+    assert find(observation(**roomy | fields), Held(46, "full pool")).name == "prefill"
+    found = find(observation(**usage | fields), Held(46, "full pool"))
+    assert (found.name, found.predicted) == (name, name == "full pool")
+    assert "full pool 77%" in found.text
+
+
 def test_nothing_known() -> None:
     assert find(observation(waiting=None, running=None), None).name == "none"

@@ -143,3 +143,24 @@ def test_without_times_the_user_says_how_many_are_in_flight() -> None:
     assert (seen.running, seen.waiting, seen.requests_s, seen.step_s) == (64.0, None, None, None)
     assert (seen.input_tokens, seen.output_tokens) == (2000, 200)
     assert observe([Logged(1000, 100)], "log").in_flight is None
+
+
+def test_answers_of_one_step_ended_together() -> None:
+    """A client sees them one after the other; 46 ran until then, not 23."""
+    ends = [40.0 + n * 0.0008 for n in range(46)]
+    log = [Logged(2_000, 1_500, 0.0, end, 1.0, 0.02) for end in ends]
+    assert observe(log, "log").running == pytest.approx(46, rel=0.01)
+    without = [each._replace(step_s=None) for each in log]
+    assert observe(without, "log").running == pytest.approx(23.5)
+
+
+def test_a_log_of_a_real_server() -> None:
+    """192 requests in waves, on an H100: 47 to 60 ran at once by the server's own log.
+
+    Captured by benchmarks/replan_replay.py, SGLang 0.5.16, 12B with random weights, 2026-11-22.
+    """
+    log = Path(__file__).parent / "captured" / "12B-H100.jsonl"
+    found = observe(read(log), "log")
+    assert (found.requests, found.input_tokens, found.output_tokens) == (192, 2_000, 1_500)
+    assert found.running is not None and 50 < found.running < 60
+    assert found.requests_s == pytest.approx(1.38, rel=0.01)
