@@ -28,8 +28,9 @@ USUAL_REQUEST = 32_768  # tokens of a request when a plan is to be tuned and no 
 MEASURED_ON = "sm_90"  # the architecture whose memory beside the pools was measured
 SHRINKS_SINCE = "0.5.16"  # a prefill chunk, to what the sliding pool has (schedule_policy.py)
 IMAGE_CACHE_SINCE = "0.5.18"  # the cache of image embeddings comes out of the KV budget
-LOCKS_A_WINDOW_SINCE = "0.5.12"  # of a prompt, not whole prefill chunks (swa_radix_cache.py)
+LOCKS_A_WINDOW_SINCE = "0.5.16"  # of a prompt, not whole prefill chunks (registry.py)
 EVICTS_OFTEN_SINCE = "0.5.14"  # before, once a window (schedule_batch.py)
+EVICTS_BY_TOKENS_SINCE = "0.5.18"  # before, by decode steps, each of a draft's tokens at most
 SLIDING_BY_CAP_SINCE = "0.5.14"  # without radix cache (pool_configurator.py)
 CAP_CHARGES_DRAFT_SINCE = "0.5.16"  # the draft's layers in such pools
 CAP_NEEDS_CHUNKS_SINCE = "0.5.22"  # and a ratio decides where prompts are not cut
@@ -167,7 +168,7 @@ def _with_share(s: Situation, tp: int, mtp: bool, share: Fraction) -> Memory:
         pools=Pools(0, 0),
         running=cap or 0,
         cap=cap,
-        keeping=_keeping(s, drafting),
+        keeping=_keeping(s, drafting, AUTO_CHUNK),
         most=int(s.given("max_total_tokens") or 0),
         by_cap=False,
         overlap=not s.given("disable_overlap_schedule"),
@@ -180,16 +181,24 @@ def _with_share(s: Situation, tp: int, mtp: bool, share: Fraction) -> Memory:
     return found._replace(running=_running(s, found))
 
 
-def _keeping(s: Situation, drafting: bool) -> Keeping:
-    """How long the release keeps the KV of sliding layers."""
+def _keeping(s: Situation, drafting: bool, chunk: int) -> Keeping:
+    """How long the release keeps the KV of sliding layers, with prefill chunks of ``chunk``."""
     window, page = s.variant.sliding_window, _page(s)
-    steps = window if s.release.before(EVICTS_OFTEN_SINCE) else EVICTION_INTERVAL
     locked = -(-window // page) * page
-    if s.release.before(LOCKS_A_WINDOW_SINCE):
-        locked += AUTO_CHUNK
+    if s.release.before(LOCKS_A_WINDOW_SINCE):  # the chunk that a short last one follows
+        locked += chunk if chunk > 0 else s.context
     if s.given("disable_radix_cache"):
         locked = 0
-    return Keeping(window, locked, steps * (_drafting(s).tokens if drafting else 1), page)
+    return Keeping(window, locked, _interval(s, _drafting(s).tokens if drafting else 1), page)
+
+
+def _interval(s: Situation, step: int) -> int:
+    """Tokens decoded between two evictions, at most; ``step``: in one step."""
+    if s.release.before(EVICTS_OFTEN_SINCE):
+        return s.variant.sliding_window * step
+    if s.release.before(EVICTS_BY_TOKENS_SINCE):
+        return EVICTION_INTERVAL * step
+    return EVICTION_INTERVAL + step - 1
 
 
 def _drafting(s: Situation) -> Drafting:
@@ -250,14 +259,21 @@ def _with_load(s: Situation, tp: int, found: Memory) -> Memory:
     if count is None or named is not None or s.request.safe or not found.budget:
         return found
     options = chunks(s, tp, found.share.value, load=True)
-    lengths = [_longest(found, count, int(chunk.value)) for chunk in options]
+    lengths = [_longest(_cut(s, found, chunk), count) for chunk in options]
     tokens = next(n for n in lengths if n >= ENOUGH * max(lengths))
     tokens = min(max(tokens, LEAST_REQUEST), s.context, s.variant.max_context)
     return found._replace(load=uniform(tokens, s.request.concurrency or 0))
 
 
-def _longest(found: Memory, requests: int, chunk: int) -> int:
+def _longest(found: Memory, requests: int) -> int:
+    chunk = int(found.chunk.value)
     return longest(found.budget, found.cost, requests, found.keeping, chunk=chunk)
+
+
+def _cut(s: Situation, found: Memory, chunk: Lever) -> Memory:
+    """``found`` with prompts cut into such prefill chunks."""
+    keeping = _keeping(s, found.drafting is not None, int(chunk.value))
+    return found._replace(chunk=chunk, keeping=keeping)
 
 
 def _split(s: Situation, tp: int, found: Memory) -> Memory:
@@ -267,7 +283,7 @@ def _split(s: Situation, tp: int, found: Memory) -> Memory:
     nearly as many as any holds.
     """
     options = chunks(s, tp, found.share.value, load=found.load is not None)
-    splits = [_with_ratio(s, found._replace(chunk=chunk)) for chunk in options]
+    splits = [_with_ratio(s, _cut(s, found, chunk)) for chunk in options]
     if found.load is None or len(splits) == 1:
         return splits[0]
     counts = [_requests(split, found.load) for split in splits]
@@ -312,7 +328,7 @@ def _running(s: Situation, found: Memory) -> int:
     most = max(1, found.pools.full // 2)
     usual = int(min(max(found.pools.full / s.context * 512, 2048), 4096, most))
     usual = usual if found.cap is None else found.cap
-    if found.load is None:
+    if found.load is None or sliding_by_cap(s):  # a cap for the load would size its pool
         return usual
     needs = found.hold(found.load)
     sliding = int((found.pools.sliding - needs.in_flight) / needs.sliding)

@@ -187,15 +187,51 @@ def test_no_more_requests_run_than_the_sliding_pool_holds(mtp: bool) -> None:
         assert result.running * needs.sliding + needs.in_flight <= result.pools.sliding
 
 
+def test_sglangs_own_cap_where_the_plan_names_none() -> None:
+    """Without radix cache a cap would size the sliding pool: tables and graphs are SGLang's own."""
+    wanted: dict[str, Any] = {"model": "12B", "request_tokens": "32k"}
+    capped = found("H100", **wanted)
+    own = found("H100", **wanted, extra_args=("--disable-radix-cache",))
+    assert capped.running < 64 and own.running > 2_048
+    assert own.share.value < capped.share.value
+
+
 def test_what_a_release_keeps_in_sliding_layers() -> None:
     def keeping(release: str, *own: str) -> Keeping:
         return found("H200", model="12B", sglang_version=release, extra_args=own).keeping
 
     assert keeping("0.5.16") == Keeping(1_024, 1_024, 128, 1)
-    assert keeping("0.5.13") == Keeping(1_024, 1_024, 1_024, 1)
-    assert keeping("0.5.11") == Keeping(1_024, 1_024 + 8_192, 1_024, 1)
+    assert keeping("0.5.13", "--chunked-prefill-size", "4096").interval == 1_024
     assert keeping("0.5.16", "--disable-radix-cache").locked == 0
     assert keeping("0.5.16", "--page-size", "48").locked == 1_056
+
+
+@pytest.mark.parametrize(
+    ("words", "locked"),
+    [
+        (("--chunked-prefill-size", "2048"), 1_024 + 2_048),
+        (("--chunked-prefill-size", "-1", "--context-length", "65536"), 1_024 + 65_536),
+        (("--chunked-prefill-size", "2048", "--disable-radix-cache"), 0),
+    ],
+)
+def test_the_prefill_chunks_that_older_releases_lock(words: tuple[str, ...], locked: int) -> None:
+    """The nodes of their radix trees are whole chunks, and a prompt's last may be a short one."""
+    for release in ("0.5.11", "0.5.12", "0.5.13", "0.5.15.post1"):
+        result = found("H200", model="12B", sglang_version=release, extra_args=words)
+        assert result.keeping.locked == locked
+    newer = found("H200", model="12B", sglang_version="0.5.16", extra_args=words)
+    assert newer.keeping.locked == min(locked, 1_024)
+
+
+def test_smaller_chunks_lock_less_in_older_releases() -> None:
+    few = found("H100", model="12B", request_tokens="32k", sglang_version="0.5.15")
+    assert few.chunk.origin == "load" and few.keeping.locked == 1_024 + few.chunk.value
+
+
+@pytest.mark.parametrize(("release", "interval"), [("0.5.17", 128 * 6), ("0.5.18", 128 + 5)])
+def test_steps_between_two_evictions_became_tokens(release: str, interval: int) -> None:
+    result = found("H200", model="12B", sglang_version=release, mtp=True)
+    assert result.draft_tokens == 6 and result.keeping.interval == interval
 
 
 def test_requests_longer_than_the_pool_are_not_held() -> None:
