@@ -819,7 +819,8 @@ QUIET: list[tuple[str, Inventory | str, dict[str, Any]]] = [
     ("exposure", "H200", {"model": "E2B", "host": "0.0.0.0", "api_key_config": "/k.yaml"}),
     ("concurrency", "H200", {"model": "E2B", "concurrency": 8, "context_length": 8_192}),
     ("load-trade", "H200", {"model": "31B", "context_length": 65_536, "safe": True}),
-    ("load-trade", "H200", {"model": "31B", "request_tokens": "1k:19,32k:1"}),
+    ("load-trade", "H200", {"model": "31B", "request_tokens": "1k:9,32k:1"}),
+    ("load-trade", node("H200", 1), {"model": "31B", "request_tokens": "1k:9,32k:1"}),
     ("load-trade", "H200", {"model": "31B"}),
     ("pipeline-parallel", "H200", _user("--pp-size", "2", "--grammar-backend", "none")),
 ]

@@ -243,6 +243,20 @@ def test_no_cap_that_would_replace_the_split_without_the_radix_cache() -> None:
     assert "radix-cap-pool" not in {warning.code for warning in plan.warnings}
 
 
+@pytest.mark.parametrize("mtp", [False, True])
+def test_a_cap_says_whether_it_was_asked_for(mtp: bool) -> None:
+    """More than the sliding pool holds run where the user asks for them."""
+
+    def reason(**asked: Any) -> tuple[bool, str]:
+        plan = planned(node("H200", 1), model="31B", context_length=65_536, mtp=mtp, **asked)
+        found = plan.decision("max_running_requests")
+        assert found and found.flag == "--max-running-requests"
+        return found.value == asked.get("concurrency"), found.reason.split(";")[0]
+
+    assert reason() == (False, "what the sliding pool holds of the load")
+    assert reason(concurrency=40) == (True, "the concurrency asked for")
+
+
 def without_radix_cache(*flags: str, **request: Any) -> Plan:
     return planned(node("H200", 1), **request, extra_args=("--disable-radix-cache", *flags))
 

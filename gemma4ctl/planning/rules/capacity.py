@@ -66,7 +66,7 @@ def running_requests(s: Situation) -> Outcomes:
     yield Choose(
         "max_running_requests",
         found.running,
-        "what the sliding pool holds of the load; SGLang would start more, and take them back",
+        f"{cap_reason(s, found)}; SGLang would start more, and take them back",
         flag="--max-running-requests",
     )
     batch = graph_batch(s, s.tp, found)
@@ -77,6 +77,13 @@ def running_requests(s: Situation) -> Outcomes:
             "no larger batch can run: saves memory and start-up time",
             flag=s.release.row.graph_max_bs_flag,
         )
+
+
+def cap_reason(s: Situation, found: Memory) -> str:
+    """Why no more requests run than the cap that the plan for a load sets."""
+    if found.running == s.concurrency_of_each:
+        return "the concurrency asked for"
+    return "what the sliding pool holds of the load"
 
 
 @rule("load-fits", source="wheels", severity="oom")
@@ -111,12 +118,15 @@ def needed_bytes(found: Memory, load: Workload) -> float:
 
 @rule("load-trade", source="wheels", severity="perf")
 def load_trade(s: Situation) -> Outcomes:
-    """A plan for one load is worse for another: say for which."""
+    """A plan for one load is worse for shorter or longer requests: say for which."""
     found = memory(s, s.tp, s.mtp)
     if found is None or found.ratio.origin != "load" or found.load is None:
         return
     usual = found.default_split()
+    shortest = min(part.tokens for part in found.load.mix)
     for tokens in (SHORT, LONG):
+        if shortest <= tokens <= found.load.longest:
+            continue
         load = uniform(min(tokens, s.variant.max_context))
         now, before = found.held(load).requests, usual.held(load).requests
         if now < POOR * before:

@@ -8,6 +8,7 @@ from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.memory import memory
 from gemma4ctl.planning.rules.attention import backend_in_use
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
+from gemma4ctl.planning.rules.capacity import cap_reason
 from gemma4ctl.planning.situation import Situation
 from gemma4ctl.profiles.table import Cell, Status
 
@@ -207,7 +208,7 @@ def mtp_running_requests(s: Situation) -> Outcomes:
         yield Choose(
             "max_running_requests",
             found.running,
-            f"what the sliding pool holds of the load; SGLang would start {cap} and take some back",
+            f"{cap_reason(s, found)}; SGLang would start {cap}, and take some back",
             flag="--max-running-requests",
         )
     else:
