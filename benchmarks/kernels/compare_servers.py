@@ -46,9 +46,9 @@ MACHINE = ("gpu", "driver_version", "sglang_version", "torch_version", "triton_v
 SERVER = ("date", "model_module", "command", "announced")  # what is kept of a server's record
 BROKEN = ("residual", "scalar", "slot")
 CONTROLLED = ("E2B", "26B-A4B")  # the cases that the controls are run on by default
+USUAL = ("stock", "fused")
 CONTENDERS = {
-    "stock": servers.CONTENDERS["stock"],
-    "fused": servers.CONTENDERS["fused"],
+    **{name: servers.CONTENDERS[name] for name in (*USUAL, "stock-graphs", "fused-graphs")},
     **{
         f"broken-{kind}": servers.Contender(
             f"broken-{kind}",
@@ -98,7 +98,8 @@ def contenders_of(case: Case, chosen: Sequence[str]) -> list[str]:
     """The contenders of a case: controls only where they are asked for or belong."""
     if chosen:
         return list(chosen)
-    return [name for name in CONTENDERS if name in servers.CONTENDERS or case.name in CONTROLLED]
+    broken = [f"broken-{kind}" for kind in BROKEN if case.name in CONTROLLED]
+    return [*USUAL, *broken]
 
 
 def run(options: argparse.Namespace, flags: Sequence[str]) -> bool:

@@ -13,9 +13,9 @@ MODELS holds checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all 
          fit beside its weights): output throughput, TTFT
   profile  launches and busy time of a decode step, as step_profile.py takes them
 
-Tuned stock (``stock-...``) takes part in c1 only. c1 and profile need small KV pools and c100 large
-ones, so the servers are started anew between them; in each phase all have pools of the same number
-of tokens, enough for the load. As many servers as fit stay on a GPU, one working and the others
+Tuned stock (``stock-...``) takes part in c1 only, but for ``stock-graphs``. c1 and profile need
+small KV pools and c100 large ones, so the servers are started anew between them; in each phase all
+have pools of the same number of tokens, enough for the load. As many servers as fit stay on a GPU, one working and the others
 idle. Where not all fit, groups of them meet, fused in each; where only one fits, the two of a group
 are started in turn, each for the last half of a pair and the first half of the next (A, B B, A A,
 B). Starts of stock and fused at the same moment, or alone in turn, are the pairs of start-up.
@@ -149,7 +149,9 @@ def phases(variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> list[Pha
 
 def wanted(args: argparse.Namespace) -> list[tuple[tuple[str, ...], list[str]]]:
     """Measures that take pools of the same size, and the contenders that take part."""
-    untuned = [name for name in args.contenders if not results.is_tuned(name)]
+    untuned = [
+        name for name in args.contenders if not results.is_tuned(name) or name == "stock-graphs"
+    ]
     found = []
     for kind, contenders in ((("c1", "profile"), args.contenders), (("c100",), untuned)):
         measures = tuple(name for name in kind if name in args.measures)

@@ -72,6 +72,11 @@ CONTENDERS = {
             for name, more in (("stock", {}), ("fused", FUSED))
             for splits in ("4", "16", "32")
         ),
+        # prefill from CUDA graphs, which SGLang switches off for models with images unless asked
+        *(
+            Contender(f"{name}-graphs", ("--cuda-graph-backend-prefill", "breakable"), more)
+            for name, more in (("stock", {}), ("fused", FUSED))
+        ),
         # compiled for one request at a time: each batch size takes a minute to compile
         Contender("stock-compile", ("--enable-torch-compile", "--torch-compile-max-bs", "1")),
     )
