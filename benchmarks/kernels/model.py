@@ -15,10 +15,11 @@ MODELS holds checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all 
 
 Tuned stock (``stock-...``) takes part in c1 only, but for ``stock-graphs``. c1 and profile need
 small KV pools and c100 large ones, so the servers are started anew between them; in each phase all
-have pools of the same number of tokens, enough for the load. As many servers as fit stay on a GPU, one working and the others
-idle. Where not all fit, groups of them meet, fused in each; where only one fits, the two of a group
-are started in turn, each for the last half of a pair and the first half of the next (A, B B, A A,
-B). Starts of stock and fused at the same moment, or alone in turn, are the pairs of start-up.
+have pools of the same number of tokens, enough for the load. As many servers as fit stay on a GPU,
+one working and the others idle. Where not all fit, groups of them meet, fused in each; where only
+one fits, the two of a group are started in turn, each for the last half of a pair and the first
+half of the next (A, B B, A A, B). Starts of stock and fused at the same moment, or alone in turn,
+are the pairs of start-up.
 
 A record is written after every measurement. A pair is only begun when there is time for all of
 it, and counts only when all of it was measured in one call; a later call with the same OUT adds
