@@ -41,11 +41,15 @@ KEPT = ("kv_cache_dtype", "context_length", "attention_backend")  # both plans h
 
 
 class Side(NamedTuple):
-    """A plan and what its pools hold of the load; ``memory`` is None where it is not modelled."""
+    """A plan and what its pools hold of the load; ``memory`` is None where it is not modelled.
+
+    ``given``: the levers that are the user's own flags, or the running server's.
+    """
 
     plan: Plan
     memory: Memory | None
     held: Held | None
+    given: Mapping[str, str]
 
 
 class Change(NamedTuple):
@@ -179,7 +183,9 @@ def _side(request: Request, inventory: Inventory, profiles: Profiles, load: Work
     situation = consider(request, inventory, profiles).situation
     found = memory(situation, situation.tp, situation.mtp)
     made = plan(request, inventory, profiles)
-    return Side(made, found, found.held(load) if found else None)
+    own = ((name, situation.given(name)) for name in LEVERS)
+    given = {name: str(value) for name, value in own if value is not None}
+    return Side(made, found, found.held(load) if found else None, given)
 
 
 def changes(before: Side, after: Side) -> tuple[Change, ...]:
@@ -188,14 +194,14 @@ def changes(before: Side, after: Side) -> tuple[Change, ...]:
     found = []
     for argument, decision in LEVERS.items():
         flag = flags.flag_of(argument)
-        old, new = _value(before, decision), _value(after, decision)
+        old, new = (_value(side, argument, decision) for side in (before, after))
         if flag is not None and old != new and after.plan.value(decision) is not None:
             found.append(Change(argument, flag.canonical, old, new))
     return tuple(found)
 
 
-def _value(side: Side, decision: str) -> str | None:
-    """What a plan makes of a lever: decided, or SGLang's own choice where that is known."""
+def _value(side: Side, argument: str, decision: str) -> str | None:
+    """What a plan makes of a lever: decided, given, or SGLang's own choice where that is known."""
     found = side.memory
     if found is not None and decision == "swa_full_tokens_ratio":
         return f"{found.ratio.value:g}"
@@ -204,7 +210,7 @@ def _value(side: Side, decision: str) -> str | None:
     value = side.plan.value(decision)
     if value is None and found is not None and decision == "max_running_requests":
         return str(found.running)
-    return None if value is None else str(value)
+    return side.given.get(argument) if value is None else str(value)
 
 
 def _gain(

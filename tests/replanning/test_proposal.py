@@ -84,6 +84,19 @@ def test_the_arguments_of_the_server_are_the_present_settings() -> None:
     assert flags(found)["--mem-fraction-static"][0] == "0.7"
 
 
+def test_a_server_that_runs_the_plan_is_left_as_it_is() -> None:
+    mix = {"mix": (Share(32_500, 1.0, 500),), "requests_s": 0.3, "step_s": 0.03}
+    first = proposed(observation(**mix, full_usage=0.97))
+    settings = {change.argument: change.after for change in first.changes}
+    assert {"max_running_requests", "cuda_graph_max_bs_decode"} <= set(settings)
+    cap = int(settings["max_running_requests"] or 0)
+    settings["mem_fraction_static"] = str(first.after.plan.value("mem_fraction_static"))
+    same = observation(**mix, arguments=settings, running=float(cap), most_running=cap)
+    found = proposed(same)
+    assert found.limit.name == "running requests"
+    assert found.changes == () and found.gain is not None and found.gain.ratio == 1
+
+
 def test_own_flags_stay_but_for_the_levers() -> None:
     own = ("--load-format", "dummy", "--swa-full-tokens-ratio", "0.3")
     found = proposed(observation(**SEEN), extra_args=own)
