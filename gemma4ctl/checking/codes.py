@@ -64,6 +64,7 @@ RULE_CODES: dict[str, Code] = {
     "mtp-eagle3": Code("error", "EAGLE3 with a Gemma 4 assistant"),
     "mtp-mixed-chunk": Code("warning", "mixed chunks, which MTP switches off"),
     "draft-mismatch": Code("warning", "the draft of another checkpoint line or variant"),
+    "sliding-overcommit": Code("warning", "a small sliding pool, and no cap on running requests"),
     "radix-cap-chunk": Code("error", "no radix cache with a request cap and unchunked prefill"),
     "pipeline-graphs": Code("error", "E2B or E4B with pipeline parallelism and CUDA graphs"),
     "pipeline-grammar": Code("warning", "structured output under pipeline parallelism"),
@@ -89,6 +90,7 @@ HARDWARE_CODES = {
     "mtp-swa-crash",
     "mtp-topk",
     "nvfp4-accuracy",
+    "sliding-overcommit",
 }
 # Findings that something is absent: not made while part of the command is unknown.
 ABSENCE_CODES = {
@@ -97,6 +99,7 @@ ABSENCE_CODES = {
     "audio-ends-server",
     "aiter-small-variant",
     "missing-model",
+    "sliding-overcommit",
 }
 # Findings about an option, whatever its value.
 OPTION_CODES = {"unknown-flag", "ambiguous-prefix", "removed-flag", "deprecated-flag"}
@@ -129,6 +132,7 @@ DEST_OF = {
     "mtp-mixed-chunk": ("enable_mixed_chunk",),
     "draft-mismatch": ("speculative_draft_model_path",),
     "radix-cap-chunk": ("disable_radix_cache",),
+    "sliding-overcommit": ("swa_full_tokens_ratio",),
     "dp-attention": ("enable_dp_attention", "attn_dp_size"),
     "audio-ends-server": ("limit_mm_data_per_request",),
     "exposed-without-key": ("host",),
@@ -141,6 +145,7 @@ REMEDIES = {
     "secret-in-argv": "put `api-key: ...` into a 0600 YAML file and pass it as --config",
     "mtp-incomplete": "add --speculative-num-steps 5 --speculative-num-draft-tokens 6 "
     "--speculative-eagle-topk 1",
+    "sliding-overcommit": "add --max-running-requests with that number",
     "mtp-lora": "drop the speculative flags",
     "mtp-unsupported": "drop the speculative flags, or use a newer release",
 }

@@ -17,7 +17,7 @@ from gemma4ctl.capacity.pools import (
     pools,
 )
 from gemma4ctl.capacity.solver import LARGEST_RATIO, Held, best_ratio, held
-from gemma4ctl.capacity.workload import Hold, Keeping, Workload, hold
+from gemma4ctl.capacity.workload import Hold, Keeping, Workload, hold, uniform
 from gemma4ctl.planning.chunks import Lever
 from gemma4ctl.planning.fraction import Fraction
 
@@ -114,6 +114,12 @@ class Memory(NamedTuple):
         found = held(self.pools, self.hold(load), self.running)
         alone = 1 if load.longest <= self.longest_alone else 0
         return found._replace(requests=max(alone, found.requests) * self.servers)
+
+    @property
+    def held_at_worst(self) -> int:
+        """Requests that the sliding pool of a server holds whatever their lengths; at least 1."""
+        needs = self.hold(uniform(max(self.full_tokens, self.keeping.most)))
+        return max(1, int((self.pools.sliding - needs.in_flight) / self.keeping.most))
 
     @property
     def longest_alone(self) -> int:

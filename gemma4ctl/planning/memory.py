@@ -317,19 +317,21 @@ def _with_ratio(s: Situation, found: Memory) -> Memory:
 
 
 def _running(s: Situation, found: Memory) -> int:
-    """The cap on running requests: given, SGLang's own, or for a load what its sliding pool holds.
+    """The cap on running requests: given, SGLang's own, or what the sliding pool holds of a load.
 
     SGLang starts more than that, and then takes running ones back again and again: it reserves
     nothing for what their answers will take in sliding layers (schedule_policy.py,
-    ``rem_swa_token_offset``).
+    ``rem_swa_token_offset``). A tuned ratio comes without its load, so it must hold any requests.
     """
     if s.given("max_running_requests") is not None or found.by_cap:
         return found.running
     most = max(1, found.pools.full // 2)
     usual = int(min(max(found.pools.full / s.context * 512, 2048), 4096, most))
     usual = usual if found.cap is None else found.cap
-    if found.load is None or sliding_by_cap(s):  # a cap for the load would size its pool
+    if sliding_by_cap(s):  # a cap for the load would size its pool
         return usual
+    if found.load is None:
+        return min(usual, found.held_at_worst) if found.ratio.origin == "tuned" else usual
     needs = found.hold(found.load)
     sliding = int((found.pools.sliding - needs.in_flight) / needs.sliding)
     return min(most, max(1, s.concurrency_of_each or 0, min(usual, sliding)))

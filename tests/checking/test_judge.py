@@ -11,6 +11,8 @@ from gemma4ctl.checking.codes import CODES, FLAG_CODES, RULE_CODES
 from gemma4ctl.checking.finding import Finding
 from gemma4ctl.checking.judge import Options, judge
 from gemma4ctl.checking.launch import UNNAMED, Launch, Place, Word
+from gemma4ctl.rendering.command import argv
+from tests.planning.hosts import node, planned
 
 MTP = (
     "--speculative-algorithm NEXTN --speculative-draft-model-path "
@@ -94,6 +96,11 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
         {"directives": {"hardware": "H100", "gpus": "2"}},
     ),
     ("images-causal", gemma("12B"), {"directives": {"hardware": "B200"}}),
+    (
+        "sliding-overcommit",
+        gemma("12B", "--swa-full-tokens-ratio 0.1"),
+        {"directives": {"hardware": "H200"}},
+    ),
 ]
 
 
@@ -262,3 +269,13 @@ def test_capitals_in_a_document_are_for_the_reader_to_fill_in(kind: str) -> None
     assert judge(written._replace(kind=kind), Options()) == []
     sound = launch(gemma("26B-A4B", "--tp-size 2 " + MTP))._replace(kind=kind)
     assert judge(sound, Options()) == []
+
+
+@pytest.mark.parametrize("mtp", [False, True])
+@pytest.mark.parametrize("load", ["512+512", "32k+512", "300:20,100k+10:1"])
+def test_a_plan_for_a_load_is_not_called_overcommitted(load: str, mtp: bool) -> None:
+    plan = planned(node("H200", 1), model="31B", request_tokens=load, mtp=mtp)
+    facts = {"directives": {"hardware": "H200", "gpus": "1"}}
+    command = shlex.join(argv(plan)[2:])
+    assert "sliding-overcommit" not in codes(command, **facts)
+    assert plan.value("max_running_requests") is not None

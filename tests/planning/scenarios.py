@@ -287,6 +287,19 @@ SCENARIOS = [
         warnings=("mtp-swa-crash",),
     ),
     Scenario(
+        "sliding-overcommit",
+        node("H200", 1),
+        _user("--swa-full-tokens-ratio", "0.1", model="31B"),
+        warnings=("sliding-overcommit",),
+    ),
+    Scenario(
+        "running-requests",
+        "H200",
+        {"model": "E2B"},
+        cell=TUNED,
+        flags=("--max-running-requests 1399",),
+    ),
+    Scenario(
         "attention-splits",
         node("H200", 1),
         {"model": "E2B", "request_tokens": "32000+128", "concurrency": 1},
@@ -822,5 +835,16 @@ QUIET: list[tuple[str, Inventory | str, dict[str, Any]]] = [
     ("load-trade", "H200", {"model": "31B", "request_tokens": "1k:9,32k:1"}),
     ("load-trade", node("H200", 1), {"model": "31B", "request_tokens": "1k:9,32k:1"}),
     ("load-trade", "H200", {"model": "31B"}),
+    ("sliding-overcommit", "H200", _user("--swa-full-tokens-ratio", "0.9", model="31B")),
+    (
+        "sliding-overcommit",
+        node("H200", 1),
+        _user("--swa-full-tokens-ratio", "0.1", "--max-running-requests", "10", model="31B"),
+    ),
+    (
+        "sliding-overcommit",
+        "H200",
+        _user("--swa-full-tokens-ratio", "0.1", model="31B", request_tokens="32k"),
+    ),
     ("pipeline-parallel", "H200", _user("--pp-size", "2", "--grammar-backend", "none")),
 ]

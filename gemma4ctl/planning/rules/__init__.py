@@ -70,6 +70,7 @@ RULES: tuple[Rule, ...] = (
     speculative.mtp_exclusions,
     speculative.speculative_name,
     speculative.mtp_draft_line,
+    capacity.sliding_overcommit,
     capacity.load_fits,
     capacity.load_trade,
     capacity.concurrency,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gemma4ctl.capacity.pools import DEFAULT_RATIO
 from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.holding import Memory
@@ -57,9 +58,11 @@ def tuned_settings(s: Situation) -> Outcomes:
 
 @rule("running-requests", source="wheels", severity="perf")
 def running_requests(s: Situation) -> Outcomes:
-    """No more running requests, and CUDA graphs for no more, than the load can have."""
+    """No more running requests, and CUDA graphs for no more, than the sliding pool holds."""
     found = memory(s, s.tp, s.mtp)
-    if found is None or found.load is None or found.draft or s.given("max_running_requests"):
+    if found is None or found.draft or s.given("max_running_requests"):
+        return
+    if found.load is None and found.ratio.origin != "tuned":
         return
     if sliding_by_cap(s):  # a cap for the load would leave nothing to the full layers
         return
@@ -84,6 +87,25 @@ def cap_reason(s: Situation, found: Memory) -> str:
     if found.running == s.concurrency_of_each:
         return "the concurrency asked for"
     return "what the sliding pool holds of the load"
+
+
+@rule("sliding-overcommit", source="wheels", severity="perf")
+def sliding_overcommit(s: Situation) -> Outcomes:
+    """SGLang starts more requests than a small sliding pool holds, and takes them back."""
+    found = memory(s, s.tp, s.mtp)
+    if found is None or found.load is not None or found.cap is not None:
+        return
+    if found.ratio.origin != "user" or s.given("speculative_algorithm"):  # which brings a cap
+        return
+    held = found.held_at_worst
+    if found.ratio.value < DEFAULT_RATIO and found.running > held:
+        yield Warn(
+            "sliding-overcommit",
+            f"with this ratio the sliding pool holds {held:,} requests for sure, but "
+            f"{found.running:,} may run: SGLang takes running ones back again and again",
+            f"`-- --max-running-requests {held}`, or name the load (--request-tokens) instead of "
+            "the ratio",
+        )
 
 
 @rule("load-fits", source="wheels", severity="oom")
