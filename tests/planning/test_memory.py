@@ -202,6 +202,7 @@ def test_what_a_release_keeps_in_sliding_layers() -> None:
 
     assert keeping("0.5.16") == Keeping(1_024, 1_024, 128, 1)
     assert keeping("0.5.13", "--chunked-prefill-size", "4096").interval == 1_024
+    assert keeping("0.5.14").interval == 128
     assert keeping("0.5.16", "--disable-radix-cache").locked == 0
     assert keeping("0.5.16", "--page-size", "48").locked == 1_056
 

@@ -90,6 +90,7 @@ def test_a_server_that_runs_the_plan_is_left_as_it_is() -> None:
     settings = {change.argument: change.after for change in first.changes}
     assert {"max_running_requests", "cuda_graph_max_bs_decode"} <= set(settings)
     cap = int(settings["max_running_requests"] or 0)
+    assert first.after.plan.request.request_tokens == "32000+500:1.0000"
     settings["mem_fraction_static"] = str(first.after.plan.value("mem_fraction_static"))
     same = observation(**mix, arguments=settings, running=float(cap), most_running=cap)
     found = proposed(same)

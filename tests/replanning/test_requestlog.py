@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gemma4ctl.capacity.workload import Share
 from gemma4ctl.errors import UsageError
 from gemma4ctl.replanning import requestlog
 from gemma4ctl.replanning.requestlog import Logged, observe, read
@@ -117,6 +118,10 @@ def test_a_log_may_come_through_a_pipe(tmp_path: Path) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         read(tmp_path / "missing")
+
+
+def test_prompts_and_answers_are_told_apart() -> None:
+    assert observe([Logged(100, 20)] * 3, "log").mix == (Share(120, 1.0, 20),)
 
 
 def test_a_closed_loop_of_four() -> None:

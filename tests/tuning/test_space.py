@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gemma4ctl.flags.parse import parse
+from gemma4ctl.tuning.judge import held
 from gemma4ctl.tuning.space import PLAN, Dimension, describe, moves, plan_point, space, words
 
 from .conftest import judged, workload
@@ -107,3 +108,11 @@ def test_words_are_flags_of_the_release(release: str) -> None:
 def test_a_point_is_described_by_what_it_changes() -> None:
     assert describe({"chunk": PLAN, "splits": "32"}) == "attention KV splits 32"
     assert describe({"chunk": PLAN}) == "the plan"
+
+
+def test_short_answers_leave_room_in_the_sliding_pool() -> None:
+    own = ("--swa-full-tokens-ratio", "0.02", "--max-running-requests", "4096")
+    s = judged(workload(), request_tokens="8k", extra_args=own).situation
+    loads = [workload(input_tokens=8_192 - answer, output_tokens=answer) for answer in (2_048, 16)]
+    long, short = (held(s, load) for load in loads)
+    assert long is not None and short is not None and long < short
