@@ -115,11 +115,14 @@ class Memory(NamedTuple):
         alone = 1 if load.longest <= self.longest_alone else 0
         return found._replace(requests=max(alone, found.requests) * self.servers)
 
-    @property
-    def held_at_worst(self) -> int:
-        """Requests that the sliding pool of a server holds whatever their lengths; at least 1."""
-        needs = self.hold(uniform(max(self.full_tokens, self.keeping.most)))
-        return max(1, int((self.pools.sliding - needs.in_flight) / self.keeping.most))
+    def sliding_holds(self, load: Workload | None, *, prefill: bool = False) -> int:
+        """Requests of ``load``, or of any lengths, in the sliding pool of a server; at least 1.
+
+        ``prefill``: beside the prefill in flight, which else waits for room.
+        """
+        needs = self.hold(load or uniform(self.keeping.most))
+        room = self.pools.sliding - (needs.in_flight if prefill else 0)
+        return max(1, int(room / needs.sliding))
 
     @property
     def longest_alone(self) -> int:

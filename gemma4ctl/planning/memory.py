@@ -323,18 +323,17 @@ def _running(s: Situation, found: Memory) -> int:
     nothing for what their answers will take in sliding layers (schedule_policy.py,
     ``rem_swa_token_offset``). A tuned ratio comes without its load, so it must hold any requests.
     """
-    if s.given("max_running_requests") is not None or found.by_cap:
+    if s.given("max_running_requests") is not None:
         return found.running
     most = max(1, found.pools.full // 2)
     usual = int(min(max(found.pools.full / s.context * 512, 2048), 4096, most))
     usual = usual if found.cap is None else found.cap
     if sliding_by_cap(s):  # a cap for the load would size its pool
         return usual
-    if found.load is None:
-        return min(usual, found.held_at_worst) if found.ratio.origin == "tuned" else usual
-    needs = found.hold(found.load)
-    sliding = int((found.pools.sliding - needs.in_flight) / needs.sliding)
-    return min(most, max(1, s.concurrency_of_each or 0, min(usual, sliding)))
+    if found.load is None and found.ratio.origin != "tuned":
+        return usual
+    sliding = found.sliding_holds(found.load, prefill=s.request.request_tokens is not None)
+    return min(most, max(s.concurrency_of_each or 0, min(usual, sliding)))
 
 
 def _cost(s: Situation, tp: int, *, draft: bool) -> Cost:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gemma4ctl.bench.workload import Workload
 from gemma4ctl.capacity import workload as capacity
+from gemma4ctl.capacity.pools import DEFAULT_RATIO
 from gemma4ctl.flags.table import FlagTable
 from gemma4ctl.planning.fraction import TP_OF_LARGE_GRAPHS
 from gemma4ctl.planning.memory import memory
@@ -163,11 +164,10 @@ def _ratios(s: Situation, load: Workload, room: float | None) -> Iterator[str]:
     """The ratio at which both pools fill together under the load, and its neighbours."""
     if room is not None and room >= ROOM_ENOUGH:
         return
-    found = memory(s, s.tp, s.mtp)
-    if found is None:
-        return
-    needs, current = found.hold(lengths(load)), found.ratio.value
-    needed = needs.sliding / needs.full
+    found, window = memory(s, s.tp, s.mtp), s.variant.sliding_window
+    keeping = found.keeping if found else capacity.Keeping(window, window)
+    needs = capacity.hold(lengths(load), keeping, chunk=0)
+    needed, current = needs.sliding / needs.full, found.ratio.value if found else DEFAULT_RATIO
     for factor in (1.0, 1.5, 0.7, 2.5):
         value = min(1.0, max(0.01, round(needed * factor, 2)))
         if abs(value - current) > 0.1 * current:

@@ -293,11 +293,17 @@ SCENARIOS = [
         warnings=("sliding-overcommit",),
     ),
     Scenario(
+        "sliding-overcommit",
+        node("H200", 1),
+        _user("--max-running-requests", "300", model="12B", request_tokens="32k"),
+        warnings=("sliding-overcommit",),
+    ),
+    Scenario(
         "running-requests",
         "H200",
         {"model": "E2B"},
         cell=TUNED,
-        flags=("--max-running-requests 1399",),
+        flags=("--max-running-requests 1403",),
     ),
     Scenario(
         "attention-splits",
@@ -686,7 +692,7 @@ SCENARIOS = [
         "running-requests",
         "H200",
         {"model": "31B", "context_length": 65_536},
-        flags=("--max-running-requests 23", "--cuda-graph-max-bs-decode 23"),
+        flags=("--max-running-requests 34", "--cuda-graph-max-bs-decode 34"),
     ),
     Scenario(
         "running-requests",
@@ -836,6 +842,16 @@ QUIET: list[tuple[str, Inventory | str, dict[str, Any]]] = [
     ("load-trade", node("H200", 1), {"model": "31B", "request_tokens": "1k:9,32k:1"}),
     ("load-trade", "H200", {"model": "31B"}),
     ("sliding-overcommit", "H200", _user("--swa-full-tokens-ratio", "0.9", model="31B")),
+    (
+        "sliding-overcommit",
+        "H200",
+        _user("--swa-full-tokens-ratio", "0.1", "--disable-radix-cache", model="31B"),
+    ),
+    (
+        "sliding-overcommit",
+        node("H200", 1),
+        _user("--max-running-requests", "70", model="12B", request_tokens="32k"),
+    ),
     (
         "sliding-overcommit",
         node("H200", 1),

@@ -172,7 +172,7 @@ def test_the_default_split_keeps_the_cap_of_a_draft_and_of_the_user() -> None:
     own = ("--max-running-requests", "9")
     assert found("H200", model="31B", optimize=True, extra_args=own).default_split().running == 9
     ours = found("H200", model="31B", optimize=True)
-    assert ours.running == 12 < ours.default_split().running
+    assert ours.running == 16 < ours.default_split().running
     few = found("H200", model="31B", mtp=True, optimize=True)
     assert few.running < few.default_split().running == 48
 

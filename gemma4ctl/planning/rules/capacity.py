@@ -11,6 +11,7 @@ from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
 
 SHORT, LONG = 1_024, 32_768  # tokens of the requests that warnings compare with
+UNNAMED = "; less where --request-tokens names the answer, as 8k+512"
 POOR = 0.7  # a load of which less than this share of the default's requests fits is named
 
 
@@ -86,26 +87,34 @@ def cap_reason(s: Situation, found: Memory) -> str:
     """Why no more requests run than the cap that the plan for a load sets."""
     if found.running == s.concurrency_of_each:
         return "the concurrency asked for"
-    return "what the sliding pool holds of the load"
+    return f"what the sliding pool holds of {'the load' if found.load else 'any requests'}"
 
 
 @rule("sliding-overcommit", source="wheels", severity="perf")
 def sliding_overcommit(s: Situation) -> Outcomes:
     """SGLang starts more requests than a small sliding pool holds, and takes them back."""
     found = memory(s, s.tp, s.mtp)
-    if found is None or found.load is not None or found.cap is not None:
+    if found is None or sliding_by_cap(s) or not _overcommits(s, found):
         return
-    if found.ratio.origin != "user" or s.given("speculative_algorithm"):  # which brings a cap
-        return
-    held = found.held_at_worst
-    if found.ratio.value < DEFAULT_RATIO and found.running > held:
+    held = found.sliding_holds(found.load)
+    if found.running > held:
+        what = found.load.lengths() if found.load else "any length"
         yield Warn(
             "sliding-overcommit",
-            f"with this ratio the sliding pool holds {held:,} requests for sure, but "
-            f"{found.running:,} may run: SGLang takes running ones back again and again",
-            f"`-- --max-running-requests {held}`, or name the load (--request-tokens) instead of "
-            "the ratio",
+            f"the sliding pool holds {held:,} requests of {what}, but {found.running:,} may run: "
+            "SGLang takes running ones back again and again",
+            f"`-- --max-running-requests {held}`, or a larger --swa-full-tokens-ratio",
         )
+
+
+def _overcommits(s: Situation, found: Memory) -> bool:
+    """Whether the user's flags, and not the plan, decide between the sliding pool and the cap."""
+    own = s.given("max_running_requests") is not None
+    if found.load is not None:
+        return own
+    drafts = s.given("speculative_algorithm") is not None  # SGLang's cap is low with these
+    small = found.ratio.origin == "user" and found.ratio.value < DEFAULT_RATIO
+    return small and not own and not drafts and found.cap is None
 
 
 @rule("load-fits", source="wheels", severity="oom")
@@ -124,12 +133,16 @@ def load_fits(s: Situation) -> Outcomes:
         raise NoPlanError(
             f"{wanted} requests of {'' if named else 'even '}{least.lengths()} cannot run at once "
             f"on {s.tp * s.groups} x {s.platform_name}",
-            needed=f"{gib:,.1f} GiB of KV cache a GPU",
+            needed=f"{gib:,.1f} GiB of KV cache a GPU" + (UNNAMED if _answers_unnamed(s) else ""),
             found=f"{found.budget / 2**30:,.1f} GiB, which hold {held} ({count.limit})",
             remedies=[f"--concurrency {held}"] if held else [],
             code="load-does-not-fit",
         )
     yield from ()
+
+
+def _answers_unnamed(s: Situation) -> bool:
+    return s.request.request_tokens is not None and "+" not in s.request.request_tokens
 
 
 def needed_bytes(found: Memory, load: Workload) -> float:

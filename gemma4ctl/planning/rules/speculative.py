@@ -204,7 +204,7 @@ def mtp_running_requests(s: Situation) -> Outcomes:
             flag="--max-running-requests",
             origin=s.request.origins.get("concurrency", "flag"),
         )
-    elif found is not None and found.running < cap and not s.given("max_running_requests"):
+    elif found is not None and found.running < cap:
         yield Choose(
             "max_running_requests",
             found.running,
