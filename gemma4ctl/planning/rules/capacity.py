@@ -129,7 +129,7 @@ def load_fits(s: Situation) -> Outcomes:
     count = (found.best_split(least) if found.ratio.origin == "load" else found).held(least)
     held = count.requests
     if held < wanted:
-        gib = wanted * needed_bytes(found, least) / s.servers / 2**30
+        gib = needed_bytes(found, least, wanted / s.servers) / 2**30
         raise NoPlanError(
             f"{wanted} requests of {'' if named else 'even '}{least.lengths()} cannot run at once "
             f"on {s.tp * s.groups} x {s.platform_name}",
@@ -145,10 +145,11 @@ def _answers_unnamed(s: Situation) -> bool:
     return s.request.request_tokens is not None and "+" not in s.request.request_tokens
 
 
-def needed_bytes(found: Memory, load: Workload) -> float:
-    """Bytes of both pools that an average request of ``load`` holds."""
+def needed_bytes(found: Memory, load: Workload, requests: float) -> float:
+    """Bytes of both pools that so many requests of ``load`` hold, with a prefill in flight."""
     needs = found.hold(load)
-    return needs.full * found.cost.full + needs.sliding * found.cost.sliding
+    each = needs.full * found.cost.full + needs.sliding * found.cost.sliding
+    return requests * each + needs.in_flight * found.cost.sliding
 
 
 @rule("load-trade", source="wheels", severity="perf")
