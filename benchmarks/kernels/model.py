@@ -78,6 +78,7 @@ RUNNING = 128  # requests a server runs at most: the table of their tokens would
 LOADS = ("c1", "c100")
 MEASURES = ("c1", "profile", "c100")
 SMALL_POOL = 4_096  # tokens, for c1 and profile
+FOR_MANY = ("stock-graphs",)  # tuned stock that takes part in c100 too
 COMPARED = ("stock", "fused", "stock-splits-16", "stock-compile")
 LONGEST_FIRST = ("31B", "26B-A4B", "12B", "E4B", "E2B")
 
@@ -150,9 +151,7 @@ def phases(variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> list[Pha
 
 def wanted(args: argparse.Namespace) -> list[tuple[tuple[str, ...], list[str]]]:
     """Measures that take pools of the same size, and the contenders that take part."""
-    untuned = [
-        name for name in args.contenders if not results.is_tuned(name) or name == "stock-graphs"
-    ]
+    untuned = [name for name in args.contenders if not results.is_tuned(name) or name in FOR_MANY]
     found = []
     for kind, contenders in ((("c1", "profile"), args.contenders), (("c100",), untuned)):
         measures = tuple(name for name in kind if name in args.measures)

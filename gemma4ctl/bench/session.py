@@ -13,7 +13,7 @@ from gemma4ctl.bench.document import BenchResult, Client, Run, Scenario
 from gemma4ctl.bench.payload import Api
 from gemma4ctl.bench.progress import Display
 from gemma4ctl.bench.summary import spreads
-from gemma4ctl.bench.workload import SCENARIOS, Workload
+from gemma4ctl.bench.workload import Workload, is_published
 from gemma4ctl.endpoint.address import Endpoint
 
 NOT_FLUSHED = "the server's prefix cache was not emptied before"
@@ -113,9 +113,9 @@ def _built_in(
         on_done=display.done,
     )
     run = Run(started=measured.started, summary=measured.summary, interrupted=measured.interrupted)
-    at_once = workload.concurrency > 1 and workload == SCENARIOS.get(workload.name)
-    notes = (*([] if measured.flushed else [NOT_FLUSHED]), *([AT_ONCE] if at_once else []))
-    return run, {"notes": notes}
+    flushed = () if measured.flushed else (NOT_FLUSHED,)
+    at_once = (AT_ONCE,) if workload.concurrency > 1 and is_published(workload) else ()
+    return run, {"notes": (*flushed, *at_once)}
 
 
 def _with_sglang(way: Way, python: str, scenario: Scenario) -> tuple[Run, dict[str, Any]]:

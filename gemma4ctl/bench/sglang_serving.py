@@ -20,7 +20,7 @@ from typing import Any
 
 from gemma4ctl.bench.payload import Api
 from gemma4ctl.bench.summary import Distribution, Summary
-from gemma4ctl.bench.workload import SCENARIOS, TEXT_TOKENS, Workload
+from gemma4ctl.bench.workload import TEXT_TOKENS, Workload, is_published
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import ProblemsFoundError, UsageError
 from gemma4ctl.launch.install import find_sglang
@@ -56,7 +56,7 @@ def python_with_sglang(environment: Mapping[str, str] = os.environ) -> str | Non
 def notes(workload: Workload, dataset: Path | None) -> tuple[str, ...]:
     """What is different from the published procedure."""
     generated = () if dataset or workload.images else (GENERATED,)
-    seeded = (SEEDED,) if workload == SCENARIOS.get(workload.name) else ()
+    seeded = (SEEDED,) if is_published(workload) else ()
     return (*generated, *seeded, FLUSHED)
 
 

@@ -83,6 +83,11 @@ SCENARIOS = {
 }
 
 
+def is_published(workload: Workload) -> bool:
+    """Whether ``workload`` is a scenario of the published figures as it was measured."""
+    return workload == SCENARIOS.get(workload.name)
+
+
 def prompts(workload: Workload, turn: int = 0) -> Iterator[Prompt]:
     """The requests of ``workload``, one by one: an image takes some milliseconds to make.
 

@@ -33,11 +33,16 @@ class Held(NamedTuple):
 def held(found: Pools, hold: Hold, most: int) -> Held:
     """How many requests ``found`` runs at once; ``most`` is SGLang's cap on running requests."""
     by_full = int(found.full / hold.full + 1e-9)
-    by_sliding = int(max(0.0, found.sliding - hold.in_flight) / hold.sliding + 1e-9)
+    by_sliding = int(max(0.0, sliding_room(found, hold)) + 1e-9)
     count = min(by_full, by_sliding, most)
     if count == by_full:
         return Held(max(0, count), "full pool")
     return Held(max(0, count), "sliding pool" if count == by_sliding else "running requests")
+
+
+def sliding_room(found: Pools, hold: Hold) -> float:
+    """Requests that the sliding pool has room for; below 0 where the prefill in flight has none."""
+    return (found.sliding - hold.in_flight) / hold.sliding
 
 
 @lru_cache(maxsize=4096)

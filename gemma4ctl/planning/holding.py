@@ -16,7 +16,7 @@ from gemma4ctl.capacity.pools import (
     capped_tokens,
     pools,
 )
-from gemma4ctl.capacity.solver import LARGEST_RATIO, Held, best_ratio, held
+from gemma4ctl.capacity.solver import LARGEST_RATIO, Held, best_ratio, held, sliding_room
 from gemma4ctl.capacity.workload import Hold, Keeping, Workload, hold, uniform
 from gemma4ctl.planning.chunks import Lever
 from gemma4ctl.planning.fraction import Fraction
@@ -121,8 +121,9 @@ class Memory(NamedTuple):
         ``prefill``: beside the prefill in flight, which else waits for room.
         """
         needs = self.hold(load or uniform(self.keeping.most))
-        room = self.pools.sliding - (needs.in_flight if prefill else 0)
-        return max(1, int(room / needs.sliding))
+        if not prefill:
+            needs = needs._replace(in_flight=0)
+        return max(1, int(sliding_room(self.pools, needs)))
 
     @property
     def longest_alone(self) -> int:

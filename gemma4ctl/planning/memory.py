@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from gemma4ctl.capacity import stages, workload
 from gemma4ctl.capacity.pools import BF16, DEFAULT_RATIO, Cost, Drafting, Pools, cost, works
-from gemma4ctl.capacity.solver import longest
+from gemma4ctl.capacity.solver import longest, sliding_room
 from gemma4ctl.capacity.stages import MIB, Stages
 from gemma4ctl.capacity.weights import Shards, file_bytes, loaded
 from gemma4ctl.capacity.workload import EVICTION_INTERVAL, Keeping, Workload, uniform
@@ -298,8 +298,7 @@ def _split(s: Situation, tp: int, found: Memory) -> Memory:
 def _requests(found: Memory, load: Workload) -> float:
     """Requests of ``load`` that the pools of a server hold, without a cap on running ones."""
     needs = found.hold(load)
-    sliding = (found.pools.sliding - needs.in_flight) / needs.sliding
-    return min(found.pools.full / needs.full, sliding)
+    return min(found.pools.full / needs.full, sliding_room(found.pools, needs))
 
 
 def _with_ratio(s: Situation, found: Memory) -> Memory:
@@ -326,8 +325,9 @@ def _running(s: Situation, found: Memory) -> int:
     if s.given("max_running_requests") is not None:
         return found.running
     most = max(1, found.pools.full // 2)
-    usual = int(min(max(found.pools.full / s.context * 512, 2048), 4096, most))
-    usual = usual if found.cap is None else found.cap
+    usual = found.cap
+    if usual is None:
+        usual = int(min(max(found.pools.full / s.context * 512, 2048), 4096, most))
     if sliding_by_cap(s):  # a cap for the load would size its pool
         return usual
     if found.load is None and found.ratio.origin != "tuned":

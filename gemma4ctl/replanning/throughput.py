@@ -20,14 +20,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gemma4ctl.planning.rules.attention import MULTIPROCESSORS, USUAL_SPLITS
 from gemma4ctl.profiles.measurements import Speed
 from gemma4ctl.profiles.table import Profiles
 
 MOST_FIXED = 0.95  # of an observed step that the weights can be
 BYTES = 2  # of a parameter
 REACHED = 0.6  # of the bandwidth, where no figure is published
-SPLITS = 8  # --triton-attention-num-kv-splits when unset
-MULTIPROCESSORS = 132  # of H100 and H200; other data-centre GPUs have about as many
 USUAL_BANDWIDTH = 2000.0  # GB/s, of a GPU without a row in the table
 
 
@@ -86,9 +85,9 @@ def fit(seen: Seen, *, single_s: float, read_s: float, occupied_at: float) -> Mo
 def occupied_at(kv_heads: int) -> float:
     """Running requests at which decode attention has a block for every multiprocessor.
 
-    SGLang's Triton kernel gives each request and KV head ``SPLITS`` blocks.
+    SGLang's Triton kernel gives each request and KV head ``USUAL_SPLITS`` blocks.
     """
-    return MULTIPROCESSORS / (SPLITS * max(1, kv_heads))
+    return MULTIPROCESSORS / (USUAL_SPLITS * max(1, kv_heads))
 
 
 def single_step_s(

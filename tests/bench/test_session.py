@@ -16,7 +16,7 @@ from gemma4ctl.bench import session, sglang_serving
 from gemma4ctl.bench.document import BenchResult
 from gemma4ctl.bench.progress import Lines
 from gemma4ctl.bench.session import AT_ONCE, NOT_FLUSHED, Way
-from gemma4ctl.bench.workload import Workload
+from gemma4ctl.bench.workload import SCENARIOS, Workload
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import ProblemsFoundError
 from tests.bench import streams
@@ -77,7 +77,7 @@ def test_the_published_load_at_once_says_how_it_was_measured(
     url: str, kept: Kept, shown: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published = TWO.model_copy(update={"name": "published"})
-    monkeypatch.setattr(session, "SCENARIOS", {"published": published})
+    monkeypatch.setitem(SCENARIOS, "published", published)
     way, wanted = Way(Endpoint(url), "m"), [(published, "generate"), (TWO, "generate")]
     found = session.run(way, wanted, result(), keep=kept.append, display=shown)  # type: ignore[arg-type]
     assert [AT_ONCE in each.notes for each in found.scenarios] == [True, False]

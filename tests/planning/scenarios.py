@@ -317,41 +317,21 @@ SCENARIOS = [
         {"model": "31B", "request_tokens": "16k", "concurrency": 2},
         flags=("--triton-attention-num-kv-splits 16",),
     ),
-    Scenario(
-        "attention-splits",
-        "H200",
-        {"model": "E2B", "request_tokens": "32k", "concurrency": 64},
-        values={"triton_attention_num_kv_splits": None},
-    ),
-    Scenario(
-        "attention-splits",
-        "H200",
-        {"model": "E2B", "request_tokens": "32k"},
-        values={"triton_attention_num_kv_splits": None},
-    ),
-    Scenario(
-        "attention-splits",
-        "H200",
-        {"model": "E2B", "request_tokens": "1k", "concurrency": 1},
-        values={"triton_attention_num_kv_splits": None},
-    ),
-    Scenario(
-        "attention-splits",
-        "H200",
-        {"model": "E2B", "request_tokens": "32k", "concurrency": 1, "mtp": True},
-        values={"triton_attention_num_kv_splits": None},
-    ),
-    Scenario(
-        "attention-splits",
-        "H200",
-        {"model": "E2B", "request_tokens": "32k", "concurrency": 1, "safe": True},
-        values={"triton_attention_num_kv_splits": None},
-    ),
-    Scenario(
-        "attention-splits",
-        "MI300X",
-        {"model": "E2B", "request_tokens": "32k", "concurrency": 1},
-        values={"triton_attention_num_kv_splits": None},
+    *(
+        Scenario(
+            "attention-splits",
+            platform,
+            {"model": "E2B", "request_tokens": "32k", **more},
+            values={"triton_attention_num_kv_splits": None},
+        )
+        for platform, more in (
+            ("H200", {}),
+            ("H200", {"concurrency": 64}),
+            ("H200", {"concurrency": 1, "request_tokens": "1k"}),
+            ("H200", {"concurrency": 1, "mtp": True}),
+            ("H200", {"concurrency": 1, "safe": True}),
+            ("MI300X", {"concurrency": 1}),
+        )
     ),
     Scenario(
         "mtp-running-requests",

@@ -129,20 +129,17 @@ def load_fits(s: Situation) -> Outcomes:
     count = (found.best_split(least) if found.ratio.origin == "load" else found).held(least)
     held = count.requests
     if held < wanted:
+        unnamed = named and any(part.answer is None for part in least.mix)
         gib = needed_bytes(found, least, wanted / s.servers) / 2**30
         raise NoPlanError(
             f"{wanted} requests of {'' if named else 'even '}{least.lengths()} cannot run at once "
             f"on {s.tp * s.groups} x {s.platform_name}",
-            needed=f"{gib:,.1f} GiB of KV cache a GPU" + (UNNAMED if _answers_unnamed(s) else ""),
+            needed=f"{gib:,.1f} GiB of KV cache a GPU" + (UNNAMED if unnamed else ""),
             found=f"{found.budget / 2**30:,.1f} GiB, which hold {held} ({count.limit})",
             remedies=[f"--concurrency {held}"] if held else [],
             code="load-does-not-fit",
         )
     yield from ()
-
-
-def _answers_unnamed(s: Situation) -> bool:
-    return s.request.request_tokens is not None and "+" not in s.request.request_tokens
 
 
 def needed_bytes(found: Memory, load: Workload, requests: float) -> float:
