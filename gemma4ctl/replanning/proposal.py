@@ -36,8 +36,15 @@ LEVERS = {
     "cuda_graph_max_bs_decode": "cuda_graph_max_bs",
     "cuda_graph_max_bs": "cuda_graph_max_bs",
 }
+SPLITS = "triton_attention_num_kv_splits"  # chosen for few long requests where nobody did
+CHOSEN = {**LEVERS, SPLITS: SPLITS}
 UNHELPED = ("none", "prefill")  # limits that larger pools do nothing about
-KEPT = ("kv_cache_dtype", "context_length", "attention_backend")  # both plans have the server's
+KEPT = (
+    "kv_cache_dtype",
+    "context_length",
+    "attention_backend",
+    SPLITS,
+)  # both plans have the server's
 
 
 class Side(NamedTuple):
@@ -189,10 +196,10 @@ def _side(request: Request, inventory: Inventory, profiles: Profiles, load: Work
 
 
 def changes(before: Side, after: Side) -> tuple[Change, ...]:
-    """The levers whose value is another one, as far as both plans know it."""
+    """The arguments whose value is another one, as far as both plans know it."""
     flags = load_flags(after.plan.release)
     found = []
-    for argument, decision in LEVERS.items():
+    for argument, decision in CHOSEN.items():
         flag = flags.flag_of(argument)
         old, new = (_value(side, argument, decision) for side in (before, after))
         if flag is not None and old != new and after.plan.value(decision) is not None:

@@ -153,3 +153,12 @@ def test_the_reader_is_told() -> None:
     assert document.gain is not None and document.gain.assumed
     assert document.command.argv == tuple(argv(found.after.plan))
     assert document.observed.in_flight == 12
+
+
+def test_every_flag_that_the_new_command_adds_is_a_change() -> None:
+    """For few long requests the plan splits decode attention."""
+    found = proposed(observation(**{**SEEN, "running": 2.0, "waiting": 2.0}), model="E2B")
+    added = {word for word in argv(found.after.plan) if word.startswith("--")}
+    added -= {word for word in argv(found.before.plan) if word.startswith("--")}
+    assert "--triton-attention-num-kv-splits" in added
+    assert added <= {change.flag for change in found.changes}

@@ -14,6 +14,8 @@ NVFP4_MOE_FIXED = "0.5.16"
 MULTIPROCESSORS = 132  # of H100 and H200; other data-centre GPUs have about as many
 USUAL_SPLITS = 8  # --triton-attention-num-kv-splits when unset, 16 on AMD
 LONG_REQUEST = 8_192  # tokens from which a decode step spends a good part of its time in attention
+# Variant, GPU, release, requests at once and splits of benchmarks/results/tune, and their tokens.
+MEASURED_SPLITS, MEASURED_REQUEST = ("E2B", "H200", "0.5.16", 1, 128), 32_000
 SPLIT_BYTES = 1024 * MIB  # for the partial results of the largest decode batch, at most
 
 
@@ -182,16 +184,22 @@ def attention_splits(s: Situation) -> Outcomes:
     found, asked = memory(s, s.tp, s.mtp), s.concurrency_of_each
     if found is None or found.load is None or asked is None or found.load.longest < LONG_REQUEST:
         return
-    ours = s.value("kernels") == "fused" or s.mtp or s.platform.vendor != "nvidia"
-    if ours or backend_in_use(s) != "triton" or name in s.made or s.given(name) is not None:
+    if not _splits_matter(s) or name in s.made or s.given(name) is not None:
         return
-    count = occupying_splits(s, asked)
-    while count * split_bytes(s, graph_batch(s, s.tp, found)) > SPLIT_BYTES:
+    count, each = occupying_splits(s, asked), split_bytes(s, graph_batch(s, s.tp, found))
+    while count * each > SPLIT_BYTES:
         count //= 2
     if count > USUAL_SPLITS:
         reason = f"{asked} at once leave most of the GPU idle with SGLang's {USUAL_SPLITS}"
-        measured = (s.variant_name, s.platform_name, asked) == ("E2B", "H200", 1)
-        yield Choose(name, count, reason, flag, status="verified" if measured else "estimated")
+        here = (s.variant_name, s.platform_name, s.release.name, asked, count)
+        seen = here == MEASURED_SPLITS and found.load.longest >= MEASURED_REQUEST
+        yield Choose(name, count, reason, flag, status="verified" if seen else "estimated")
+
+
+def _splits_matter(s: Situation) -> bool:
+    """Whether SGLang's Triton kernel decodes, one token a step, on a GPU of known size."""
+    drafts_or_ours = s.mtp or s.value("kernels") == "fused"
+    return not drafts_or_ours and s.platform.vendor == "nvidia" and backend_in_use(s) == "triton"
 
 
 def occupying_splits(s: Situation, requests: int) -> int:
