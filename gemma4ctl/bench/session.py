@@ -18,8 +18,8 @@ from gemma4ctl.endpoint.address import Endpoint
 
 NOT_FLUSHED = "the server's prefix cache was not emptied before"
 AT_ONCE = (
-    "published figures were measured with bench_serving, which sends the next request later: at 100 "
-    "requests at once E2B on an H200 gave it a fifth more output tokens a second"
+    "published figures were measured with bench_serving, which sends the next request later: at "
+    "100 requests at once E2B on an H200 gave it a fifth more output tokens a second"
 )
 LARGEST_WARMUP = 32  # requests
 
