@@ -94,14 +94,14 @@ def endpoint_jobs() -> Iterator[Job]:
         words = f"{served.format(name=name)} {options} --pool-tokens 32768"
         yield Job(f"endpoint-{name}", seconds, words, gib=gib)
     words = f"{served.format(name='E2B')} --model E2B --run bench"
-    yield Job("bench-E2B", 450, words, ("H200",))
+    yield Job("bench-E2B", 400, words, ("H200",))
     tune = "tune_start.py {models} {out}/tune --port {port} --only"
     yield Job("tune-E2B", 540, f"{tune} E2B-32k-tpot --budget 7", ("H200",))
     yield Job("tune-killed", 420, f"{tune} E2B-512-users --budget 4 --kill 90", ("H200",))
     replan = "replan_replay.py {models} {out}/replan-{name} --port {port} --deadline {left}"
     load = "--variant 12B --mix 12000:1500:1 --at-once"
     yield Job("replan-12B", 480, f"{replan} {load} 32 --requests 64", ("H100",))
-    yield Job("replan-12B-H200", 560, f"{replan} {load} 64 --requests 128", ("H200",))
+    yield Job("replan-12B-H200", 430, f"{replan} {load} 48 --requests 96", ("H200",))
 
 
 def capacity_jobs() -> Iterator[Job]:
