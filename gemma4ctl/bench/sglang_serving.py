@@ -67,12 +67,15 @@ def measure(
     api: Api,
     python: str,
     dataset: Path | None = None,
+    token_ids: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> Served:
     """Run ``workload`` once with the SGLang of the interpreter ``python``.
 
     Args:
         dataset: a file of ShareGPT conversations; None: one with random words is made.
+        token_ids: send these, as the built-in client does, and not text, which the server has to
+            tokenize first. Only prompts without images, through ``generate``.
 
     Raises:
         ProblemsFoundError: it failed, or left no results.
@@ -82,7 +85,8 @@ def measure(
         if dataset is None and not workload.images:
             dataset = Path(folder) / "prompts.json"
             dataset.write_text(json.dumps(conversations(workload)))
-        words = command(endpoint, workload, api, python, results, dataset and dataset.resolve())
+        dataset = dataset and dataset.resolve()
+        words = command(endpoint, workload, api, python, results, dataset, token_ids=token_ids)
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         _run(words, endpoint, log, environment)
         return Served(started, read_results(results, workload, log), words)
@@ -95,8 +99,13 @@ def command(
     python: str,
     results: Path,
     dataset: Path | None,
+    *,
+    token_ids: bool = False,
 ) -> tuple[str, ...]:
-    """The command line of ``bench_serving``, with the arguments of the published runs."""
+    """The command line of ``bench_serving``, with the arguments of the published runs.
+
+    Those sent text; ``token_ids`` sends the tokens of the same texts.
+    """
     kind = ["random", *(["--dataset-path", str(dataset)] if dataset else [])]
     if workload.images:
         kind = ["image", "--image-count", str(workload.images)]
@@ -112,6 +121,7 @@ def command(
         *("--num-prompts", str(workload.requests)),
         *("--max-concurrency", str(workload.concurrency)),
         *("--seed", str(workload.seed)),
+        *(["--tokenize-prompt"] if token_ids else []),
         "--flush-cache",
         "--disable-tqdm",
         *("--output-file", str(results)),

@@ -54,6 +54,16 @@ def test_the_arguments_of_the_published_text_runs() -> None:
     )
 
 
+def test_token_ids_instead_of_text(python: str) -> None:
+    text, ids = (
+        sglang_serving.measure(ENDPOINT, TEXT, api="generate", python=python, token_ids=wanted)
+        for wanted in (False, True)
+    )
+    options = [word for word in ids.command if word.startswith("--")]
+    options.remove("--tokenize-prompt")
+    assert options == [word for word in text.command if word.startswith("--")]
+
+
 def test_the_arguments_of_the_published_image_runs() -> None:
     words = sglang_serving.command(ENDPOINT, IMAGES, "chat", "python", Path("/r"), None)
     shown = " ".join(words)
