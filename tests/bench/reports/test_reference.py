@@ -4,7 +4,12 @@ import json
 
 import pytest
 
-from gemma4ctl.bench.reports.reference import Reference, beside_published, workload_name
+from gemma4ctl.bench.reports.reference import (
+    UNTOKENIZED,
+    Reference,
+    beside_published,
+    workload_name,
+)
 from gemma4ctl.bench.workload import SCENARIOS, Workload
 from gemma4ctl.errors import UsageError
 from gemma4ctl.profiles.measurements import load_measurements
@@ -37,7 +42,22 @@ def test_the_pages_scenarios_stand_beside_their_own_figures() -> None:
     assert values["tpot_ms"].gain == pytest.approx(3.99 / 4.02)
     assert values["output_tok_s"].gain == pytest.approx(240 / 242.03)
     assert "tok_s_per_gpu" not in values
-    assert found.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("text-c1", {}, True),
+        ("text-c1", {"client": "sglang"}, False),
+        ("image-c1", {}, False),  # its text goes through the chat API
+        ("text-c1", {"workload": fixed(77, 5, 1)}, False),  # beside nothing
+    ],
+)
+def test_a_ttft_without_tokenizing_is_told_beside_a_published_one(
+    name: str, changes: dict[str, object], said: bool
+) -> None:
+    found = beside_published(result(scenario(name).model_copy(update=changes)))
+    assert found.problems == ((UNTOKENIZED,) if said else ())
 
 
 def test_the_mean_of_the_runs_counts() -> None:
