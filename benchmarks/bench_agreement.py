@@ -79,7 +79,7 @@ SHORT = ALONE.model_copy(
 SOME = ALONE.model_copy(update={"name": "text-c16", "requests": 160, "concurrency": 16})
 MEETINGS = (
     Meeting(SHORT.model_copy(update={"name": "first-token-ids"}), 3, FIRST, token_ids=True),
-    Meeting(ALONE, 2, REST),
+    Meeting(ALONE, 1, REST),
     Meeting(SOME, 1, REST),
     Meeting(SHORT, 1, ()),
 )

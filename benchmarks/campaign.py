@@ -94,7 +94,7 @@ def endpoint_jobs() -> Iterator[Job]:
         words = f"{served.format(name=name)} {options} --pool-tokens 32768"
         yield Job(f"endpoint-{name}", seconds, words, gib=gib)
     words = f"{served.format(name='E2B')} --model E2B --run bench"
-    yield Job("bench-E2B", 400, words, ("H200",))
+    yield Job("bench-E2B", 330, words, ("H200",), part=160)
     tune = "tune_start.py {models} {out}/tune --port {port} --only"
     yield Job("tune-E2B", 540, f"{tune} E2B-32k-tpot --budget 7", ("H200",))
     yield Job("tune-killed", 420, f"{tune} E2B-512-users --budget 4 --kill 90", ("H200",))
