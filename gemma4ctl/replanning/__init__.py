@@ -2,6 +2,7 @@
 
 - :mod:`~gemma4ctl.replanning.observation`: what was seen: lengths, requests at once, pools, speed
 - :mod:`~gemma4ctl.replanning.live`: seeing it in the metrics of a running server
+- :mod:`~gemma4ctl.replanning.interval`: what its counters tell of the time between two samples
 - :mod:`~gemma4ctl.replanning.requestlog`: seeing it in a log of requests
 - :mod:`~gemma4ctl.replanning.limit`: which limit binds
 - :mod:`~gemma4ctl.replanning.throughput`: what more requests at once would bring

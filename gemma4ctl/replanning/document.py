@@ -41,6 +41,7 @@ class ObservedDocument(Model):
     retracted: int | None
     requests_s: float | None
     step_s: float | None
+    prefill_s: float | None
     seconds: float | None
     arguments: dict[str, Any]
     notes: tuple[str, ...]

@@ -1,9 +1,11 @@
 """What the metrics of a running server tell of its load: SGLang's, with ``--enable-metrics``.
 
-Gauges (usage, running and waiting requests) are averaged over the samples; counters and histograms
-count what happened between the first and the last one. Of a single sample, such as a saved file,
-counters and histograms tell of the time since the server started, and the rate is the server's own
-last figure. Names are those of SGLang 0.5.16 to 0.5.23.
+Usage is averaged over the samples; counters and histograms count what happened between the first
+and the last one. Running requests are counted by the decode steps, and waiting ones are those of
+samples that tell of decode steps (:mod:`gemma4ctl.replanning.interval` says why); without such, all
+samples count. Of a single sample, such as a saved file, counters and histograms tell of the time
+since the server started, and gauges and the rate are the server's last figures. Names are those of
+SGLang 0.5.16 to 0.5.23.
 """
 
 from __future__ import annotations
@@ -11,26 +13,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from statistics import fmean
-from typing import NamedTuple
 
 from gemma4ctl.capacity.workload import Share
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.endpoint.metrics import Histogram, Metrics, read_metrics
 from gemma4ctl.errors import UsageError
+from gemma4ctl.replanning.interval import Interval, Sample, between, step_s
 from gemma4ctl.replanning.limit import WAITING
 from gemma4ctl.replanning.observation import Observation, mean, mix_of, weighted_mix
 
 INTERVAL_S = 1.0
 TOP = 0.9  # the quantile of running requests that counts while others wait
 FEWEST_REQUESTS = 5  # finished while watching; with fewer, those since the start are taken
-
-
-class Sample(NamedTuple):
-    """The metrics at a time, in seconds of any clock."""
-
-    at: float
-    metrics: Metrics
+FEWEST_PROMPTS = 5  # prefilled while watching, to tell well how long that takes
+SHORT = "few prompts or decode steps were seen: a longer look (--seconds) predicts better"
 
 
 def watch(
@@ -80,8 +78,14 @@ def observe(samples: Sequence[Sample], source: str) -> Observation:
     inputs = counted.total("sglang:prompt_tokens_total") / requests
     outputs = counted.total("sglang:generation_tokens_total") / requests
     seconds = samples[-1].at - samples[0].at if len(samples) > 1 else None
-    running, waiting = _at_once(samples)
-    step = counted.histogram("sglang:inter_token_latency_seconds")
+    whole = between(samples[0], samples[-1])
+    intervals = [between(*pair) for pair in pairwise(samples)]
+    running, waiting = _at_once(samples, whole, intervals)
+    gaps = counted.histogram("sglang:inter_token_latency_seconds")
+    step = step_s(intervals) or (median(gaps) if gaps else None)
+    prefill = _prefill_s(whole, step, inputs)
+    if waiting >= WAITING and _short(whole, inputs):
+        notes = (*notes, SHORT)
     return Observation(
         source=source,
         mix=_mix(counted, inputs, outputs),
@@ -96,7 +100,8 @@ def observe(samples: Sequence[Sample], source: str) -> Observation:
         sliding_tokens=_sliding_tokens(last),
         retracted=int(counted.total("sglang:num_retracted_requests_total")),
         requests_s=_rate(samples, outputs),
-        step_s=median(step) if step else None,
+        step_s=step,
+        prefill_s=prefill,
         seconds=seconds,
         notes=notes,
     )
@@ -128,18 +133,45 @@ def _first(samples: Sequence[Sample]) -> tuple[Sample | None, tuple[str, ...]]:
     return None, (note,)
 
 
-def _at_once(samples: Sequence[Sample]) -> tuple[float, float]:
-    """Requests that decode together, and those that wait, while as many are in flight as seen.
+def _at_once(
+    samples: Sequence[Sample], whole: Interval, intervals: Sequence[Interval]
+) -> tuple[float, float]:
+    """Requests that decode together, and those that wait meanwhile."""
+    waiting = [sample.metrics.largest("sglang:num_queue_reqs") or 0.0 for sample in samples]
+    if whole.running is None:
+        return _from_gauges(samples, fmean(waiting))
+    settled = [queued for queued, each in zip(waiting[1:], intervals, strict=True) if each.settled]
+    return whole.running, fmean(settled or waiting)
+
+
+def _from_gauges(samples: Sequence[Sample], waiting: float) -> tuple[float, float]:
+    """The same where the server does not count its decode steps.
 
     While requests wait, fewer run only when a prefill is under way; so what runs while decoding is
     near the top of the samples.
     """
     running = [sample.metrics.largest("sglang:num_running_reqs") or 0.0 for sample in samples]
-    queued = _mean(samples, "sglang:num_queue_reqs") or 0.0
-    if queued < WAITING:
-        return fmean(running), queued
+    if waiting < WAITING:
+        return fmean(running), waiting
     together = sorted(running)[int(TOP * (len(running) - 1))]
-    return together, max(0.0, fmean(running) + queued - together)
+    return together, max(0.0, fmean(running) + waiting - together)
+
+
+def _prefill_s(whole: Interval, step: float | None, inputs: float) -> float | None:
+    """Seconds of prefill for a mean prompt: what its decode steps leave of the time.
+
+    The requests that ended meanwhile do not count here: where they come in waves, the prefill of
+    one wave and the ends of another are seen. None: it was not seen beside decode steps.
+    """
+    if step is None or not whole.steps or whole.prefilled < inputs:
+        return None
+    return max(0.0, whole.seconds - whole.steps * step) * inputs / whole.prefilled
+
+
+def _short(whole: Interval, inputs: float) -> bool:
+    """Whether a server that counts both had too few prompts or decode steps to tell their times."""
+    counted = whole.steps > 0 or whole.prefilled > 0
+    return counted and (not whole.steps or whole.prefilled < FEWEST_PROMPTS * inputs)
 
 
 def _rate(samples: Sequence[Sample], outputs: float) -> float | None:

@@ -22,7 +22,8 @@ class Observation:
     average; ``most_running`` is the server's cap.
     ``full_usage`` and ``sliding_usage`` are mean shares of the KV pools in use, ``full_tokens`` and
     ``sliding_tokens`` their sizes. ``step_s`` is the time between two tokens of a request while no
-    prefill interrupts, ``requests_s`` completed requests a second. ``arguments`` are SGLang's.
+    prefill interrupts, ``prefill_s`` the time that the prefill of a mean request takes where it was
+    seen apart, ``requests_s`` completed requests a second. ``arguments`` are SGLang's.
     """
 
     source: str
@@ -40,6 +41,7 @@ class Observation:
     retracted: int | None = None
     requests_s: float | None = None
     step_s: float | None = None
+    prefill_s: float | None = None
     seconds: float | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

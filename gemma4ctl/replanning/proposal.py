@@ -265,7 +265,7 @@ def _model(
     heads = profiles.variants[made.variant.name].kv_heads.full // made.hardware.gpu_count
     occupied_at = throughput.occupied_at(heads)
     step = seen.step_s or single + read * max(running, occupied_at)
-    fitted_to = throughput.Seen(seen.requests_s, running, step, seen.output_tokens)
+    fitted_to = throughput.Seen(seen.requests_s, running, step, seen.output_tokens, seen.prefill_s)
     return throughput.fit(fitted_to, single_s=single, read_s=read, occupied_at=occupied_at)
 
 

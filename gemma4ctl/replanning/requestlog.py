@@ -25,6 +25,7 @@ from gemma4ctl.errors import UsageError
 from gemma4ctl.replanning.observation import Observation, mix_of
 
 FEWEST = 2  # requests, for rates and numbers at once
+LONG_ENOUGH = 0.1  # of the time of a log, for a part of it to count
 TOGETHER = 2  # decode steps within which a client sees the ends of one step
 HEAD = 4096  # bytes, in which a bench result says what it is
 LARGEST_LINE = 16 << 20  # bytes, prompt included
@@ -39,6 +40,22 @@ _TEXT_FIELDS = {
 _STAMP = re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
 
 
+class Span(NamedTuple):
+    """From ``begin`` to ``end``, seconds of one clock."""
+
+    begin: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return self.end - self.begin
+
+    def seconds_of(self, other: Span) -> float:
+        """How long both last."""
+        return max(0.0, min(self.end, other.end) - max(self.begin, other.begin))
+
+
 class Logged(NamedTuple):
     """One request of a log; seconds. ``arrival_s`` counts from any point of time."""
 
@@ -48,6 +65,18 @@ class Logged(NamedTuple):
     latency_s: float | None = None
     ttft_s: float | None = None
     step_s: float | None = None
+
+    def span(self) -> Span | None:
+        """From its arrival to its end; None: not known."""
+        if self.arrival_s is None or self.latency_s is None:
+            return None
+        return Span(self.arrival_s, self.arrival_s + self.latency_s)
+
+    def first_s(self) -> float | None:
+        """When its first token came, on the clock of ``arrival_s``; None: not known, or no end."""
+        if self.arrival_s is None or self.latency_s is None or self.ttft_s is None:
+            return None
+        return self.arrival_s + self.ttft_s
 
 
 def read(path: Path) -> list[Logged]:
@@ -68,12 +97,9 @@ def read(path: Path) -> list[Logged]:
 
 def observe(requests: list[Logged], source: str, in_flight: int | None = None) -> Observation:
     """What ``requests`` tell of the load; ``in_flight`` where the log does not know the times."""
-    timed = [r for r in requests if r.arrival_s is not None and r.latency_s is not None]
-    whole = len(timed) >= FEWEST
-    begins = [r.arrival_s for r in timed if r.arrival_s is not None]
-    ends = [r.arrival_s + r.latency_s for r in timed if r.arrival_s is not None and r.latency_s]
-    seconds = max(ends) - min(begins) if whole and ends else None
-    running, waiting = _at_once(timed, seconds)
+    spans = [span for request in requests if (span := request.span()) is not None]
+    seconds = _whole(spans).seconds if len(spans) >= FEWEST else None
+    running, waiting = _at_once(requests, spans) if seconds else (None, None)
     if running is None and in_flight is not None:
         running = float(in_flight)
     steps = [request.step_s for request in requests if request.step_s]
@@ -85,40 +111,46 @@ def observe(requests: list[Logged], source: str, in_flight: int | None = None) -
         requests=len(requests),
         running=running,
         waiting=waiting,
-        requests_s=len(timed) / seconds if seconds else None,
+        requests_s=len(spans) / seconds if seconds else None,
         step_s=median(steps) if steps else None,
         seconds=seconds,
     )
 
 
-def _at_once(timed: list[Logged], seconds: float | None) -> tuple[float | None, float | None]:
-    """Mean numbers of running and waiting requests.
+def _at_once(requests: list[Logged], spans: list[Span]) -> tuple[float, float | None]:
+    """Mean numbers of running and waiting requests; ``spans`` are those of all that have times.
 
     Those run whose first token has come. They are counted whenever a request ends: at such moments
     the server decodes, while at others a prefill may hold up those that run. What ends within a few
     steps ended together: a client sees the answers of one step one after the other.
     """
-    if not seconds:
-        return None, None
-    flight = sum(request.latency_s or 0.0 for request in timed) / seconds
-    spans = [_decoding(request) for request in timed]
-    known = [span for span in spans if span is not None]
-    if len(known) < len(spans):
+    loaded = _loaded(spans)
+    flight = sum(span.seconds_of(loaded) for span in spans) / loaded.seconds
+    firsts = sorted(first for request in requests if (first := request.first_s()) is not None)
+    if len(firsts) < len(spans):
         return flight, None
-    steps = [request.step_s for request in timed if request.step_s]
+    steps = [request.step_s for request in requests if request.step_s]
     spread = TOGETHER * median(steps) if steps else 0.0
-    begins, ends = sorted(begin for begin, _ in known), sorted(end for _, end in known)
-    running = fmean(bisect_right(begins, end) - bisect_left(ends, end - spread) for end in ends)
+    ends = sorted(span.end for span in spans)
+    running = fmean(bisect_right(firsts, end) - bisect_left(ends, end - spread) for end in ends)
     running = min(running, flight)
     return running, flight - running
 
 
-def _decoding(request: Logged) -> tuple[float, float] | None:
-    """When a request got its first and its last token."""
-    arrival, latency, ttft = request.arrival_s, request.latency_s, request.ttft_s
-    if arrival is None or latency is None or ttft is None:
-        return None
-    return arrival + ttft, arrival + latency
+def _whole(spans: list[Span]) -> Span:
+    return Span(min(span.begin for span in spans), max(span.end for span in spans))
+
+
+def _loaded(spans: list[Span]) -> Span:
+    """The part of a log that knows of all that was in flight: from the first end to the last begin.
+
+    Before, a load may be growing; afterwards nothing new comes, or what came is not in the log
+    because it had not ended. Where that part is short, as with requests that all came at once, the
+    whole log counts.
+    """
+    whole = _whole(spans)
+    loaded = Span(min(span.end for span in spans), max(span.begin for span in spans))
+    return loaded if loaded.seconds >= LONG_ENOUGH * whole.seconds else whole
 
 
 def _lines(file: BufferedReader) -> Iterator[str]:

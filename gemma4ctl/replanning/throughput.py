@@ -10,7 +10,8 @@ running requests of ``out`` output tokens a request takes ``P + out * t(n) / n``
 - ``n0``: requests whose attention occupies the whole GPU; with fewer of them it takes as long.
 - ``s``: so that ``t`` is the step that was observed at the observed number of running requests, and
   no less than the bandwidth of the memory allows.
-- ``P``: what is left of the observed time of a request: prefill, and work lost to retraction.
+- ``P``: the prefill of a request, where the metrics tell it apart; else what is left of the
+  observed time of a request: prefill, and work lost to retraction.
 
 Assumed: as many requests stay in flight as were seen, their lengths and their shared prefixes stay
 as they are, and prefill and decode do not overlap.
@@ -51,17 +52,18 @@ class Model(NamedTuple):
 class Seen(NamedTuple):
     """What a model is fitted to: requests a second at ``running`` requests, one decode step there.
 
-    ``output_tokens`` are of a mean request.
+    ``output_tokens`` are of a mean request; so is ``prefill_s``, where it is known.
     """
 
     requests_s: float
     running: float
     step_s: float
     output_tokens: float
+    prefill_s: float | None = None
 
 
 def fit(seen: Seen, *, single_s: float, read_s: float, occupied_at: float) -> Model:
-    """The model that gives what was seen.
+    """The model that gives what was seen; of rate and prefill, the prefill where it is known.
 
     Args:
         seen: the observation.
@@ -73,8 +75,9 @@ def fit(seen: Seen, *, single_s: float, read_s: float, occupied_at: float) -> Mo
     least = min(seen.running * read_s, seen.step_s)
     weights = min(single_s, seen.step_s - least, MOST_FIXED * seen.step_s)
     decode = seen.output_tokens * seen.step_s / seen.running
+    left = max(0.0, 1 / seen.requests_s - decode)
     return Model(
-        prefill_s=max(0.0, 1 / seen.requests_s - decode),
+        prefill_s=left if seen.prefill_s is None else seen.prefill_s,
         weights_s=weights,
         request_s=(seen.step_s - weights) / spread,
         occupied_at=occupied_at,

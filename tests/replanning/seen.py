@@ -41,7 +41,10 @@ def exposition(
     inputs: int = 32_000,
     outputs: int = 500,
 ) -> str:
-    """A text of ``/metrics``; ``prompts`` and ``steps`` are cumulative counts of buckets."""
+    """A text of ``/metrics``; ``prompts`` and ``steps`` are cumulative counts of buckets.
+
+    Two requests decode together.
+    """
     lines = [
         *_gauge("num_running_reqs", running),
         *_gauge("num_queue_reqs", waiting),
@@ -59,6 +62,8 @@ def exposition(
         "# TYPE sglang:realtime_tokens_total counter",
         f'sglang:realtime_tokens_total{{{LABELS},mode="decode"}} {decoded}',
         f'sglang:realtime_tokens_total{{{LABELS},mode="prefill_compute"}} {decoded * 60}',
+        "# TYPE sglang:cuda_graph_passes_total counter",
+        f'sglang:cuda_graph_passes_total{{{LABELS},mode="decode_cuda_graph"}} {decoded // 2}',
         *_histogram("prompt_tokens_histogram", PROMPTS, prompts, requests * inputs),
         *_histogram("inter_token_latency_seconds", STEPS, steps, steps[-1] * 0.03),
     ]

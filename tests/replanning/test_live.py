@@ -7,10 +7,12 @@ import pytest
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.endpoint.metrics import MetricsError, parse
 from gemma4ctl.errors import UsageError
-from gemma4ctl.replanning.live import Sample, observe, watch
+from gemma4ctl.replanning.interval import Sample
+from gemma4ctl.replanning.live import SHORT, observe, watch
 from tests.endpoint.server import Handler, fixed, serving
 from tests.verify.replay import VARIANTS, recordings
 
+from . import recorded
 from .seen import exposition
 
 EARLY = exposition(requests=10, prompts=(5, 8, 8, 10, 10), steps=(0, 0, 0, 0), decoded=1000)
@@ -33,7 +35,7 @@ def samples(*texts: str, apart: float = 30.0) -> list[Sample]:
 
 def test_two_samples() -> None:
     seen = observe(samples(EARLY, LATE), "here")
-    assert (seen.running, seen.waiting) == (2.0, 10.0)
+    assert (seen.running, seen.waiting) == (2.0, 9.0)
     assert (seen.full_usage, seen.sliding_usage) == pytest.approx((0.32, 0.98))
     assert (seen.full_tokens, seen.sliding_tokens) == (100_000, 80_000)
     assert (seen.requests, seen.retracted, seen.seconds) == (10, 2, 30.0)
@@ -69,6 +71,37 @@ def test_while_requests_wait_the_samples_during_prefill_do_not_count() -> None:
     seen = observe(samples(*texts), "here")
     assert seen.running == 8
     assert seen.in_flight == pytest.approx(10 + 6.2)
+
+
+IN_WAVES = pytest.mark.parametrize("first", [18, 48, 55, 65, 75, 85])  # seconds
+
+
+@IN_WAVES
+def test_a_real_server_whose_requests_come_in_waves(first: int) -> None:
+    """By its log 66 to 78 ran at once, of 128 in flight; its gauges say 132 and 61 waiting.
+
+    While prefill batches follow each other, they count requests that have ended.
+    """
+    seen = observe(recorded.samples(first, first + 30), "here")
+    assert seen.running is not None and 66 <= seen.running <= 78
+    assert seen.in_flight == pytest.approx(128, rel=0.03)
+
+
+@IN_WAVES
+def test_what_a_wave_shows_first_does_not_count(first: int) -> None:
+    """It prefills at 16,400 tokens a second, and 1.45 requests a second end, in the long run."""
+    seen = observe(recorded.samples(first, first + 30), "here")
+    assert seen.step_s == pytest.approx(0.0188, rel=0.08)
+    whole = observe(recorded.samples(first, first + 60), "here")
+    assert whole.prefill_s == pytest.approx(4_000 / 16_400, rel=0.15)
+
+
+@pytest.mark.parametrize("first", [34, 49])
+def test_a_short_look_says_so(first: int) -> None:
+    """Decode steps without a prefill, and prefill batches without a decode step."""
+    seen = observe(recorded.samples(first, first + 12), "here")
+    assert seen.prefill_s is None and SHORT in seen.notes
+    assert SHORT not in observe(recorded.samples(first, first + 40), "here").notes
 
 
 def test_one_sample_tells_of_the_time_since_the_start() -> None:

@@ -169,3 +169,22 @@ def test_a_log_of_a_real_server() -> None:
     assert (found.requests, found.input_tokens, found.output_tokens) == (192, 2_000, 1_500)
     assert found.running is not None and 50 < found.running < 60
     assert found.requests_s == pytest.approx(1.38, rel=0.01)
+
+
+def test_a_log_with_a_ramp_and_a_tail() -> None:
+    """256 requests in waves, 128 at once: 66 to 78 ran by the server's log, in the end only 33.
+
+    Captured by benchmarks/replan_replay.py on an H200, as the H100's.
+    """
+    log = Path(__file__).parent / "captured" / "12B-H200.jsonl"
+    found = observe(read(log), "log")
+    assert found.in_flight == pytest.approx(128, rel=0.01)
+    assert found.running is not None and 64 < found.running < 75
+    assert found.requests_s == pytest.approx(1.46, rel=0.01)
+
+
+def test_a_log_that_was_cut_out_of_a_longer_time() -> None:
+    """A request a second, each takes 10 s: what had not ended at the cut is not in the log."""
+    requests = [Logged(1000, 100, float(at), 10.0, 2.0, 0.08) for at in range(40)]
+    seen = observe([each for each in requests if 10 <= (each.arrival_s or 0) <= 30], "log")
+    assert seen.in_flight == pytest.approx(10, rel=0.01)

@@ -16,6 +16,7 @@ SEEN = st.builds(
     running=st.floats(1, 500),
     step_s=st.floats(0.002, 0.2),
     output_tokens=st.floats(1, 4096),
+    prefill_s=st.none(),
 )
 
 
@@ -48,6 +49,13 @@ def test_prefill_is_what_decoding_leaves() -> None:
     seen = Seen(requests_s=0.1, running=4, step_s=0.030, output_tokens=512)
     model = fit(seen, single_s=0.025, read_s=0.0, occupied_at=4)
     assert model.prefill_s == pytest.approx(10 - 512 * 0.030 / 4)
+
+
+def test_a_prefill_that_was_seen_is_no_remainder() -> None:
+    seen = Seen(requests_s=0.05, running=4, step_s=0.030, output_tokens=512, prefill_s=2.0)
+    model = fit(seen, single_s=0.025, read_s=0.0, occupied_at=4)
+    assert model.prefill_s == 2.0
+    assert model.requests_s(4) == pytest.approx(1 / (2.0 + 512 * 0.030 / 4))
 
 
 def test_reading_the_cache_takes_at_least_what_the_bandwidth_allows() -> None:

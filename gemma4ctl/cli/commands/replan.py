@@ -102,7 +102,7 @@ def _from_log(file: Path, at_once: int | None) -> Observation:
 def _from_file(file: Path) -> Observation:
     """What metrics saved in a file tell."""
     from gemma4ctl.endpoint.metrics import MetricsError, parse
-    from gemma4ctl.replanning import live
+    from gemma4ctl.replanning import interval, live
 
     try:
         with file.open("rb") as opened:
@@ -114,7 +114,7 @@ def _from_file(file: Path) -> Observation:
             found=str(error),
             code="metrics-unreadable",
         ) from error
-    return live.observe([live.Sample(0.0, found)], str(file))
+    return live.observe([interval.Sample(0.0, found)], str(file))
 
 
 def _from_server(
