@@ -11,40 +11,67 @@ MODELS holds checkpoints named as on the hub (``12B-it``, ...); FLAGS go to SGLa
    they run, ``replan --url`` watches; afterwards ``replan --requests`` reads the log of them.
 2. the same with the flags that ``replan --requests`` changes. The same requests are sent again.
 
-OUT gets ``requests.jsonl`` (the log), ``live.json`` and ``log.json`` (both proposals), and
-``result.json``: throughput of both runs, the predicted and the replayed gain. The gain is of the
-whole run; ``steady`` counts only the time from the first to the last quarter of the requests.
+The first ``--at-once`` requests ask for answers that are cut, each less than the one before it, so
+that those after them do not come and end in waves. What is compared is the steady throughput: the
+tokens that came after the last of the cut ones and before the last request was sent, when as many
+requests are open as can be. So at least three times ``--at-once`` requests are needed. The whole
+run, with its ramp and its tail, is told too.
+
+OUT gets, for each server, the log of the requests behind the cut ones (``published.jsonl``, ...)
+and its metrics once a second (``published.metrics.gz``: JSON Lines of ``at``, in seconds, and
+``text``, the metrics that ``replan`` reads); both proposals (``live.json``, ``log.json``); and
+``result.json``: both runs, the predicted gains and the replayed one.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import gzip
 import json
 import random
 import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from redaction import machine_names, redacted
 from serving import CLI, serving
-from shared import split_flags
+from shared import gpu_names, split_flags, write
 
 from gemma4ctl.bench import client
 from gemma4ctl.bench.measure import flush_cache
 from gemma4ctl.bench.record import Record
 from gemma4ctl.bench.summary import summarize
 from gemma4ctl.bench.workload import BOS, TEXT_TOKENS, Prompt
+from gemma4ctl.endpoint import http
 from gemma4ctl.endpoint.address import Endpoint
+from gemma4ctl.endpoint.metrics import parse
+from gemma4ctl.replanning.interval import Sample, between
 
 PORT = 30600
-WATCHED_FROM = 0.25  # of the requests, when `replan --url` begins to watch
 WATCH_S = 30
+SAMPLE_S = 1.0
+ROUNDS = 3  # of as many requests as are open: cut ones, steady ones, and the tail
+READ = tuple(
+    f"sglang:{name}"
+    for name in (
+        "num_running_reqs", "num_queue_reqs", "full_token_usage", "swa_token_usage",
+        "max_total_num_tokens", "swa_available_tokens", "swa_evictable_tokens", "swa_used_tokens",
+        "gen_throughput", "spec_accept_length", "realtime_tokens", "cuda_graph_passes",
+        "num_requests", "num_retracted_requests", "prompt_tokens", "generation_tokens",
+        "inter_token_latency_seconds",
+    )
+)  # fmt: skip
 
 
 def requests_of(mix: str, count: int) -> list[Prompt]:
@@ -56,6 +83,16 @@ def requests_of(mix: str, count: int) -> list[Prompt]:
         Prompt(output_tokens=kind[1], token_ids=(BOS, *chance.choices(TEXT_TOKENS, k=kind[0] - 1)))
         for kind in chosen
     ]
+
+
+def spread(prompts: Sequence[Prompt], at_once: int) -> list[Prompt]:
+    """``prompts`` with the answers of the first ``at_once`` cut, the first one most."""
+    shares = [(place + 1) / at_once for place in range(at_once)]
+    cut = [
+        replace(prompt, output_tokens=max(1, round(prompt.output_tokens * share)))
+        for prompt, share in zip(prompts, shares, strict=False)
+    ]
+    return [*cut, *prompts[at_once:]]
 
 
 def server(args: argparse.Namespace, name: str, changed: list[str]) -> Any:
@@ -78,21 +115,65 @@ def replan(args: argparse.Namespace, file: str, *source: str) -> dict[str, Any]:
     return json.loads(done.stdout) if done.returncode == 0 else {}
 
 
+def kept(text: str) -> str:
+    """The lines of an answer of ``/metrics`` that ``replan`` reads, without the machine's names."""
+    lines = [
+        line
+        for line in text.splitlines()
+        if line.removeprefix("# TYPE ").startswith(READ) and "_created" not in line
+    ]
+    return str(redacted("\n".join([*lines, ""]), machine_names()))
+
+
+@contextmanager
+def sampling(server: Endpoint, path: Path) -> Iterator[None]:
+    """Keep the metrics of ``server`` in ``path``, every second while the ``with`` block runs."""
+    done = threading.Event()
+
+    def sample() -> None:
+        with gzip.open(path, "wt") as file:
+            while not done.wait(SAMPLE_S):
+                at, answer = time.monotonic(), http.get(server, "/metrics", timeout_s=10.0)
+                if answer.ok:
+                    line = {"at": round(at, 3), "text": kept(answer.body.decode())}
+                    file.write(json.dumps(line) + "\n")
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def samples_of(path: Path, began: float = 0.0) -> list[Sample]:
+    """The metrics in ``path``; their times count from ``began``."""
+    with gzip.open(path, "rt") as file:
+        lines = [json.loads(line) for line in file]
+    return [Sample(line["at"] - began, parse(line["text"])) for line in lines]
+
+
 def send(
-    url: str, prompts: list[Prompt], at_once: int, begun: threading.Event | None = None
-) -> client.Ran:
-    """Send ``prompts``; ``begun`` is set when the first part of them is answered."""
-    server = Endpoint(url)
-    client.run(server, prompts[:1], concurrency=1, model="gemma")  # kernels are compiled
+    args: argparse.Namespace, name: str, prompts: list[Prompt], steady: threading.Event
+) -> dict[str, Any]:
+    """Figures of a run; ``steady`` is set when as many as were cut are answered."""
+    server, metrics = Endpoint(args.url), args.out / f"{name}.metrics.gz"
+    client.run(server, prompts[-1:], concurrency=1, model="gemma")  # kernels are compiled
     flush_cache(server)
     done = []
 
     def note(record: Record) -> None:
         done.append(record)
-        if begun is not None and len(done) >= WATCHED_FROM * len(prompts):
-            begun.set()
+        if len(done) >= args.at_once:
+            steady.set()
 
-    return client.run(server, prompts, concurrency=at_once, model="gemma", on_done=note)
+    with sampling(server, metrics):
+        began = time.monotonic()
+        ran = client.run(server, prompts, concurrency=args.at_once, model="gemma", on_done=note)
+    write_log(args.out / f"{name}.jsonl", ran.records[args.at_once :])
+    part = steady_part(ran.records, args.at_once)
+    return figures(ran, part) | counted(samples_of(metrics, began), part)
 
 
 def write_log(path: Path, records: list[Record]) -> None:
@@ -112,43 +193,67 @@ def write_log(path: Path, records: list[Record]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def figures(ran: client.Ran) -> dict[str, float]:
-    """The throughput of a run, in all and in its steady part."""
+def steady_part(records: Sequence[Record], at_once: int) -> tuple[float, float]:
+    """From the end of the last cut request until the last one was sent, seconds of the run."""
+    return max(r.ended for r in records[:at_once]), max(r.started for r in records)
+
+
+def figures(ran: client.Ran, part: tuple[float, float]) -> dict[str, float]:
+    """The throughput of a run, in all and in its steady ``part``."""
     summary = summarize(ran.records, ran.seconds)
-    ends = sorted((r.ended, r.completion_tokens) for r in ran.records if r.ok)
-    first, last = len(ends) // 4, 3 * len(ends) // 4
-    tokens = sum(count for _, count in ends[first + 1 : last + 1])
+    begin, end = part
+    tokens = sum(
+        count
+        for record in ran.records
+        for at, count in zip(record.times, record.tokens, strict=True)
+        if begin < at <= end
+    )
     return {
         "seconds": round(ran.seconds, 2),
         "failed": summary.failures,
         "output_tok_s": summary.output_throughput,
-        "steady_output_tok_s": tokens / (ends[last][0] - ends[first][0]),
+        "steady_seconds": round(end - begin, 2),
+        "steady_output_tok_s": tokens / (end - begin),
         "ttft_ms": summary.ttft_ms.mean,
         "tpot_ms": summary.tpot_ms.mean,
     }
 
 
+def counted(samples: Sequence[Sample], part: tuple[float, float]) -> dict[str, float | None]:
+    """What the server counted: requests that decoded together in the steady part, retractions.
+
+    SGLang has no counter of retractions before the first one.
+    """
+    if not samples:
+        return {"running": None, "retracted": None}
+    retracted = samples[-1].metrics.total("sglang:num_retracted_requests_total")
+    steady = [sample for sample in samples if part[0] <= sample.at <= part[1]]
+    running = between(steady[0], steady[-1]).running if steady else None
+    return {"running": running, "retracted": retracted or 0.0}
+
+
 def recorded(args: argparse.Namespace, prompts: list[Prompt]) -> tuple[dict[str, Any], list[str]]:
     """The run with the published flags: figures, and the command."""
     live: dict[str, Any] = {}
-    begun = threading.Event()
+    steady = threading.Event()
 
     def watch() -> None:
-        if begun.wait(args.deadline):
+        if steady.wait(args.deadline):
             live.update(replan(args, "live.json", "--url", args.url, "--seconds", str(WATCH_S)))
 
     with server(args, "published", []) as command:
         watcher = threading.Thread(target=watch)
         watcher.start()
-        ran = send(args.url, prompts, args.at_once, begun)
-        begun.set()
+        found = send(args, "published", prompts, steady)
+        steady.set()
         watcher.join()
-    write_log(args.out / "requests.jsonl", ran.records)
-    return {**figures(ran), "live": live}, command
+    return {**found, "live": live}, command
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(words: Sequence[str]) -> argparse.Namespace:
+    """What the command line asks for."""
+    own, flags = split_flags(words)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", type=Path, metavar="MODELS")
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--variant", default="12B")
@@ -157,38 +262,53 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=96, metavar="N")
     parser.add_argument("--deadline", type=float, default=1500, metavar="SECONDS")
     parser.add_argument("--port", type=int, default=PORT)
-    own, flags = split_flags(sys.argv[1:])
     args = parser.parse_args(own, argparse.Namespace(flags=flags))
+    if args.requests < ROUNDS * args.at_once:
+        parser.error(f"--requests: at least {ROUNDS} times as many as --at-once, to be steady")
+    args.out, args.url = args.out.resolve(), f"http://127.0.0.1:{args.port}"
+    return args
+
+
+def main() -> None:
+    args = arguments(sys.argv[1:])
     signal.signal(signal.SIGALRM, lambda *_: sys.exit("the deadline is over"))
     signal.alarm(int(args.deadline))
-    args.out, args.url = args.out.resolve(), f"http://127.0.0.1:{args.port}"
     args.out.mkdir(parents=True, exist_ok=True)
-    prompts = requests_of(args.mix, args.requests)
+    result = redacted(compared(args), machine_names())
+    write(args.out / "result.json", result)
+    print(json.dumps({name: result[name] for name in ("predicted_gain", "replayed_gain")}))
+
+
+def compared(args: argparse.Namespace) -> dict[str, Any]:
+    """Both runs, the predicted gains and the replayed one."""
+    prompts = spread(requests_of(args.mix, args.requests), args.at_once)
     before, published = recorded(args, prompts)
-    log = replan(args, "log.json", "--requests", str(args.out / "requests.jsonl"))
+    log = replan(args, "log.json", "--requests", str(args.out / "published.jsonl"))
+    if not log:
+        sys.exit(f"replan --requests failed: see {args.out / 'log.json'}")
     changes = [c for c in log["changes"] if c["after"] is not None]
     changed = [word for change in changes for word in (change["flag"], change["after"])]
     with server(args, "replanned", changed) as command:
-        after = figures(send(args.url, prompts, args.at_once))
+        after = send(args, "replanned", prompts, threading.Event())
     live = before.pop("live")
-    result = {
+    served = json.loads((args.out / "published.serve.json").read_text())
+    return {
         "date": datetime.date.today().isoformat(),
+        "gpu": sorted(set(gpu_names())),
+        "sglang": served["sglang_version"],
         "load": {"mix": args.mix, "at_once": args.at_once, "requests": args.requests},
         "commands": {"published": published, "replanned": command},
         "limit": {"live": live.get("limit"), "log": log["limit"]},
         "changes": changes,
         "published": before,
         "replanned": after,
-        "replayed_gain": after["output_tok_s"] / before["output_tok_s"],
-        "replayed_steady_gain": after["steady_output_tok_s"] / before["steady_output_tok_s"],
+        "replayed_gain": after["steady_output_tok_s"] / before["steady_output_tok_s"],
+        "replayed_whole_gain": after["output_tok_s"] / before["output_tok_s"],
         "predicted_gain": {
             "log": (log["gain"] or {}).get("ratio"),
             "live": (live.get("gain") or {}).get("ratio"),
         },
     }
-    (args.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({k: result[k] for k in ("predicted_gain", "replayed_gain",
-                                             "replayed_steady_gain")}))  # fmt: skip
 
 
 if __name__ == "__main__":
