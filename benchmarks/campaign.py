@@ -99,10 +99,10 @@ def endpoint_jobs() -> Iterator[Job]:
     yield Job("tune-E2B", 540, f"{tune} E2B-32k-tpot --budget 7", ("H200",))
     yield Job("tune-killed", 420, f"{tune} E2B-512-users --budget 4 --kill 90", ("H200",))
     replan = "replan_replay.py {models} {out}/replan-{name} --port {port} --deadline {left}"
-    load = "--variant 12B --mix 12000:1500:1 --at-once 32 --requests 64"
+    load = "--variant 12B --mix 12000:1500:1 --at-once 32 --requests 96"
     yield Job("replan-12B", 480, f"{replan} {load}", ("H100",))
-    load = "--variant 12B --mix 4000:1500:1 --at-once 128 --requests 256"
-    yield Job("replan-12B-H200", 440, f"{replan} {load}", ("H200",))
+    load = "--variant 12B --mix 4000:1500:1 --at-once 112 --requests 336"
+    yield Job("replan-12B-H200", 500, f"{replan} {load}", ("H200",))
 
 
 def capacity_jobs() -> Iterator[Job]:
