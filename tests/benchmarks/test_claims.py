@@ -1,4 +1,4 @@
-"""What the pages say of tune and of the clients of bench is what the records hold."""
+"""What the pages say of tune, replan and the clients of bench is what the records hold."""
 
 from __future__ import annotations
 
@@ -112,3 +112,23 @@ def test_counted_prefills_are_told(client: str, at_once: int) -> None:
     counts, rates = zip(*runs, strict=True)
     row = f"| {counts[0]}, {counts[1]} | {rates[0]:,.0f}, {rates[1]:,.0f} |"
     assert row in page("docs/bench.md")
+
+
+def test_what_the_replay_gained_is_told() -> None:
+    found, text = record("replan/12B-H200.json"), page("docs/replan.md")
+    waves = found["waves"]
+    counts = {
+        name: f"{run['requests']} requests in {run['seconds']:.0f} s" for name, run in waves.items()
+    }
+    assert counts["published"] in text
+    assert counts["replanned"].replace(" requests", "") in text
+    rates = {name: run["requests"] / run["seconds"] for name, run in waves.items()}
+    gain = rates["replanned"] / rates["published"]
+    assert found["replayed_wave_gain"] == pytest.approx(gain, abs=0.001)
+    for name in ("replayed_wave_gain", "replayed_gain", "replayed_steady_gain"):
+        assert f"| {found[name]:.2f} |" in text
+    for source in ("log", "live"):
+        assert f"| {found['predicted_gain'][source]:.2f}, " in text
+    taken_back = found["retracted"]
+    assert f"take back {taken_back['replanned']} requests" in text
+    assert f"(the published flags {taken_back['published']})" in text
