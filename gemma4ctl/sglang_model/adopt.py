@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from gemma4ctl.sglang_model import announce, support, switches
+from gemma4ctl.sglang_model import announce, prefill_graphs, support, switches
 
 if TYPE_CHECKING:
     import torch
@@ -31,14 +31,14 @@ def adopt(model: Any, text_model: Gemma4TextModel) -> None:
     try:
         reason = _problem(text_model)
         if reason is None:
-            reason = _adopt_parts(name, text_model)
+            reason = _adopt_parts(name, model, text_model)
     except Exception as error:  # SGLang's own layers always work
         reason = f"{type(error).__name__}: {error}"
     if reason is not None:
         announce.stock_kernels(name, reason)
 
 
-def _adopt_parts(name: str, text_model: Gemma4TextModel) -> str | None:
+def _adopt_parts(name: str, model: Any, text_model: Gemma4TextModel) -> str | None:
     """Switch the parts that work here; why there is none."""
     asked = [part for part in switches.parts(os.environ) if _has(text_model, part)]
     wrong = _kernel_problems(text_model, asked)
@@ -47,6 +47,11 @@ def _adopt_parts(name: str, text_model: Gemma4TextModel) -> str | None:
     kept = tuple(part for part in asked if part not in wrong)
     if not kept:
         return "no kernel passes its check" if asked else f"{switches.PARTS_VARIABLE} names none"
+    if prefill_graphs.asked():
+        if "norms" not in kept:
+            return f"breakable CUDA graphs without {PART_TITLES['norms']}"
+        prefill_graphs.keep_images_out()
+    text_model.placeholders = prefill_graphs.placeholders(model.config)
     _switch(text_model, kept)
     titles = ([PART_TITLES[part] for part in chosen] for chosen in (kept, wrong))
     announce.fused(name, len(text_model.layers), *titles)
@@ -61,31 +66,13 @@ def _problem(text_model: Gemma4TextModel) -> str | None:
     """Why ``text_model`` stays as it is; the cheap questions come first."""
     from sglang.srt.runtime_context import get_server_args
 
-    weight = text_model.layers[0].input_layernorm.weight
+    server, weight = get_server_args(), text_model.layers[0].input_layernorm.weight
     return (
-        support.kernels_problem(get_server_args())
-        or _segmented_graphs()
+        support.kernels_problem(server)
+        or prefill_graphs.problem(server)
         or _gpu_problem(weight)
         or _weights_problem(text_model)
     )
-
-
-def _segmented_graphs() -> str | None:
-    """Which CUDA graphs run attention outside of them, with batches other than the captured one."""
-    from sglang.srt.model_executor.cuda_graph_config import (
-        Backend,
-        Phase,
-        check_cuda_graph_backend,
-    )
-
-    titles = {
-        Backend.TC_PIECEWISE: "piecewise CUDA graphs (torch.compile)",
-        Backend.BREAKABLE: "breakable CUDA graphs",
-    }
-    for backend, title in titles.items():
-        if any(check_cuda_graph_backend(phase, backend) for phase in Phase.ALL):
-            return title
-    return None
 
 
 def _gpu_problem(weight: torch.Tensor) -> str | None:

@@ -17,6 +17,9 @@ from sglang.srt.layers.quantization.unquant import UnquantizedLinearMethod
 from sglang.srt.mem_cache.swa_memory_pool import SWAKVPool
 from sglang.srt.model_executor.forward_batch_info import ForwardBatch
 from sglang.srt.model_executor.forward_context import get_attn_backend
+from sglang.srt.model_executor.runner_backend_utils.breakable_cuda_graph import (
+    is_in_breakable_cuda_graph,
+)
 from sglang.srt.models.gemma4_causal import (
     Gemma4Attention,
     Gemma4DecoderLayer,
@@ -26,6 +29,7 @@ from sglang.srt.models.gemma4_causal import (
 from torch import Tensor
 
 from gemma4ctl.sglang_model.kernels import attention, linear, norms, per_layer
+from gemma4ctl.sglang_model.prefill_graphs import without_placeholders
 
 
 class FusedAttention(Gemma4Attention):
@@ -94,9 +98,12 @@ class FusedAttention(Gemma4Attention):
         """K and V buffers [slots, KV heads, D] and the slots [T] to write.
 
         Sliding layers have slots of their own. None where SGLang must store: another backend or
-        pool, KV of another dtype, or scaled, or a batch padded beyond its slots.
+        pool, KV of another dtype, or scaled, a batch padded beyond its slots, or a graph that is
+        replayed with other slots.
         """
         backend = get_attn_backend()
+        if is_in_breakable_cuda_graph():
+            return None
         if type(backend) is not TritonAttnBackend or self.attn.k_scale is not None:
             return None
         pool = backend.token_to_kv_pool
@@ -266,9 +273,14 @@ class FusedTextModel(Gemma4TextModel):
                 pp_proxy_tensors,
                 **kwargs,
             )
-        if input_ids is not None:
+        if input_ids is not None and input_embeds is None:
             input_embeds = self.embed_tokens(input_ids)
             per_layer_inputs = self.get_per_layer_inputs(input_ids)
+        elif input_ids is not None and self.embed_tokens_per_layer is not None:
+            # Both are buffers of a CUDA graph, which is replayed without per-layer inputs.
+            per_layer_inputs = without_placeholders(
+                input_ids, self.placeholders, self.config.pad_token_id
+            )
         per_layer_inputs = self.project_per_layer_inputs(input_embeds, per_layer_inputs)
         first = self.layers[0].input_layernorm
         normed = norms.rms_norm(input_embeds, first.weight, first.variance_epsilon)

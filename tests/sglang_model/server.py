@@ -42,7 +42,7 @@ def load(folder: Path, *, fused: bool) -> Any:
         model = get_model(
             model_config=config, load_config=LoadConfig(), device_config=DeviceConfig("cpu")
         )
-    model.logits_processor.forward = partial(_everywhere, model.logits_processor)
+    model.logits_processor.forward = partial(everywhere, model.logits_processor)
     for layer in text(model).layers:
         if layer.enable_moe_block:
             layer.router.norm.with_scale = True  # as on CUDA: elsewhere the scale is dropped
@@ -62,9 +62,10 @@ def fused_classes() -> Iterator[None]:
     """The classes of gemma4ctl in SGLang's registry; all of their parts, also in fp32 and here."""
     from sglang.srt.models.registry import ModelRegistry
 
-    from gemma4ctl.sglang_model import adopt, classes, switches
+    from gemma4ctl.sglang_model import adopt, classes, prefill_graphs, switches
 
-    def switch(_: Any, text_model: Any) -> None:
+    def switch(model: Any, text_model: Any) -> None:
+        text_model.placeholders = prefill_graphs.placeholders(model.config)
         adopt._switch(text_model, switches.PARTS)
 
     ours = {each.__name__: each for each in classes.ALL}
@@ -89,7 +90,7 @@ def interpreted_kernels() -> Iterator[None]:
         yield
 
 
-def _everywhere(
+def everywhere(
     processor: Any, ids: Any, hidden: torch.Tensor, head: Any, batch: Any, aux: Any = None
 ) -> torch.Tensor:
     """SGLang's logits of all tokens, not of the last of each request only.
@@ -137,21 +138,29 @@ class Requests:
 
         A step of one token each is decode once every request has a prefix.
         """
-        from sglang.srt.model_executor.forward_context import ForwardContext, forward_context
-
         sizes, before = [len(each) for each in tokens], list(self.lengths)
         positions = [torch.arange(n, n + size) for n, size in zip(before, sizes, strict=True)]
         self.lengths = [n + size for n, size in zip(before, sizes, strict=True)]
         batch = self._batch(torch.cat(list(tokens)), positions, before, sizes)
+        return list(self.computed(batch).split(sizes))
+
+    def computed(self, batch: Any) -> torch.Tensor:
+        """Logits [tokens, vocabulary] of a batch."""
+        from sglang.srt.model_executor.forward_context import ForwardContext, forward_context
+
         self.backend.init_forward_metadata(batch)
         with torch.no_grad(), forward_context(ForwardContext(attn_backend=self.backend)):
-            logits = self.model(batch.input_ids, torch.cat(positions), batch)
-        return list(logits.split(sizes))
+            logits: torch.Tensor = self.model(batch.input_ids, batch.positions, batch)
+        return logits
 
     def _batch(
         self, ids: torch.Tensor, positions: list[torch.Tensor], before: list[int], sizes: list[int]
     ) -> Any:
-        from sglang.srt.model_executor.forward_batch_info import ForwardBatch, ForwardMode
+        from sglang.srt.model_executor.forward_batch_info import (
+            CaptureHiddenMode,
+            ForwardBatch,
+            ForwardMode,
+        )
 
         decode = all(before) and set(sizes) == {1}
         return ForwardBatch(
@@ -165,6 +174,9 @@ class Requests:
             ),
             seq_lens_sum=sum(self.lengths),
             seq_lens_cpu=torch.tensor(self.lengths),
+            positions=torch.cat(positions),
+            num_token_non_padded_cpu=len(ids),
+            capture_hidden_mode=CaptureHiddenMode.NULL,
             extend_num_tokens=None if decode else sum(sizes),
             extend_seq_lens=None if decode else torch.tensor(sizes),
             extend_prefix_lens=None if decode else torch.tensor(before),

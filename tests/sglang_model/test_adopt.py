@@ -127,29 +127,11 @@ def test_a_list_of_no_parts_leaves_the_model(
     assert f"kernels: stock, Gemma4ForCausalLM: {reason}" in caplog.text
 
 
-@pytest.mark.parametrize("backend", ["tc_piecewise", "breakable"])
-def test_segmented_graphs_are_left(
-    willing: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, backend: str
-) -> None:
-    """Their attention runs between graphs, on a batch whose slots a captured store cannot see."""
-    from sglang.srt.model_executor import cuda_graph_config
-
-    willing.process()
-    monkeypatch.setattr(
-        cuda_graph_config,
-        "check_cuda_graph_backend",
-        lambda phase, asked: (phase, asked) == (cuda_graph_config.Phase.PREFILL, backend),
-    )
-    assert is_stock(built(willing))
-    assert "CUDA graphs" in caplog.text
-
-
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
         ("_gpu_problem", "the kernels are made for sm_90, not sm_120"),
         ("_weights_problem", "quantized per-layer embeddings"),
-        ("_segmented_graphs", "piecewise CUDA graphs (torch.compile)"),
     ],
 )
 def test_a_problem_leaves_the_model(
