@@ -11,15 +11,17 @@ MODELS holds checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all 
   c1     one request at a time, 610 tokens in and 422 out: TPOT, TTFT
   c100   100 requests at once, 512 in and 512 out (256 for 31B, whose KV of longer ones does not
          fit beside its weights): output throughput, TTFT
+  p64, p610, p2048  one request at a time of that many tokens and 2 out: TTFT
   profile  launches and busy time of a decode step, as step_profile.py takes them
 
-Tuned stock (``stock-...``) takes part in c1 only, but for ``stock-graphs``. c1 and profile need
-small KV pools and c100 large ones, so the servers are started anew between them; in each phase all
-have pools of the same number of tokens, enough for the load. As many servers as fit stay on a GPU,
-one working and the others idle. Where not all fit, groups of them meet, fused in each; where only
-one fits, the two of a group are started in turn, each for the last half of a pair and the first
-half of the next (A, B B, A A, B). Starts of stock and fused at the same moment, or alone in turn,
-are the pairs of start-up.
+Tuned stock (``stock-...``) takes part in all but c100, and the measures of prefill are made where
+they are asked for. c100 needs large KV pools and the others small ones, so the servers are started
+anew between them; in each phase all have pools of the same number of tokens, enough for the load.
+As many servers as fit stay on a GPU, one working and the others idle. Where not all fit, groups of
+them meet, fused in each; where only one fits, the two of a group are started in turn, each for the
+last half of a pair and the first half of the next (A, B B, A A, B). Starts of stock and fused at
+the same moment, or alone in turn, are the pairs of start-up. A server that is to prefill from CUDA
+graphs (``fused-graphs``) and does not, by its log, gets no run of one request at a time recorded.
 
 A record is written after every measurement. A pair is only begun when there is time for all of
 it, and counts only when all of it was measured in one call; a later call with the same OUT adds
@@ -75,20 +77,24 @@ PROFILE_S = 8
 REQUESTS = {"12B": (3, 100), "31B": (3, 100)}
 C100_OUT = {"31B": 256}
 RUNNING = 128  # requests a server runs at most: the table of their tokens would take 2 GiB else
-LOADS = ("c1", "c100")
-MEASURES = ("c1", "profile", "c100")
+PREFILLS = {"p64": 64, "p610": 610, "p2048": 2048}  # tokens of a prompt
+PREFILL_S, PREFILL_REQUESTS, PREFILL_OUT = 4, 30, 2
+LOADS = ("c1", *PREFILLS, "c100")
+MEASURES = ("c1", "profile", "c100")  # by default
+KINDS = (*MEASURES, *PREFILLS)
 SMALL_POOL = 4_096  # tokens, for c1 and profile
-FOR_MANY = ("stock-graphs",)  # tuned stock that takes part in c100 too
 COMPARED = ("stock", "fused", "stock-splits-16", "stock-compile")
 LONGEST_FIRST = ("31B", "26B-A4B", "12B", "E4B", "E2B")
 
 
 def workload(variant: str, name: str) -> Workload:
-    """What c1 or c100 asks of a server; all lengths are fixed."""
+    """What a measure asks of a server; all lengths are fixed."""
     one, many = REQUESTS.get(variant, (6, 300))
     given, asked, requests, at_once = {
-        "c1": (610, 422, one, 1), "c100": (512, C100_OUT.get(variant, 512), many, 100)
-    }[name]  # fmt: skip
+        "c1": (610, 422, one, 1),
+        "c100": (512, C100_OUT.get(variant, 512), many, 100),
+        **{key: (n, PREFILL_OUT, PREFILL_REQUESTS, 1) for key, n in PREFILLS.items()},
+    }[name]
     return Workload(
         name=name, input_tokens=given, output_tokens=asked, range_ratio=1.0, requests=requests,
         concurrency=min(at_once, requests),
@@ -151,9 +157,10 @@ def phases(variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> list[Pha
 
 def wanted(args: argparse.Namespace) -> list[tuple[tuple[str, ...], list[str]]]:
     """Measures that take pools of the same size, and the contenders that take part."""
-    untuned = [name for name in args.contenders if not results.is_tuned(name) or name in FOR_MANY]
+    untuned = [name for name in args.contenders if not results.is_tuned(name)]
+    small = ("c1", *PREFILLS, "profile")
     found = []
-    for kind, contenders in ((("c1", "profile"), args.contenders), (("c100",), untuned)):
+    for kind, contenders in ((small, args.contenders), (("c100",), untuned)):
         measures = tuple(name for name in kind if name in args.measures)
         if measures and contenders:
             found.append((measures, contenders))
@@ -171,6 +178,10 @@ def groups(names: Sequence[str], room: int) -> list[tuple[str, ...]]:
     others = [name for name in names if name != results.OURS]
     count = max(room, 2) - len(ours)
     return [(*others[n : n + count], *ours) for n in range(0, len(others), count)]
+
+
+class FallbackError(Gemma4ctlError):
+    """A server did not do what it was started for."""
 
 
 class OutOfTimeError(Exception):
@@ -352,19 +363,28 @@ class Match:
         self.say(f"{contender.name} ready after {server.seconds_to_ready} s")
 
     def measure(self, server: servers.Server, number: int, name: str) -> None:
-        """One run of a workload; all contents of a round are the same, and new to every cache."""
+        """One run of a workload; all contents of a round are the same, and new to every cache.
+
+        Raises:
+            FallbackError: a request was not prefilled from CUDA graphs, as it was to be.
+        """
         load = workload(self.variant, name)
         began, before = time.monotonic(), server.retractions()
+        prefills = server.prefills()
         found = measure(
             server.endpoint, load, model="default", api="generate", warmup=load.concurrency,
             turn=number,
         )  # fmt: skip
         figures = {name: round(value, 4) for name, value in found.summary.figures().items()}
+        made = servers.Prefills(*(b - a for a, b in zip(prefills, server.prefills(), strict=True)))
+        if server.contender.prefills_from_graphs and load.concurrency == 1:
+            must_be_from_graphs(made)
         self.record["runs"].append({
             "session": self.session, "round": number, "measure": name,
             "contender": server.contender.name, "started": found.started,
             "requests": load.requests, "failed": found.summary.failures,
             "retractions": server.retractions() - before, "figures": figures,
+            "prefills": made._asdict(),
         })  # fmt: skip
         self.write()
         self.say(
@@ -430,6 +450,17 @@ class Match:
         sys.stdout.flush()
 
 
+def must_be_from_graphs(prefills: servers.Prefills) -> None:
+    """Refuse what a server did without CUDA graphs.
+
+    Raises:
+        FallbackError: any batch, or all there were.
+    """
+    if prefills.others or not prefills.from_graphs:
+        found = f"{prefills.from_graphs} from CUDA graphs, {prefills.others} without"
+        raise FallbackError(f"batches of prefill: {found}")
+
+
 def run(args: argparse.Namespace) -> bool:
     """Play every variant, on all GPUs of this machine or on those of ``--gpus``.
 
@@ -467,7 +498,7 @@ def child(args: argparse.Namespace, variant: str, gpu: int, left: float) -> list
 def run_seconds(variant: str, name: str) -> int:
     """How long a run of a load takes."""
     takes = SECONDS[variant]
-    return {"c1": takes.c1, "c100": takes.c100}[name]
+    return {"c1": takes.c1, "c100": takes.c100}.get(name, PREFILL_S)
 
 
 def start_seconds(variant: str, contender: servers.Contender) -> int:
@@ -509,14 +540,14 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     estimating.add_argument("--memory", type=float, metavar="GIB", help="free memory of a GPU")
     for action in (running, estimating):
         action.add_argument("--variants", nargs="+", choices=VARIANTS, default=LONGEST_FIRST)
-        action.add_argument("--measures", nargs="+", choices=MEASURES, default=MEASURES)
+        action.add_argument("--measures", nargs="+", choices=KINDS, default=MEASURES)
         action.add_argument("--pairs", type=int, default=3)
     comparing = actions.add_parser("compare")
     comparing.add_argument("out", type=Path, metavar="OUT")
     comparing.add_argument("results", type=Path, nargs="?", metavar="RESULTS")
     args = parser.parse_args(own, argparse.Namespace(flags=flags))
     if args.action != "compare" and not wanted(args):
-        parser.error("tuned stock takes part in c1 only")
+        parser.error("tuned stock takes no part in c100")
     return args
 
 

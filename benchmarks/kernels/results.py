@@ -52,6 +52,10 @@ METRICS = {
     "output-throughput-c100": Metric("c100", "output_throughput", "tok/s", False, EVEN, C100),
     "ttft-c1": Metric("c1", "ttft_ms.median", "ms", True, NOT_WORSE, {}),
     "ttft-c100": Metric("c100", "ttft_ms.median", "ms", True, NOT_WORSE, {}),
+    **{
+        f"ttft-{name}": Metric(name, "ttft_ms.median", "ms", True, NOT_WORSE, {})
+        for name in ("p64", "p610", "p2048")
+    },
     "start-up": Metric("start", "seconds_to_ready", "s", True, START, {}),
 }
 
@@ -130,13 +134,13 @@ def single(record: Record, metric: Metric, contender: str) -> list[float]:
     return [start["seconds_to_ready"] for start in starts]
 
 
-def compared(record: Record, metric: Metric, base: str) -> Record | None:
-    """The fused server beside ``base`` in the rounds that have both, None without any."""
+def compared(record: Record, metric: Metric, base: str, name: str = OURS) -> Record | None:
+    """The server ``name`` beside ``base`` in the rounds that have both, None without any."""
     if metric.measure == "start":
         return summed_up(start_pairs(record["servers"], base), metric, base)
-    ours, others = values(record, metric, OURS), values(record, metric, base)
+    ours, others = values(record, metric, name), values(record, metric, base)
     pairs = {key: (others[key], ours[key]) for key in others if key in ours}
-    return summed_up(pairs, metric, base)
+    return summed_up(pairs, metric, base, name)
 
 
 def cold_starts(record: Record) -> Record | None:
@@ -145,8 +149,8 @@ def cold_starts(record: Record) -> Record | None:
     return summed_up(pairs, METRICS["start-up"], BASE)
 
 
-def summed_up(pairs: Pairs, metric: Metric, base: str) -> Record | None:
-    """Means and speed-ups of pairs of ``base`` and fused, None without any."""
+def summed_up(pairs: Pairs, metric: Metric, base: str, name: str = OURS) -> Record | None:
+    """Means and speed-ups of pairs of ``base`` and ``name``, None without any."""
     if not pairs:
         return None
 
@@ -156,11 +160,11 @@ def summed_up(pairs: Pairs, metric: Metric, base: str) -> Record | None:
     means = fmean(base for base, _ in pairs.values()), fmean(ours for _, ours in pairs.values())
     return {
         base: round(means[0], 4),
-        OURS: round(means[1], 4),
+        name: round(means[1], 4),
         "ratio": round(speed_up(*means), 4),
         "pairs": [
             {
-                "session": session, "round": number, base: of_base, OURS: of_ours,
+                "session": session, "round": number, base: of_base, name: of_ours,
                 "ratio": round(speed_up(of_base, of_ours), 4),
             }
             for (session, number), (of_base, of_ours) in pairs.items()
@@ -180,6 +184,12 @@ def result(record: Record, name: str) -> Record | None:
         kind: row for kind in kinds
         if is_tuned(kind) and (row := compared(record, metric, kind)) is not None
     }  # fmt: skip
+    flagged = {
+        kind: row for kind in kinds
+        if kind.startswith(f"{OURS}-")
+        and metric.measure != "start"
+        and (row := compared(record, metric, OURS, kind)) is not None
+    }  # fmt: skip
     about = ("variant", "gpu", "driver_version", "sglang_version", "torch_version",
              "triton_version", "gemma4ctl_version", "model_module", "date")  # fmt: skip
     return {
@@ -192,6 +202,7 @@ def result(record: Record, name: str) -> Record | None:
         "target": round(target, 4),
         "reached": found["ratio"] >= target,
         "tuned_stock": tuned,
+        "other_fused": flagged,
         **beside_it(record, metric),
         "fused_kernels_active": active(record["servers"]),
         "runs": {kind: single(record, metric, kind) for kind in kinds},
@@ -258,6 +269,9 @@ def compare(out: Path, results: Path | None) -> None:
             for base, row in found["tuned_stock"].items():
                 pairs = len(row["pairs"])
                 print(f"      {base} {row[base]:.3f}: {row['ratio']:.3f}x in {pairs} pairs")
+            for kind, row in found["other_fused"].items():
+                pairs = len(row["pairs"])
+                print(f"      {kind} {row[kind]:.3f}: {row['ratio']:.3f}x fused in {pairs} pairs")
             if any(sum(counts) for counts in found.get("retractions", {}).values()):
                 print(f"      the pools were too small, retractions: {found['retractions']}")
             if results is not None:

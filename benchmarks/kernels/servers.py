@@ -55,10 +55,28 @@ class Contender:
     flags: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
 
+    @property
+    def prefills_from_graphs(self) -> bool:
+        """Whether it is asked to."""
+        return "--cuda-graph-backend-prefill" in self.flags
+
+
+class Prefills(NamedTuple):
+    """Batches of prefill in a server's log, those from CUDA graphs and the others."""
+
+    from_graphs: int
+    others: int
+
 
 FUSED = {**switches.fused_environment(), **switches.shared_kv_environment()}
 # Attention of decode batches by SGLang's own launches.
 STOCK_DECODE = {switches.PARTS_VARIABLE: ",".join(set(switches.PARTS) - {"decode"})}
+# Prefill from CUDA graphs of these numbers of tokens. SGLang's own Gemma 4 does not start so.
+PREFILL_TOKENS = (16, 32, 64, 128, 256, 384, 512, 640, 768, 1024, 1536, 2048)
+PREFILL_GRAPHS = (
+    "--cuda-graph-backend-prefill", "breakable",
+    "--cuda-graph-bs-prefill", *map(str, PREFILL_TOKENS),
+)  # fmt: skip
 
 CONTENDERS = {
     contender.name: contender
@@ -72,11 +90,7 @@ CONTENDERS = {
             for name, more in (("stock", {}), ("fused", FUSED))
             for splits in ("4", "16", "32")
         ),
-        # prefill from CUDA graphs, which SGLang switches off for models with images unless asked
-        *(
-            Contender(f"{name}-graphs", ("--cuda-graph-backend-prefill", "breakable"), more)
-            for name, more in (("stock", {}), ("fused", FUSED))
-        ),
+        Contender("fused-graphs", PREFILL_GRAPHS, FUSED),
         # compiled for one request at a time: each batch size takes a minute to compile
         Contender("stock-compile", ("--enable-torch-compile", "--torch-compile-max-bs", "1")),
     )
@@ -322,7 +336,14 @@ class Server(Process):
             "free_gb_at_start": reported.free_gb_at_start,
             "free_gb_after_weights": reported.free_gb_after_weights,
             "announced": [line[:300] for line in dict.fromkeys(ours)][:6],
+            "prefills": self.prefills()._asdict(),
         }
+
+    def prefills(self) -> Prefills:
+        """The batches of prefill so far."""
+        found = [line for line in self.text().splitlines() if "Prefill batch" in line]
+        from_graphs = sum("cuda graph: True" in line for line in found)
+        return Prefills(from_graphs, len(found) - from_graphs)
 
     def retractions(self) -> int:
         """How often it has taken memory back from running requests."""

@@ -4,7 +4,8 @@
 It logs like SGLang 0.5.16 and like the model module (constructed from the texts of their sources),
 writes a small trace when it is told to profile, and retracts where its pool is too small.
 Log-probabilities are a function of the prompt, with some noise, and far off where ``BROKEN`` is
-set. ``--broken`` makes it end with an error, and ``/generate`` fail where FAKE_FAULT is "generate".
+set. Fused, it prefills from CUDA graphs where it is asked to, but for FAKE_FAULT "eager".
+``--broken`` makes it end with an error, and ``/generate`` fail where FAKE_FAULT is "generate".
 """
 
 import gzip
@@ -21,6 +22,7 @@ from gemma4ctl import __version__
 
 ARGV = sys.argv[1:]
 FUSED = os.environ.get("GEMMA4CTL_SGLANG_KERNELS") == "fused"
+GRAPHS = "--cuda-graph-backend-prefill" in ARGV and os.environ.get("FAKE_FAULT") != "eager"
 SHARED = os.environ.get("GEMMA4CTL_SGLANG_KV") == "shared"
 TOKENS = 2_300 if SHARED else 1_000
 TOKEN_S = 0.002
@@ -89,7 +91,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer({})
         elif os.environ.get("FAKE_FAULT") == "generate":
             self.answer({}, 500)
-        elif asked.get("return_logprob"):
+        else:
+            log(f"Prefill batch, #new-seq: 1, #new-token: 8, cuda graph: {GRAPHS and FUSED}")
+            self.generate(asked)
+
+    def generate(self, asked):
+        if asked.get("return_logprob"):
             self.answer(with_logprobs(asked))
         elif asked.get("stream"):
             self.stream(len(asked["input_ids"]), asked["sampling_params"]["max_new_tokens"])

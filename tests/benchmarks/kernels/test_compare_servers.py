@@ -23,7 +23,8 @@ def compare(script: Callable[[str], ModuleType]) -> ModuleType:
 
 
 def record(folder: Path, name: str, announced: list[str], **more: Any) -> None:
-    seed, mean = {"stock": (1, 0.0), "fused": (3, 0.0)}.get(name, (4, 0.5))
+    right = {"stock": (1, 0.0), "fused": (3, 0.0), "fused-graphs": (3, 0.0)}
+    seed, mean = right.get(name, (4, 0.5))
     rows = {
         kind: [sample.model_dump(mode="json") for sample in answers(own, noise=NOISE, mean=mean)]
         for kind, own in (
@@ -125,6 +126,20 @@ def test_a_server_without_the_kernels_proves_nothing(
     assert "did not run the kernels" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("from_graphs", "status"), [(50, 0), (3, 4)])
+def test_a_server_without_the_graphs_proves_nothing_of_them(
+    compare: ModuleType,
+    out: Path,
+    capsys: pytest.CaptureFixture[str],
+    from_graphs: int,
+    status: int,
+) -> None:
+    prefills = {"from_graphs": from_graphs, "others": 30}
+    record(out, "fused-graphs", FUSED, prefills=prefills)
+    assert compare.main(["judge", str(out)]) == status
+    assert ("or the graphs" in capsys.readouterr().out) is bool(status)
+
+
 @pytest.mark.parametrize(("load", "status"), [(2.0, 0), (3.5, 4)])
 def test_experts_must_be_used_evenly(
     compare: ModuleType, out: Path, load: float, status: int
@@ -156,6 +171,21 @@ def test_all_servers_of_a_case_run_side_by_side(
     assert "128 of 128 same texts" in shown
     stock = json.loads((tmp_path / "out" / "E2B-stock.json").read_text())
     assert "--max-total-tokens" in stock["command"]
+
+
+def test_servers_that_prefill_from_graphs_are_judged(
+    compare: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(compare, "LONGEST", 40)
+    contenders = ("--contenders", "stock", "fused-graphs")
+    assert compare.main(machine("--cases", "E2B", *contenders)) == 0
+    assert compare.main(["judge", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.count("fused-graphs: mean") == 3
+    (found,) = (tmp_path / "out").glob("*-graphs.json")
+    made = json.loads(found.read_text())
+    assert made["prefills"]["from_graphs"] > 300
+    assert "--chunked-prefill-size" in made["command"]
 
 
 def test_a_server_that_does_not_start_leaves_the_others(

@@ -105,7 +105,39 @@ def test_a_pair_is_not_begun_without_time_for_all_of_it(
     assert "no time for round 1" in capsys.readouterr().out
 
 
-def test_tuned_stock_takes_part_in_c1_only(
+GRAPHS = (*CHILD, "--contenders", "stock", "fused", "fused-graphs", "--pairs", "1")
+
+
+def test_prefills_from_graphs_are_counted_and_compared(
+    model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    model.main(machine(*GRAPHS, "--measures", "p64"))
+    found = {run["contender"]: run["prefills"] for run in record(tmp_path)["runs"]}
+    with_warm_up = {"from_graphs": 0, "others": 3}
+    assert found["stock"] == found["fused"] == with_warm_up
+    assert found["fused-graphs"] == {"from_graphs": 3, "others": 0}
+    model.main(["compare", str(tmp_path / "out"), str(tmp_path / "results")])
+    assert "fused-graphs" in capsys.readouterr().out
+    result = json.loads((tmp_path / "results" / "E2B-H200-ttft-p64.json").read_text())
+    (row,) = result["other_fused"].values()
+    assert row["ratio"] == pytest.approx(row["fused"] / row["fused-graphs"], abs=1e-3)
+
+
+def test_a_prefill_without_the_graphs_it_was_to_come_from_is_no_result(
+    model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("FAKE_FAULT", "eager")
+    with pytest.raises(SystemExit, match="not everything"):
+        model.main(machine(*GRAPHS, "--measures", "p64"))
+    found = record(tmp_path)
+    assert [run["contender"] for run in found["runs"]] == ["stock", "fused"]
+    (failure,) = found["failures"]
+    assert failure["reason"] == "batches of prefill: 0 from CUDA graphs, 3 without"
+
+
+def test_tuned_stock_takes_no_part_in_c100(
     model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     asked = ("--contenders", "stock", "fused", "stock-splits-16")
@@ -254,7 +286,7 @@ def test_tuned_stock_alone_has_no_c100(script: Script, capsys: pytest.CaptureFix
     words = ["estimate", "--memory", "139.8", "--contenders", "stock-compile", "--measures", "c100"]
     with pytest.raises(SystemExit):
         model.main(words)
-    assert "in c1 only" in capsys.readouterr().err
+    assert "no part in c100" in capsys.readouterr().err
     model.main([*words, "c1", "--variants", "E2B"])
     assert len(capsys.readouterr().out.splitlines()) == 2
 
