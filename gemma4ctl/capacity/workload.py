@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import NamedTuple
 
 from gemma4ctl.errors import UsageError
@@ -134,12 +135,24 @@ def _tokens(text: str) -> int:
     return int(word.removesuffix("k")) * (1024 if word.endswith("k") else 1)
 
 
+def cut_prompts(window: int, chunk: int) -> int:
+    """Tokens of a prompt that stay locked beside its last window because prefill cuts prompts.
+
+    A mean over prompts longer than the window. Prompts of p tokens are packed into prefill chunks,
+    so one of chunk / p is cut. Where the rest L of it is shorter than the window, the radix cache
+    locks the window before the cut and the rest: L tokens more. A cut falls anywhere, so that is
+    window^2 / 2p for each cut, and window^2 / (2 chunk) for each prompt. Measured: 65 tokens where
+    this gives 64 (tests/capacity/captured/12B-H200-split-prompts.json). Unchunked (``chunk`` -1): 0.
+    """
+    return ceil(window**2 / (2 * chunk)) if chunk > 0 else 0
+
+
 def hold(load: Workload, keeping: Keeping, *, chunk: int) -> Hold:
     """What ``load`` holds at its worst.
 
-    A running request keeps its whole length in the full pool. In the sliding pool it keeps the last
-    window of its prompt, which the radix cache locks until the request ends, and of its answer the
-    window, what was decoded since the last eviction, and a page. The prefill in flight keeps two
+    A running request keeps its whole length in the full pool. In the sliding pool it keeps the end
+    of its prompt, which the radix cache locks until the request ends, and of its answer the window,
+    what was decoded since the last eviction, and a page. The prefill in flight keeps two
     chunks there; unchunked (``chunk`` -1), the longest prompt. From the scheduler of SGLang 0.5.16
     (schedule_batch.py, ``maybe_evict_swa``; schedule_policy.py, ``_swa_budget_for_req``), and
     measured (tests/capacity/captured).

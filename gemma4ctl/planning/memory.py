@@ -12,7 +12,13 @@ from gemma4ctl.capacity.pools import BF16, DEFAULT_RATIO, Cost, Drafting, Pools,
 from gemma4ctl.capacity.solver import longest, sliding_room
 from gemma4ctl.capacity.stages import MIB, Stages
 from gemma4ctl.capacity.weights import Shards, file_bytes, loaded
-from gemma4ctl.capacity.workload import EVICTION_INTERVAL, Keeping, Workload, uniform
+from gemma4ctl.capacity.workload import (
+    EVICTION_INTERVAL,
+    Keeping,
+    Workload,
+    cut_prompts,
+    uniform,
+)
 from gemma4ctl.planning.chunks import AUTO_CHUNK, Lever, chunks
 from gemma4ctl.planning.fraction import (
     TP_OF_LARGE_GRAPHS,
@@ -185,7 +191,9 @@ def _keeping(s: Situation, drafting: bool, chunk: int) -> Keeping:
     """How long the release keeps the KV of sliding layers, with prefill chunks of ``chunk``."""
     window, page = s.variant.sliding_window, _page(s)
     locked = -(-window // page) * page
-    if s.release.before(LOCKS_A_WINDOW_SINCE):  # the chunk that a short last one follows
+    if not s.release.before(LOCKS_A_WINDOW_SINCE):
+        locked += cut_prompts(window, chunk)
+    else:  # the chunk that a short last one follows
         locked += chunk if chunk > 0 else s.context
     if s.given("disable_radix_cache"):
         locked = 0

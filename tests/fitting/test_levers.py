@@ -68,7 +68,7 @@ def test_fewer_graphs_give_their_memory_to_the_cache() -> None:
 def test_graphs_of_batches_that_run_are_kept() -> None:
     found = of("RTX-4090", 1, model="E2B", request_tokens="32k")["fewer-graphs"]
     assert (found.command, found.gain) == (None, None)
-    assert found.note == "batches of up to 23 are what runs"
+    assert found.note == "batches of up to 22 are what runs"
 
 
 @pytest.mark.parametrize(

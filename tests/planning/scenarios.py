@@ -303,7 +303,7 @@ SCENARIOS = [
         "H200",
         {"model": "E2B"},
         cell=TUNED,
-        flags=("--max-running-requests 1403",),
+        flags=("--max-running-requests 1329",),
     ),
     Scenario(
         "attention-splits",
@@ -672,7 +672,7 @@ SCENARIOS = [
         "running-requests",
         "H200",
         {"model": "31B", "context_length": 65_536},
-        flags=("--max-running-requests 34", "--cuda-graph-max-bs-decode 34"),
+        flags=("--max-running-requests 33", "--cuda-graph-max-bs-decode 33"),
     ),
     Scenario(
         "running-requests",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gemma4ctl.capacity.stages import MIB
-from gemma4ctl.capacity.workload import Keeping, uniform
+from gemma4ctl.capacity.workload import Keeping, cut_prompts, uniform
 from gemma4ctl.planning.chunks import Lever
 from gemma4ctl.planning.holding import Memory
 from gemma4ctl.planning.memory import checkpoint_bytes, memory, staged, weight_bytes
@@ -172,7 +172,7 @@ def test_the_default_split_keeps_the_cap_of_a_draft_and_of_the_user() -> None:
     own = ("--max-running-requests", "9")
     assert found("H200", model="31B", optimize=True, extra_args=own).default_split().running == 9
     ours = found("H200", model="31B", optimize=True)
-    assert ours.running == 16 < ours.default_split().running
+    assert ours.running == 15 < ours.default_split().running
     few = found("H200", model="31B", mtp=True, optimize=True)
     assert few.running < few.default_split().running == 48
 
@@ -200,11 +200,12 @@ def test_what_a_release_keeps_in_sliding_layers() -> None:
     def keeping(release: str, *own: str) -> Keeping:
         return found("H200", model="12B", sglang_version=release, extra_args=own).keeping
 
-    assert keeping("0.5.16") == Keeping(1_024, 1_024, 128, 1)
+    assert keeping("0.5.16") == Keeping(1_024, 1_024 + 64, 128, 1)
+    assert keeping("0.5.16", "--chunked-prefill-size", "-1").locked == 1_024
     assert keeping("0.5.13", "--chunked-prefill-size", "4096").interval == 1_024
     assert keeping("0.5.14").interval == 128
     assert keeping("0.5.16", "--disable-radix-cache").locked == 0
-    assert keeping("0.5.16", "--page-size", "48").locked == 1_056
+    assert keeping("0.5.16", "--page-size", "48").locked == 1_056 + 64
 
 
 @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ def test_the_prefill_chunks_that_older_releases_lock(words: tuple[str, ...], loc
         result = found("H200", model="12B", sglang_version=release, extra_args=words)
         assert result.keeping.locked == locked
     newer = found("H200", model="12B", sglang_version="0.5.16", extra_args=words)
-    assert newer.keeping.locked == min(locked, 1_024)
+    assert newer.keeping.locked == min(locked, 1_024 + cut_prompts(1_024, int(words[1])))
 
 
 def test_smaller_chunks_lock_less_in_older_releases() -> None:
@@ -250,24 +251,24 @@ def test_too_little_for_a_load_raises_the_share_on_measured_hardware() -> None:
 
 
 def test_a_smaller_chunk_is_preferred_to_a_larger_share() -> None:
-    few = found("H200", model="31B", request_tokens="32k")
-    more = found("H200", model="31B", request_tokens="32k", concurrency=13)
+    few = found("H200", model="31B", request_tokens="64k")
+    more = found("H200", model="31B", request_tokens="64k", concurrency=8)
     assert few.load and more.load
-    assert few.held(few.load).requests == 12 and more.held(more.load).requests == 13
+    assert few.held(few.load).requests == 7 and more.held(more.load).requests == 8
     assert few.share == more.share and few.chunk.value > more.chunk.value
 
 
 def test_the_longest_of_a_concurrency_are_for_the_chunk_of_the_plan() -> None:
-    result = found("H100", model="31B", concurrency=4)
+    result = found("H100", model="31B", concurrency=3)
     assert result.chunk == Lever(2_048, "load") and result.load
-    assert result.held(result.load).requests == 4
-    assert result.load.longest > 0.98 * result.pools.full / 4
+    assert result.held(result.load).requests == 3
+    assert result.load.longest > 0.98 * result.pools.full / 3
 
 
 def test_a_share_rises_only_as_far_as_the_load_needs() -> None:
     wanted = {"model": "31B", "request_tokens": "32k"}
     few, many = found("H200", **wanted, concurrency=15), found("H200", **wanted, concurrency=16)
-    assert 0.85 < few.share.value < many.share.value < 0.95
+    assert 0.85 < few.share.value < many.share.value < 0.96
     for result in (few, many):
         assert result.load is not None
         assert result.held(result.load).requests == result.load.concurrency
