@@ -8,9 +8,9 @@ For each of 12B, 26B-A4B and 31B on one GPU, four servers: the published flags (
 plans for long, short and mixed requests, all with the published memory fraction and the radix
 cache on. GPUs of one host work side by side, a server on each. Loads, in tokens:
 
-  long   conversations about a document of 32,768 tokens, 512 answered; two turns each, twice as
-         many conversations as the page's flags hold at once. The first turn is all prefill; the
-         second finds the document in the cache where the cache holds it.
+  long   conversations about a document of 32,768 tokens on average (within 1,024), 512 answered;
+         two turns each, twice as many conversations as the page's flags hold at once. The first
+         turn is all prefill; the second finds the document in the cache where the cache holds it.
   short  1,024 in, 256 out; as many at once as the page's flags hold
   mixed  nine short requests to a long one, as many at once as the page's flags hold
 
@@ -46,7 +46,7 @@ from gemma4ctl.bench.summary import summarize
 from gemma4ctl.bench.workload import BOS, TEXT_TOKENS, Prompt
 from gemma4ctl.endpoint.address import Endpoint
 
-DOCUMENT, QUESTION, ANSWER, TURNS = 32_768, 64, 512, 2
+DOCUMENT, SPREAD, QUESTION, ANSWER, TURNS = 32_768, 1_024, 64, 512, 2
 SHORT_IN, SHORT_OUT = 1_024, 256
 LONG = f"{DOCUMENT + TURNS * QUESTION}+{ANSWER}"  # as gemma4ctl reads it
 SHORT = f"{SHORT_IN}+{SHORT_OUT}"
@@ -135,18 +135,19 @@ def document_prompts(load: str, count: int) -> list[list[Prompt]]:
     """The turns of a load: each is sent when the one before has been answered."""
     content = random.Random(load)
     if load == "long":
-        documents = [words(content, DOCUMENT) for _ in range(count)]
+        lengths = [DOCUMENT + content.randint(-SPREAD, SPREAD) for _ in range(count)]
+        documents = [words(content, length) for length in lengths]
         asked: list[list[Prompt]] = []
         for _ in range(TURNS):
             documents = [(*text, *words(content, QUESTION)) for text in documents]
             asked.append([Prompt(ANSWER, token_ids=text) for text in documents])
         return asked
     number = {"short": 2 * count, "mixed": 2 * count}[load]
-    lengths = [load == "mixed" and n % 10 == 5 for n in range(number)]
+    are_long = [load == "mixed" and n % 10 == 5 for n in range(number)]
     return [[
         Prompt(ANSWER, token_ids=words(content, DOCUMENT)) if long
         else Prompt(SHORT_OUT, token_ids=words(content, SHORT_IN))
-        for long in lengths
+        for long in are_long
     ]]  # fmt: skip
 
 
