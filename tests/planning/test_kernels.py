@@ -18,10 +18,10 @@ CERTIFY = "gemma4ctl verify --kernels --model-path"
 ALL = switches.fused_environment() | switches.shared_kv_environment()
 
 
-def planned(platform: str = "H200", **fields: Any) -> Plan:
+def planned(platform: str = "H200", gpus: int = 1, **fields: Any) -> Plan:
     table = load()
     values = {"model": "E2B", "sglang_version": "0.5.16"} | fields
-    return plan(Request(**values), simulate(platform, 1, table), table)
+    return plan(Request(**values), simulate(platform, gpus, table), table)
 
 
 def switched(made: Plan) -> dict[str, str]:
@@ -118,6 +118,18 @@ def test_auto_is_stock_where_nothing_is_measured(fields: dict[str, Any], problem
     assert reason(made) == f"SGLang's own model code: {problem}"
     assert once_certified(made) is None
     assert switched(made) == {}
+
+
+@pytest.mark.parametrize("fields", [{"tp": 2}, {"extra_args": ("--tp-size", "2")}])
+def test_a_receipt_of_one_gpu_says_nothing_of_two(fields: dict[str, Any]) -> None:
+    made = planned(gpus=2, kernels_certified=("0.5.16",), **fields)
+    assert made.value("tensor_parallel_size") == 2
+    problem = "the fused kernels are not measured with tensor parallelism"
+    assert reason(made) == f"SGLang's own model code: {problem}"
+    assert once_certified(made) is None and switched(made) == {}
+    asked = planned(gpus=2, kernels="fused", **fields)
+    assert switched(asked) == ALL
+    assert asked.decision("kernels").status == "estimated"  # type: ignore[union-attr]
 
 
 def test_auto_stays_stock_elsewhere_without_a_warning() -> None:
