@@ -61,13 +61,13 @@ def _input(
 
 
 @triton.jit
-def _finished(sums, up_sums, factors, outs, n, x, EPILOGUE: tl.constexpr):
-    """The values of the products, with what happens to them after, fp32."""
-    result = rounded(tl.sum(sums, axis=1), x)
+def _finished(products, up_products, factors, mask, x, EPILOGUE: tl.constexpr):
+    """What is stored of fp32 products; ``factors`` points to those of each where they are read."""
+    result = rounded(products, x)
     if EPILOGUE == 1:
-        result = gelu(result) * rounded(tl.sum(up_sums, axis=1), x)
+        result = gelu(result) * rounded(up_products, x)
     if EPILOGUE == 2:
-        by = tl.load(factors + outs, mask=outs < n, other=0.0).to(tl.float32)
+        by = tl.load(factors, mask=mask, other=0.0).to(tl.float32)
         result = rounded(gelu(result), x) * by
     return result.to(x.dtype.element_ty)
 
@@ -170,7 +170,8 @@ def row(
                 if EPILOGUE == 1:
                     up_here = matrix + (rows_here + n)[:, None] * stride + cols[None, :]
                     up_sums = _weights(up_here, inside).to(tl.float32) * value[None, :]
-            result = _finished(sums, up_sums, factors, outs, n, x, EPILOGUE)
+            made, up_made = tl.sum(sums, axis=1), tl.sum(up_sums, axis=1)
+            result = _finished(made, up_made, factors + outs, outs < n, x, EPILOGUE)
             tl.store(out + outs, result, mask=outs < n)
             outs += step
     else:
@@ -212,7 +213,8 @@ def row(
                     if EPILOGUE == 1:
                         up_sums += _weights(up_tile + start, within).to(tl.float32) * values
 
-        result = _finished(sums, up_sums, factors, outs, n, x, EPILOGUE)
+        made, up_made = tl.sum(sums, axis=1), tl.sum(up_sums, axis=1)
+        result = _finished(made, up_made, factors + outs, outs < n, x, EPILOGUE)
         tl.store(out + outs, result, mask=outs < n)
 
 
@@ -247,9 +249,9 @@ def rows(
     wait(PDL)
 
     sums = tl.zeros([BLOCK_N, BLOCK_M], dtype=tl.float32)
+    up_sums = sums
     if EPILOGUE == 1:
         up_tile = matrix + (real_rows + n)[:, None] * stride + cols[None, :]
-        up_sums = tl.zeros([BLOCK_N, BLOCK_M], dtype=tl.float32)
     for start in tl.range(0, K, BLOCK_K, num_stages=STAGES):
         inside = start + cols < K
         values = tl.load(inputs + start, mask=inside[:, None], other=0.0)
@@ -259,12 +261,7 @@ def rows(
             weights_up = tl.load(up_tile + start, mask=inside[None, :], other=0.0)
             up_sums = tl.dot(weights_up, values, up_sums)
 
-    result = rounded(sums, x)
     mask = (outs < n)[:, None] & real[None, :]
-    if EPILOGUE == 1:
-        result = gelu(result) * rounded(up_sums, x)
-    if EPILOGUE == 2:
-        where = tokens[None, :].to(tl.int64) * stride_factors + outs[:, None]
-        by = tl.load(factors + where, mask=mask, other=0.0).to(tl.float32)
-        result = rounded(gelu(result), x) * by
-    tl.store(out + tokens[None, :] * n + outs[:, None], result.to(x.dtype.element_ty), mask=mask)
+    where = tokens[None, :].to(tl.int64) * stride_factors + outs[:, None]
+    result = _finished(sums, up_sums, factors + where, mask, x, EPILOGUE)
+    tl.store(out + tokens[None, :] * n + outs[:, None], result, mask=mask)
