@@ -142,7 +142,8 @@ def cut_prompts(window: int, chunk: int) -> int:
     so one of chunk / p is cut. Where the rest L of it is shorter than the window, the radix cache
     locks the window before the cut and the rest: L tokens more. A cut falls anywhere, so that is
     window^2 / 2p for each cut, and window^2 / (2 chunk) for each prompt. Measured: 65 tokens where
-    this gives 64 (tests/capacity/captured/12B-H200-split-prompts.json). Unchunked (``chunk`` -1): 0.
+    this gives 64 (tests/capacity/captured/12B-H200-split-prompts.json). Unchunked (``chunk`` -1):
+    none.
     """
     return ceil(window**2 / (2 * chunk)) if chunk > 0 else 0
 

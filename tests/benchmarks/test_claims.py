@@ -132,3 +132,46 @@ def test_what_the_replay_gained_is_told() -> None:
     taken_back = found["retracted"]
     assert f"take back {taken_back['replanned']} requests" in text
     assert f"(the published flags {taken_back['published']})" in text
+
+
+def test_throughput_under_load() -> None:
+    """The table of docs/capacity.md, row by row."""
+    text = page("docs/capacity.md")
+    folder = RESULTS / "load" / "equal-lengths"
+    records = {file.stem: json.loads(file.read_text()) for file in folder.glob("*.json")}
+    assert len(records) == 8
+    for name, found in records.items():
+        model, plan = found["job"]["model"], found["job"]["plan"]
+        if plan == "page":
+            continue
+        page_ = records[f"{model}-page"]
+        ours, theirs = found["loads"][plan], page_["loads"][plan]
+        assert ours["concurrency"] == theirs["concurrency"] and not ours["retracted"]
+        assert not any(turn["failed"] for turn in ours["turns"] + theirs["turns"])
+        speeds = [each["output_tok_s"] for each in (theirs, ours)]
+        digits = 1 if plan == "long" else 0
+        pools = [each["plan"]["capacity"]["full_layer_tokens"] for each in (page_, found)]
+        times = pools[1] / pools[0]
+        row = [
+            model, plan, f"{ours['concurrency']}", *(f"{speed:,.{digits}f}" for speed in speeds),
+            f"{speeds[1] / speeds[0]:.2f}", f"{pools[1]:,}", f"{times:.{2 if times < 1 else 1}f}",
+        ]  # fmt: skip
+        assert f"| {' | '.join(row)} |" in text, name
+
+
+def test_what_stays_cached() -> None:
+    """Real trees without a GPU agree with the H200, where documents are equal."""
+    text = page("docs/capacity.md")
+    varied = [record(f"load/cached-turns/26B-A4B-{count}.json") for count in (16, 24, 32, 44)]
+    assert [run["conversations"] * run["seeds"] for run in varied] == [
+        sum(r["found"]) for r in varied
+    ]
+    assert f"all {sum(sum(run['found']) for run in varied)} find" in text
+    near = record("load/cached-turns/26B-A4B-near.json")
+    assert f"so do {sum(near['found'])} of {near['seeds'] * near['conversations']}" in text
+    for model, hits in (("26B-A4B", 8), ("12B", 20)):
+        equal = record(f"load/cached-turns/{model}-equal.json")
+        load = record(f"load/equal-lengths/{model}-long.json")
+        assert equal["found"] == [hits]
+        assert equal["pool"] == load["plan"]["capacity"]["swa_layer_tokens"]
+        assert equal["conversations"] == load["loads"]["long"]["concurrency"]

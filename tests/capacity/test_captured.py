@@ -20,7 +20,6 @@ from gemma4ctl.capacity.workload import (
 )
 
 
-
 def captured(name: str) -> dict[str, Any]:
     """What was captured of a server."""
     found: dict[str, Any] = json.loads((Path(__file__).parent / "captured" / name).read_text())
@@ -60,7 +59,7 @@ def test_a_sliding_pool_that_was_too_small() -> None:
 
 
 def test_prompts_that_prefill_cuts() -> None:
-    """Beside its last window, a prompt keeps what is predicted, to 5%, until answers are evicted."""
+    """Beside its last window a prompt keeps what is predicted, to 5%, until answers are evicted."""
     whole, predicted = 0, cut_prompts(1_024, CUT["chunked_prefill_size"])
     for running, full, sliding, _ in CUT["decode"]:
         answered = full // running - CUT["prompt_tokens"]
