@@ -163,10 +163,8 @@ def test_what_stays_cached() -> None:
     """Real trees without a GPU agree with the H200, where documents are equal."""
     text = page("docs/capacity.md")
     varied = [record(f"load/cached-turns/26B-A4B-{count}.json") for count in (16, 24, 32, 44)]
-    assert [run["conversations"] * run["seeds"] for run in varied] == [
-        sum(r["found"]) for r in varied
-    ]
-    assert f"all {sum(sum(run['found']) for run in varied)} find" in text
+    asked = sum(run["conversations"] * run["seeds"] for run in varied)
+    assert f"{sum(sum(run['found']) for run in varied)} of {asked} find" in text
     near = record("load/cached-turns/26B-A4B-near.json")
     assert f"so do {sum(near['found'])} of {near['seeds'] * near['conversations']}" in text
     for model, hits in (("26B-A4B", 8), ("12B", 20)):
