@@ -36,6 +36,7 @@ from gemma4ctl.planning.plan import (
 )
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.rules import RULES, Choose, Rule, Warn
+from gemma4ctl.planning.rules.kernels import kernels_of_one_gpu
 from gemma4ctl.planning.rules.serving import SECRET_FLAGS
 from gemma4ctl.planning.situation import Situation, is_folder, situate
 from gemma4ctl.profiles.table import Profiles
@@ -100,7 +101,7 @@ def consider(
     without: Collection[str] = (),
     refuse: bool = True,
 ) -> Verdict:
-    """Run the rules over ``request``.
+    """Run the rules over ``request``; again where one needs to know the TP that a later one chose.
 
     Args:
         request: as for :func:`plan`.
@@ -113,7 +114,14 @@ def consider(
         NoPlanError: the names cannot be resolved to anything plannable, or a rule refuses.
         UsageError: a name is unknown, or a value makes no sense.
     """
-    situation = situate(request, inventory, profiles)
+    once = _consider(situate(request, inventory, profiles), without, refuse=refuse)
+    if not kernels_of_one_gpu(once.situation):
+        return once
+    again = situate(request, inventory, profiles, once.situation.tp)
+    return _consider(again, without, refuse=refuse)
+
+
+def _consider(situation: Situation, without: Collection[str], *, refuse: bool) -> Verdict:
     warnings: list[PlanWarning] = []
     refusals: list[tuple[str, Gemma4ctlError]] = []
     for rule in RULES:

@@ -51,6 +51,7 @@ class Situation(Model):
     flags: FlagTable
     user: Parsed  # the flags after --, as SGLang's parser reads them
     user_words: tuple[Words, ...]
+    expected_tp: int = 1  # before `made` has one: what an earlier run of the rules chose
     made: dict[str, Decision] = {}
     selections: dict[int, Selection] = {}  # memo of `selection`
     cells: dict[tuple[str, bool], Cell | None] = {}  # memo of `cell`
@@ -209,7 +210,9 @@ def is_folder(path: str | None) -> bool:
     return path is not None and path.startswith("/")
 
 
-def situate(request: Request, inventory: Inventory, profiles: Profiles) -> Situation:
+def situate(
+    request: Request, inventory: Inventory, profiles: Profiles, expected_tp: int = 1
+) -> Situation:
     """Resolve every name of ``request``.
 
     Raises:
@@ -237,6 +240,7 @@ def situate(request: Request, inventory: Inventory, profiles: Profiles) -> Situa
         flags=flags,
         user=parse(request.extra_args, flags) if request.extra_args else Parsed({}, [], []),
         user_words=tuple(split(request.extra_args, flags)),
+        expected_tp=expected_tp,
     )
 
 

@@ -120,7 +120,10 @@ def test_auto_is_stock_where_nothing_is_measured(fields: dict[str, Any], problem
     assert switched(made) == {}
 
 
-@pytest.mark.parametrize("fields", [{"tp": 2}, {"extra_args": ("--tp-size", "2")}])
+MANY = {"model": "12B", "concurrency": 256}  # a load that two GPUs or more hold
+
+
+@pytest.mark.parametrize("fields", [{"tp": 2}, {"extra_args": ("--tp-size", "2")}, MANY])
 def test_a_receipt_of_one_gpu_says_nothing_of_two(fields: dict[str, Any]) -> None:
     made = planned(gpus=2, kernels_certified=("0.5.16",), **fields)
     assert made.value("tensor_parallel_size") == 2
@@ -130,6 +133,14 @@ def test_a_receipt_of_one_gpu_says_nothing_of_two(fields: dict[str, Any]) -> Non
     asked = planned(gpus=2, kernels="fused", **fields)
     assert switched(asked) == ALL
     assert asked.decision("kernels").status == "estimated"  # type: ignore[union-attr]
+
+
+def test_nothing_is_to_be_certified_where_the_load_takes_two_gpus() -> None:
+    made = planned(gpus=2, **MANY)
+    assert made.value("tensor_parallel_size") == 2
+    assert once_certified(made) is None and "tensor parallelism" in reason(made)
+    alone = planned(gpus=1, model="12B")
+    assert once_certified(alone) is not None
 
 
 def test_auto_stays_stock_elsewhere_without_a_warning() -> None:

@@ -68,10 +68,16 @@ def _unmeasured(s: Situation) -> str | None:
         return f"the fused kernels are not measured to be faster for {s.variant_name} on {gpu}"
     if s.mtp or s.given("speculative_algorithm"):
         return "the speed of the fused kernels is not measured with MTP"
-    # Nor does a receipt say what answers are then. The TP of a plan that names none comes later.
-    if int(s.given("tp_size") or s.request.tp or 1) > 1:
+    # Nor does a receipt say what answers are then.
+    if int(s.given("tp_size") or s.request.tp or s.expected_tp) > 1:
         return "the fused kernels are not measured with tensor parallelism"
     return None
+
+
+def kernels_of_one_gpu(s: Situation) -> bool:
+    """Whether the rule chose for one GPU what the load then took several for."""
+    chosen = s.value("kernels") == "fused" or ONCE_CERTIFIED in s.made
+    return chosen and s.tp > s.expected_tp == 1
 
 
 def _how(s: Situation) -> str:
