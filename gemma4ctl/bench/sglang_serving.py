@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 from gemma4ctl.bench.payload import Api
@@ -140,12 +141,20 @@ def conversations(workload: Workload) -> list[dict[str, Any]]:
     return [
         {
             "conversations": [
-                {"value": " ".join(f"t{token}" for token in content.choices(TEXT_TOKENS, k=length))}
-                for length in (workload.input_tokens, 1)
+                {"value": _text(content, length)} for length in (workload.input_tokens, 1)
             ]
         }
         for _ in range(workload.requests)
     ]
+
+
+def _text(content: random.Random, length: int) -> str:
+    """So many words, by turns numbers and letters: numbers alone are few different tokens."""
+    numbers = (f"t{token}" for token in content.choices(TEXT_TOKENS, k=length))
+    return " ".join(
+        number if place % 2 else "".join(content.choices(ascii_lowercase, k=content.randint(3, 8)))
+        for place, number in enumerate(numbers)
+    )
 
 
 def _run(

@@ -183,3 +183,12 @@ def test_it_ends_with_us_however_we_end(tmp_path: Path) -> None:
     ours.wait()
     theirs = Path(f"/proc/{pid_file.read_text().strip()}")
     wait_until(lambda: not theirs.exists() or "Z (zombie)" in (theirs / "status").read_text())
+
+
+def test_texts_are_not_of_a_few_tokens() -> None:
+    """Tokenizers cut numbers into digits: half of the words are letters, and of many kinds."""
+    for each in sglang_serving.conversations(TEXT):
+        words = each["conversations"][0]["value"].split()
+        letters = [word for word in words if word.isalpha()]
+        assert len(words) == TEXT.input_tokens and len(letters) == len(words) // 2
+        assert len({word[:3] for word in letters}) > 0.9 * len(letters)
