@@ -139,13 +139,14 @@ def cut_prompts(window: int, chunk: int) -> int:
     """Tokens of a prompt that stay locked beside its last window because prefill cuts prompts.
 
     A mean over prompts longer than the window. Prompts of p tokens are packed into prefill chunks,
-    so one of chunk / p is cut. Where the rest L of it is shorter than the window, the radix cache
-    locks the window before the cut and the rest: L tokens more. A cut falls anywhere, so that is
-    window^2 / 2p for each cut, and window^2 / (2 chunk) for each prompt. Measured: 65 tokens where
-    this gives 64 (tests/capacity/captured/12B-H200-split-prompts.json). Unchunked (``chunk`` -1):
-    none.
+    so p / chunk of them are cut. Where the rest L of one is shorter than the window, the radix
+    cache locks the window before the cut and the rest: L tokens more. A cut falls anywhere, so that
+    is window^2 / 2p for each cut, and window^2 / (2 chunk) for each prompt. Measured: 65 tokens
+    where this gives 64 (tests/capacity/captured/12B-H200-split-prompts.json). Chunks shorter than
+    the window are locked whole, half of one too many (so SGLang's own tree). Unchunked (``chunk``
+    -1): none.
     """
-    return ceil(window**2 / (2 * chunk)) if chunk > 0 else 0
+    return ceil(min(window, chunk) ** 2 / (2 * chunk)) if chunk > 0 else 0
 
 
 def hold(load: Workload, keeping: Keeping, *, chunk: int) -> Hold:

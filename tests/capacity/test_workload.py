@@ -14,6 +14,7 @@ from gemma4ctl.capacity.workload import (
     Keeping,
     Share,
     Workload,
+    cut_prompts,
     hold,
     parse_mix,
     uniform,
@@ -114,6 +115,15 @@ def test_what_a_request_keeps_of_prompt_and_answer(prompt: int, answer: int, kep
     part = Share(prompt + answer, 1.0, answer)
     assert KEEPING.tokens(part) == kept
     assert KEEPING.tokens(part) <= KEEPING.tokens(part._replace(answer=None)) <= KEEPING.most
+
+
+@pytest.mark.parametrize(
+    ("window", "chunk", "more"),
+    [(1_024, 8_192, 64), (512, 8_192, 16), (1_024, 512, 256), (1_024, 256, 128), (1_024, -1, 0)],
+)
+def test_what_prompts_keep_that_prefill_cuts(window: int, chunk: int, more: int) -> None:
+    """SGLang's own tree (0.5.16, no GPU) keeps 263 tokens with chunks of 512, 128 with 256."""
+    assert cut_prompts(window, chunk) == more
 
 
 def test_without_radix_cache_a_prompt_is_not_locked() -> None:
