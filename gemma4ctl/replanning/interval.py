@@ -17,7 +17,7 @@ from gemma4ctl.endpoint.metrics import Sample as Value
 
 TOKENS = "sglang:realtime_tokens_total"
 PASSES = "sglang:cuda_graph_passes_total"
-REPORTED = "sglang:gen_throughput"  # set by reports of decode steps only
+REPORTED = "sglang:gen_throughput"  # set by reports of decode steps and of idleness
 ACCEPTED = "sglang:spec_accept_length"
 PREFILL = ("prefill_compute", "prefill_cache")
 
@@ -57,10 +57,11 @@ class Interval(NamedTuple):
 def between(before: Sample, after: Sample) -> Interval:
     """What happened between two samples of one server."""
     first, last = before.metrics, after.metrics
+    ranks = [_rank(v) for v in last.samples.get(TOKENS, ()) if v.labels.get("mode") == "decode"]
     accepted = max(1.0, last.mean(ACCEPTED) or 0.0)
     return Interval(
         seconds=after.at - before.at,
-        steps=(_steps(last) - _steps(first)) * accepted,
+        steps=(_steps(last, ranks) - _steps(first, ranks)) * accepted,
         decoded=_tokens(last, "decode") - _tokens(first, "decode"),
         prefilled=_tokens(last, *PREFILL) - _tokens(first, *PREFILL),
         reported=last.largest(REPORTED) != first.largest(REPORTED),
@@ -84,9 +85,8 @@ def _tokens(metrics: Metrics, *modes: str) -> float:
     return sum(metrics.total(TOKENS, mode=mode) or 0.0 for mode in modes)
 
 
-def _steps(metrics: Metrics) -> float:
-    """Decode steps, the mean of the ranks that count tokens: others of them repeat the steps."""
-    ranks = [_rank(v) for v in metrics.samples.get(TOKENS, ()) if v.labels.get("mode") == "decode"]
+def _steps(metrics: Metrics, ranks: list[dict[str, str]]) -> float:
+    """Decode steps, the mean of ``ranks``, which count tokens: others of them repeat the steps."""
     counts = [
         value.value
         for value in metrics.samples.get(PASSES, ())

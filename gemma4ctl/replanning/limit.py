@@ -32,7 +32,7 @@ def find(seen: Observation, held: Held | None) -> Limit:
     """
     usage = _usage(seen)
     if not _waits(seen, held):
-        return Limit("none", f"nothing binds: no request waits ({usage})")
+        return Limit("none", "nothing binds: no request waits" + (f" ({usage})" if usage else ""))
     if _capped(seen):
         return Limit(
             "running requests",

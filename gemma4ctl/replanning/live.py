@@ -3,7 +3,8 @@
 Usage is averaged over the samples; counters and histograms count what happened between the first
 and the last one. Running requests are counted by the decode steps, and waiting ones are those of
 samples that tell of decode steps (:mod:`gemma4ctl.replanning.interval` says why); without such, all
-samples count. Of a single sample, such as a saved file, counters and histograms tell of the time
+samples count. Numbers of requests are those of all data-parallel servers together; usage is that of
+the fullest. Of a single sample, such as a saved file, counters and histograms tell of the time
 since the server started, and gauges and the rate are the server's last figures. Names are those of
 SGLang 0.5.16 to 0.5.23.
 """
@@ -20,7 +21,7 @@ from gemma4ctl.capacity.workload import Share
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.endpoint.metrics import Histogram, Metrics, read_metrics
 from gemma4ctl.errors import UsageError
-from gemma4ctl.replanning.interval import Interval, Sample, between, step_s
+from gemma4ctl.replanning.interval import TOKENS, Interval, Sample, between, step_s
 from gemma4ctl.replanning.limit import WAITING
 from gemma4ctl.replanning.observation import Observation, mean, mix_of, weighted_mix
 
@@ -29,6 +30,7 @@ TOP = 0.9  # the quantile of running requests that counts while others wait
 FEWEST_REQUESTS = 5  # finished while watching; with fewer, those since the start are taken
 FEWEST_PROMPTS = 5  # prefilled while watching, to tell well how long that takes
 SHORT = "few prompts or decode steps were seen: a longer look (--seconds) predicts better"
+RESTARTED = "the server was started anew meanwhile: what came before does not count"
 
 
 def watch(
@@ -65,6 +67,7 @@ def observe(samples: Sequence[Sample], source: str) -> Observation:
             needed="metrics named sglang:..., of a server started with --enable-metrics",
             code="no-sglang-metrics",
         )
+    samples, restarted = _of_one_start(samples)
     first, notes = _first(samples)
     counted = _Counted(first.metrics if first else None, last)
     requests = counted.total("sglang:num_requests_total")
@@ -83,8 +86,9 @@ def observe(samples: Sequence[Sample], source: str) -> Observation:
     running, waiting = _at_once(samples, whole, intervals)
     gaps = counted.histogram("sglang:inter_token_latency_seconds")
     step = step_s(intervals) or (median(gaps) if gaps else None)
-    prefill = _prefill_s(whole, step, inputs)
-    if waiting >= WAITING and _short(whole, inputs):
+    saturated = waiting >= WAITING  # else the time that decode steps leave is idle, too
+    prefill = _prefill_s(whole, step, inputs) if saturated else None
+    if saturated and _short(whole, inputs):
         notes = (*notes, SHORT)
     return Observation(
         source=source,
@@ -103,7 +107,7 @@ def observe(samples: Sequence[Sample], source: str) -> Observation:
         step_s=step,
         prefill_s=prefill,
         seconds=seconds,
-        notes=notes,
+        notes=(*restarted, *notes),
     )
 
 
@@ -123,6 +127,16 @@ class _Counted:
         return last.minus(first) if last and first else last
 
 
+def _of_one_start(samples: Sequence[Sample]) -> tuple[Sequence[Sample], tuple[str, ...]]:
+    """The samples since the server was started, where that was meanwhile, and a note on that."""
+    counts = [
+        sum(sample.metrics.total(name) or 0.0 for name in ("sglang:num_requests_total", TOKENS))
+        for sample in samples
+    ]
+    starts = [place for place in range(1, len(samples)) if counts[place] < counts[place - 1]]
+    return (samples[starts[-1] :], (RESTARTED,)) if starts else (samples, ())
+
+
 def _first(samples: Sequence[Sample]) -> tuple[Sample | None, tuple[str, ...]]:
     """The sample to count from, None for the start of the server, and a note on that."""
     name = "sglang:num_requests_total"
@@ -137,7 +151,7 @@ def _at_once(
     samples: Sequence[Sample], whole: Interval, intervals: Sequence[Interval]
 ) -> tuple[float, float]:
     """Requests that decode together, and those that wait meanwhile."""
-    waiting = [sample.metrics.largest("sglang:num_queue_reqs") or 0.0 for sample in samples]
+    waiting = [_of_all(sample.metrics, "sglang:num_queue_reqs") or 0.0 for sample in samples]
     if whole.running is None:
         return _from_gauges(samples, fmean(waiting))
     settled = [queued for queued, each in zip(waiting[1:], intervals, strict=True) if each.settled]
@@ -150,7 +164,7 @@ def _from_gauges(samples: Sequence[Sample], waiting: float) -> tuple[float, floa
     While requests wait, fewer run only when a prefill is under way; so what runs while decoding is
     near the top of the samples.
     """
-    running = [sample.metrics.largest("sglang:num_running_reqs") or 0.0 for sample in samples]
+    running = [_of_all(sample.metrics, "sglang:num_running_reqs") or 0.0 for sample in samples]
     if waiting < WAITING:
         return fmean(running), waiting
     together = sorted(running)[int(TOP * (len(running) - 1))]
@@ -179,12 +193,11 @@ def _rate(samples: Sequence[Sample], outputs: float) -> float | None:
 
     Tokens are steadier than requests, of which few may end in a short time.
     """
-    tokens: float | None = _mean(samples, "sglang:gen_throughput")
+    tokens = mean([_of_all(sample.metrics, "sglang:gen_throughput") for sample in samples])
     if len(samples) > 1:
         seconds = samples[-1].at - samples[0].at
         decoded = [
-            sample.metrics.total("sglang:realtime_tokens_total", mode="decode")
-            for sample in (samples[0], samples[-1])
+            sample.metrics.total(TOKENS, mode="decode") for sample in (samples[0], samples[-1])
         ]
         if decoded[0] is not None and decoded[1] is not None and seconds > 0:
             tokens = (decoded[1] - decoded[0]) / seconds
@@ -221,6 +234,15 @@ def median(histogram: Histogram) -> float | None:
             return low + (bound - low) * (half - seen) / (count - seen)
         low, seen = bound, count
     return None
+
+
+def _of_all(metrics: Metrics, name: str) -> float | None:
+    """A gauge of all data-parallel servers together: of each the largest, which is its total."""
+    largest: dict[str, float] = {}
+    for rank in metrics.samples.get(name, ()):
+        server = rank.labels.get("dp_rank", "")
+        largest[server] = max(rank.value, largest.get(server, 0.0))
+    return sum(largest.values()) if largest else None
 
 
 def _mean(samples: Sequence[Sample], name: str) -> float | None:

@@ -19,7 +19,7 @@ class Observation:
 
     ``mix`` are lengths of prompt and answer together, ``input_tokens`` and ``output_tokens`` means.
     ``running`` is how many requests decode together, ``waiting`` how many more are in flight, on
-    average; ``most_running`` is the server's cap.
+    average; ``most_running`` is the cap on running ones. Of data-parallel servers all count.
     ``full_usage`` and ``sliding_usage`` are mean shares of the KV pools in use, ``full_tokens`` and
     ``sliding_tokens`` their sizes. ``step_s`` is the time between two tokens of a request while no
     prefill interrupts, ``prefill_s`` the time that the prefill of a mean request takes where it was

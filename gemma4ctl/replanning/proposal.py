@@ -43,6 +43,8 @@ KEPT = (
     "kv_cache_dtype",
     "context_length",
     "attention_backend",
+    "dp_size",
+    "enable_dp_attention",
     SPLITS,
 )  # both plans have the server's
 
@@ -179,8 +181,11 @@ def _words(arguments: Mapping[str, Any], names: Iterable[str], flags: FlagTable)
     found: list[str] = []
     for name in names:
         value, flag = arguments.get(name), flags.flag_of(name)
-        given = isinstance(value, (int, float, str)) and not isinstance(value, bool)
-        if flag is not None and given and value != flag.default:
+        if flag is None or value == flag.default:
+            continue
+        if value is True:
+            found.append(flag.canonical)
+        elif isinstance(value, (int, float, str)) and value is not False:
             found += [flag.canonical, str(value)]
     return found
 

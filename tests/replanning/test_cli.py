@@ -105,12 +105,12 @@ SERVER_INFO = {
 }
 
 
-def served(model_path: str) -> dict[str, Any]:
+def served(model_path: str, **arguments: Any) -> dict[str, Any]:
     info = {"model_path": model_path, "architectures": ["Gemma4ForConditionalGeneration"]}
     return {
         "/metrics": fixed(METRICS.encode()),
         "/model_info": fixed(json.dumps(info).encode()),
-        "/server_info": fixed(json.dumps(SERVER_INFO).encode()),
+        "/server_info": fixed(json.dumps(SERVER_INFO | arguments).encode()),
         "/v1/models": fixed(b'{"data": []}'),
     }
 
@@ -135,6 +135,25 @@ def test_a_running_server(run: Run) -> None:
     assert document["observed"]["most_running"] == 2048
     assert document["after"]["full_layer_tokens"] > 3 * document["before"]["full_layer_tokens"]
     assert "google/gemma-4-31B-it" in document["command"]["argv"]
+
+
+def test_data_parallel_servers_stay(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two H200s with a server each: both have their cap and their pools."""
+    inventory = read_inventory(CAPTURED)
+    (device,) = inventory.devices
+    both = (device, device.model_copy(update={"index": 1}))
+    found = inventory.model_copy(update={"devices": both})
+    monkeypatch.setattr(detection, "detect", lambda *_: found)
+    monkeypatch.setattr(live, "INTERVAL_S", 0.01)
+    model = "google/gemma-4-31B-it"
+    documents = []
+    for size in (1, 2):
+        with serving(served(model, dp_size=size, max_running_requests=48)) as url:
+            documents.append(document_of(run("--url", url, "--seconds", "1", "--json")))
+    one, two = documents
+    assert (one["observed"]["most_running"], two["observed"]["most_running"]) == (48, 96)
+    assert two["before"]["requests"] == 2 * one["before"]["requests"]
+    assert "--dp-size 2" in two["command"]["shell"] and "--dp-size" not in one["command"]["shell"]
 
 
 @pytest.mark.usefixtures("busy_h200")

@@ -76,6 +76,32 @@ def test_ranks_that_serve_on_their_own_run_together() -> None:
     assert between(both(0, 0, 0), both(1, 500, 50)).running == 20
 
 
+def test_a_rank_that_decodes_for_the_first_time() -> None:
+    """Its counter is not there before; those of the others do not count twice for that."""
+
+    def after(at: float, decoded: dict[str, float], steps: dict[str, float]) -> Sample:
+        counted = {
+            "sglang:realtime_tokens_total": ("decode", decoded),
+            "sglang:cuda_graph_passes_total": ("decode_cuda_graph", steps),
+        }
+        return Sample(
+            at,
+            Metrics(
+                {
+                    name: tuple(
+                        Value({"dp_rank": rank, "mode": mode}, value)
+                        for rank, value in values.items()
+                    )
+                    for name, (mode, values) in counted.items()
+                }
+            ),
+        )
+
+    before = after(0, {"0": 10_000}, {"0": 1_000})
+    found = between(before, after(1, {"0": 10_500, "1": 500}, {"0": 1_050, "1": 50}))
+    assert (found.steps, found.running) == (50, 20)
+
+
 def test_a_step_is_timed_where_no_prefill_may_be_under_way() -> None:
     decoding = Interval(1.0, 50, 500, 0, True)
     slowed = Interval(1.0, 30, 300, 0, True)  # a prefill ends in the next one

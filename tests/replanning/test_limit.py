@@ -72,4 +72,5 @@ def test_a_pool_that_fills_in_waves(fields: dict[str, Any], name: str) -> None:
 
 
 def test_nothing_known() -> None:
-    assert find(observation(waiting=None, running=None), None).name == "none"
+    found = find(observation(waiting=None, running=None), None)
+    assert found == ("none", "nothing binds: no request waits", False)

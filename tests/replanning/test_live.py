@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from gemma4ctl.endpoint.address import Endpoint
-from gemma4ctl.endpoint.metrics import MetricsError, parse
+from gemma4ctl.endpoint.metrics import Metrics, MetricsError, parse
+from gemma4ctl.endpoint.metrics import Sample as Value
 from gemma4ctl.errors import UsageError
 from gemma4ctl.replanning.interval import Sample
-from gemma4ctl.replanning.live import SHORT, observe, watch
+from gemma4ctl.replanning.live import RESTARTED, SHORT, observe, watch
 from tests.endpoint.server import Handler, fixed, serving
 from tests.verify.replay import VARIANTS, recordings
 
@@ -102,6 +103,39 @@ def test_a_short_look_says_so(first: int) -> None:
     seen = observe(recorded.samples(first, first + 12), "here")
     assert seen.prefill_s is None and SHORT in seen.notes
     assert SHORT not in observe(recorded.samples(first, first + 40), "here").notes
+
+
+def test_a_server_that_was_started_anew_meanwhile() -> None:
+    """Its counters fall; what was before is another server's."""
+    again = [Sample(each.at + 200, each.metrics) for each in recorded.samples(1, 40)]
+    seen = observe([*recorded.samples(60, 80), *again], "here")
+    assert replace(seen, notes=()) == replace(observe(again, "here"), notes=())
+    assert seen.notes[0] == RESTARTED
+    assert RESTARTED not in observe(again, "here").notes
+
+
+def test_where_nothing_waits_the_time_beside_decode_steps_is_no_prefill() -> None:
+    assert observe(samples(EARLY, LATE), "here").prefill_s is not None
+    calm = [text.replace("num_queue_reqs{", "was{") for text in (EARLY, LATE)]
+    assert observe(samples(*calm), "here").prefill_s is None
+
+
+def test_data_parallel_servers_are_counted_together() -> None:
+    """What a server says by priority as well is a part of its total."""
+
+    def of_two(sample: Sample) -> Sample:
+        name, found = "sglang:num_queue_reqs", sample.metrics.samples
+        (one,) = found[name]
+        both = [
+            Value({**one.labels, "dp_rank": rank, "priority": priority}, one.value)
+            for rank in ("0", "1")
+            for priority in ("", "7")
+        ]
+        return Sample(sample.at, Metrics({**found, name: tuple(both)}))
+
+    one = samples(EARLY, LATE)
+    assert observe(one, "here").waiting == 9
+    assert observe([of_two(each) for each in one], "here").waiting == 18
 
 
 def test_one_sample_tells_of_the_time_since_the_start() -> None:

@@ -138,13 +138,20 @@ def _from_server(
     say(f"watching {server.url} for {seconds:.0f} s")
     seen = live.observe(live.watch(server, seconds), server.url)
     arguments = dict(facts.server_args or {})
-    cap = arguments.get("max_running_requests")
-    seen = replace(seen, arguments=arguments, most_running=cap if isinstance(cap, int) else None)
+    seen = replace(seen, arguments=arguments, most_running=_most_running(arguments))
     if flags["model"] is None and flags["model_path"] is None:
         flags = {**flags, **_served(facts.variant, facts.model_path)}
     if flags["sglang_version"] is None and facts.release in load().releases:
         flags = {**flags, "sglang_version": facts.release}
     return seen, flags
+
+
+def _most_running(arguments: dict[str, Any]) -> int | None:
+    """The cap on requests of all data-parallel servers; each has that of the arguments."""
+    cap = arguments.get("max_running_requests")
+    if not isinstance(cap, int):
+        return None
+    return cap if arguments.get("enable_dp_attention") else cap * (arguments.get("dp_size") or 1)
 
 
 def _check_hardware(server: Endpoint, flags: dict[str, Any]) -> None:
