@@ -71,14 +71,14 @@ def jobs() -> Iterator[Job]:
 
 def load_jobs() -> Iterator[Job]:
     """Published flags against plans for a load: a variant on one GPU, or all on two."""
-    for variant, seconds in (("12B", 810), ("26B-A4B", 730), ("31B", 640)):
+    for variant, seconds in (("12B", 790), ("26B-A4B", 680), ("31B", 750)):
         only = " ".join(f"{variant}-{plan}" for plan in ("page", "long", "mixed", "short"))
         words = f"load.py run {{models}} {{out}}/load --only {only} --gpus {{gpus}}"
         yield Job(
             f"load-{variant}", seconds, f"{words} --deadline {{left}}", ("H200",), flags=False
         )
     words = "load.py run {models} {out}/load --gpus {gpus} --deadline {left}"
-    yield Job("loads-on-two", 1130, words, ("H200",), gpus=2, flags=False, part=400)
+    yield Job("loads-on-two", 1_150, words, ("H200",), gpus=2, flags=False, part=400)
 
 
 def endpoint_jobs() -> Iterator[Job]:
