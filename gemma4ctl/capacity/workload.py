@@ -154,12 +154,12 @@ def hold(load: Workload, keeping: Keeping, *, chunk: int) -> Hold:
 
     A running request keeps its whole length in the full pool. In the sliding pool it keeps the end
     of its prompt, which the radix cache locks until the request ends, and of its answer the window,
-    what was decoded since the last eviction, and a page. The prefill in flight keeps two
-    chunks there; unchunked (``chunk`` -1), the longest prompt. From the scheduler of SGLang 0.5.16
+    what was decoded since the last eviction, and a page. The prefill in flight keeps two chunks
+    there; unchunked (``chunk`` 0 or -1), the longest prompt. From the scheduler of SGLang 0.5.16
     (schedule_batch.py, ``maybe_evict_swa``; schedule_policy.py, ``_swa_budget_for_req``), and
     measured (tests/capacity/captured).
     """
     full = sum(part.share * (part.tokens + keeping.page - 1) for part in load.mix)
     sliding = sum(part.share * keeping.tokens(part) for part in load.mix)
-    in_flight = load.longest if chunk < 0 else min(CHUNKS_IN_FLIGHT * chunk, load.longest)
+    in_flight = load.longest if chunk <= 0 else min(CHUNKS_IN_FLIGHT * chunk, load.longest)
     return Hold(full, sliding, in_flight)

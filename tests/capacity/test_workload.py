@@ -92,7 +92,8 @@ def test_in_words() -> None:
 def test_what_requests_hold() -> None:
     assert hold(uniform(32_768), KEEPING, chunk=4_096) == Hold(32_768, 2_048 + 128 + 1, 8_192)
     assert hold(uniform(600), KEEPING, chunk=4_096) == Hold(600, 600, 600)
-    assert hold(uniform(32_768), KEEPING, chunk=-1).in_flight == 32_768
+    for unchunked in (0, -1):
+        assert hold(uniform(32_768), KEEPING, chunk=unchunked).in_flight == 32_768
     drafting = hold(uniform(32_768), KEEPING._replace(interval=6 * 128), chunk=4_096)
     assert drafting.sliding == 2_048 + 6 * 128 + 1
     paged = hold(uniform(32_768), KEEPING._replace(page=64), chunk=4_096)
