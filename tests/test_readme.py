@@ -29,13 +29,14 @@ PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 WILDCARD = "..."
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 def examples() -> Iterator[tuple[str, list[str]]]:
-    """Each command of the README's console blocks, with the lines that it prints."""
-    for block in blocks("console"):
+    """Each command of the pages' console blocks, with the lines that it prints."""
+    pages = [README, *(page.read_text(encoding="utf-8") for page in sorted(ROOT.glob("docs/*.md")))]
+    for block in (block for page in pages for block in blocks("console", page)):
         for example in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, *output = example.splitlines()
             yield command, output
@@ -92,7 +93,7 @@ def matches(expected: list[str], actual: list[str]) -> bool:
 
 
 @pytest.mark.parametrize(("command", "expected"), list(examples()))
-def test_examples_print_what_the_readme_shows(
+def test_examples_print_what_the_pages_show(
     command: str, expected: list[str], folder: Path
 ) -> None:
     actual = printed(command, folder)
