@@ -194,8 +194,12 @@ def write_log(path: Path, records: list[Record]) -> None:
 
 
 def steady_part(records: Sequence[Record], at_once: int) -> tuple[float, float]:
-    """From the end of the last cut request until the last one was sent, seconds of the run."""
-    return max(r.ended for r in records[:at_once]), max(r.started for r in records)
+    """From the end of the last cut request until the last one was sent, seconds of the run.
+
+    The whole run where that is none, as when a cut request hung.
+    """
+    begin, end = max(r.ended for r in records[:at_once]), max(r.started for r in records)
+    return (begin, end) if begin < end else (0.0, max(r.ended for r in records))
 
 
 def figures(ran: client.Ran, part: tuple[float, float]) -> dict[str, float]:

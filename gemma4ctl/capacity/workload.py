@@ -73,7 +73,7 @@ class Keeping(NamedTuple):
 
     @property
     def most(self) -> int:
-        """The most that a request of any length keeps, with the rest of a page."""
+        """What a request of any length keeps at its worst, with the rest of a page."""
         return self.locked + self.decoded + self.page
 
     def tokens(self, part: Share) -> int:
@@ -150,7 +150,7 @@ def cut_prompts(window: int, chunk: int) -> int:
 
 
 def hold(load: Workload, keeping: Keeping, *, chunk: int) -> Hold:
-    """What ``load`` holds at its worst.
+    """What ``load`` holds at its worst, with prompts that prefill cuts as on average.
 
     A running request keeps its whole length in the full pool. In the sliding pool it keeps the end
     of its prompt, which the radix cache locks until the request ends, and of its answer the window,

@@ -58,6 +58,11 @@ def test_ramp_and_tail_are_no_steady_throughput(replay: ModuleType) -> None:
     assert found["output_tok_s"] == pytest.approx(95 / 30)
 
 
+def test_a_run_whose_first_request_hangs_counts_whole(replay: ModuleType) -> None:
+    records = [record(0, 40, 5), record(0, 5, 10), record(5, 7, 20)]
+    assert replay.steady_part(records, 2) == (0.0, 40)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_is_kept_of_metrics_is_what_replan_reads(replay: ModuleType, variant: str) -> None:
     for text in (recordings(variant)["metrics"].body, METRICS):
