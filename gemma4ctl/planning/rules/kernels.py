@@ -68,8 +68,7 @@ def _unmeasured(s: Situation) -> str | None:
         return f"the fused kernels are not measured to be faster for {s.variant_name} on {gpu}"
     if s.mtp or s.given("speculative_algorithm"):
         return "the speed of the fused kernels is not measured with MTP"
-    # Nor does a receipt say what answers are then.
-    if int(s.given("tp_size") or s.request.tp or s.expected_tp) > 1:
+    if _known_tp(s) > 1:  # nor does a receipt say what answers are then
         return "the fused kernels are not measured with tensor parallelism"
     return None
 
@@ -77,7 +76,12 @@ def _unmeasured(s: Situation) -> str | None:
 def kernels_of_one_gpu(s: Situation) -> bool:
     """Whether the rule chose for one GPU what the load then took several for."""
     chosen = s.value("kernels") == "fused" or ONCE_CERTIFIED in s.made
-    return chosen and s.tp > s.expected_tp == 1
+    return chosen and s.tp > _known_tp(s) == 1
+
+
+def _known_tp(s: Situation) -> int:
+    """The TP that is asked for, else what an earlier run of the rules chose."""
+    return int(s.given("tp_size") or s.request.tp or s.expected_tp)
 
 
 def _how(s: Situation) -> str:
