@@ -12,10 +12,11 @@ MODELS holds checkpoints named as on the hub (``12B-it``, ...); FLAGS go to SGLa
 2. the same with the flags that ``replan --requests`` changes. The same requests are sent again.
 
 The first ``--at-once`` requests ask for answers that are cut, each less than the one before it, so
-that those after them do not come and end in waves. What is compared is the steady throughput: the
-tokens that came after the last of the cut ones and before the last request was sent, when as many
-requests are open as can be. So at least three times ``--at-once`` requests are needed. The whole
-run, with its ramp and its tail, is told too.
+that those after them are less apt to come and end in waves; they may all the same, which the
+metrics show. What is compared is the steady throughput: the tokens that came after the last of the
+cut ones and before the last request was sent, when as many requests are open as can be. So at least
+three times ``--at-once`` requests are needed. The whole run, with its ramp and its tail, is told
+too.
 
 OUT gets, for each server, the log of the requests behind the cut ones (``published.jsonl``, ...)
 and its metrics once a second (``published.metrics.gz``: JSON Lines of ``at``, in seconds, and

@@ -115,21 +115,48 @@ def test_counted_prefills_are_told(client: str, at_once: int) -> None:
 
 
 def test_what_the_replay_gained_is_told() -> None:
+    found, text = record("replan/12B-H200-staggered.json"), page("docs/replan.md")
+    runs = [found["published"], found["replanned"]]
+    before, after = (f"{run['steady_seconds']:.0f} s" for run in runs)
+    least, most = found["waves"]["gain"]
+    for row, told in {
+        "predicted from the log": f"{found['predicted_gain']['log']:.2f}",
+        "predicted from the metrics": f"{found['predicted_gain']['live']:.2f}",
+        f"replayed: the steady part ({before} before, {after} after)": (
+            f"{found['replayed_gain']:.2f}"
+        ),
+        "replayed: the same, but any whole wave of it before": f"{least:.2f} to {most:.2f}",
+        "replayed: the whole run": f"{found['replayed_whole_gain']:.2f}",
+    }.items():
+        assert f"| {row} | {told} |" in text
+    assert f"every {found['waves']['seconds']} s" in text
+    load, (split, cap, _) = found["load"], found["changes"]
+    assert f"{load['requests']} requests of 4,000 + 1,500 tokens, {load['at_once']} at once" in text
+    assert f"from {split['before']} to {split['after']}, for {cap['after']} requests" in text
+    counts = f"{runs[0]['running']:.0f} decoded together before, {runs[1]['running']:.0f} after"
+    assert counts in text
+    assert not any(run["retracted"] or run["failed"] for run in runs)
+
+
+def test_predictions_are_within_15_percent_of_every_way_to_count_the_replay() -> None:
+    found, text = record("replan/12B-H200-staggered.json"), page("docs/replan.md")
+    ways = [found["replayed_gain"], found["replayed_whole_gain"], *found["waves"]["gain"]]
+    for gain in found["predicted_gain"].values():
+        assert all(gain == pytest.approx(way, rel=0.15) for way in ways)
+    assert f"no gain at all would be {1 - 1 / ways[0]:.1%} off the third row" in text
+
+
+def test_what_the_earlier_replay_gained_is_told() -> None:
     found, text = record("replan/12B-H200.json"), page("docs/replan.md")
     waves = found["waves"]
-    counts = {
-        name: f"{run['requests']} requests in {run['seconds']:.0f} s" for name, run in waves.items()
-    }
-    assert counts["published"] in text
-    assert counts["replanned"].replace(" requests", "") in text
     rates = {name: run["requests"] / run["seconds"] for name, run in waves.items()}
-    gain = rates["replanned"] / rates["published"]
-    assert found["replayed_wave_gain"] == pytest.approx(gain, abs=0.001)
-    for name in ("replayed_wave_gain", "replayed_gain", "replayed_steady_gain"):
-        assert f"| {found[name]:.2f} |" in text
-    for source in ("log", "live"):
-        assert f"| {found['predicted_gain'][source]:.2f}, " in text
-    taken_back = found["retracted"]
+    gain = found["replayed_wave_gain"]
+    assert gain == pytest.approx(rates["replanned"] / rates["published"], abs=0.001)
+    then = found["predicted_gain"]
+    assert f"gained {gain:.2f}, where {then['log']:.2f} was predicted from the log" in text
+    assert f"but {then['live']:.2f} from the metrics" in text
+    load, taken_back = found["load"], found["retracted"]
+    assert f"{load['requests']} such requests, {load['at_once']} at once" in text
     assert f"take back {taken_back['replanned']} requests" in text
     assert f"(the published flags {taken_back['published']})" in text
 

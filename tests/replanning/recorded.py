@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from gemma4ctl.endpoint.metrics import Sample as Value
 from gemma4ctl.replanning.interval import Sample
 
 CAPTURED = Path(__file__).parent / "captured"
+WAVES = "12B-H200-metrics"  # requests that come in waves; derived from the server's log
+STAGGERED = "12B-H200-staggered-published"  # those whose first answers were cut
 INPUTS, OUTPUTS = 4_000, 1_500
 GAUGES = {
     "num_running_reqs": "running",
@@ -19,33 +22,44 @@ GAUGES = {
     "swa_token_usage": "sliding",
     "gen_throughput": "generated_s",
 }
+TOTALS = {
+    "num_requests": "requests",
+    "num_retracted_requests": "retracted",
+    "prompt_tokens": "prompts",
+    "generation_tokens": "answers",
+}
 MODES = {"decode": "decoded", "prefill_compute": "computed", "prefill_cache": "cached"}
 
 
-def samples(first: int, last: int) -> list[Sample]:
+def rows(name: str) -> list[dict[str, float]]:
+    """Those of a table under ``captured``."""
+    with (CAPTURED / f"{name}.csv").open(encoding="utf-8") as file:
+        found = csv.DictReader(line for line in file if not line.startswith("#"))
+        return [{column: float(value) for column, value in row.items()} for row in found]
+
+
+def samples(first: int, last: int, name: str = WAVES) -> list[Sample]:
     """Those of the seconds ``first`` to ``last``."""
-    with (CAPTURED / "12B-H200-metrics.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
-    found = ({name: float(value) for name, value in row.items()} for row in rows)
-    return [_sample(row) for row in found if first <= row["second"] <= last]
+    sample = _derived if name == WAVES else _sampled
+    return [sample(row) for row in rows(name) if first <= row["second"] <= last]
 
 
-def _sample(row: dict[str, float]) -> Sample:
+def _derived(row: dict[str, float]) -> Sample:
+    requests = row["requests"]
+    lengths = {"prompts": requests * INPUTS, "answers": requests * OUTPUTS}
     gaps = {0.015: 0.0, 0.020: row["decoded"]}  # SGLang's buckets; the usual step takes 19 ms
-    return Sample(row["second"], metrics(row, INPUTS, OUTPUTS, gaps))
+    return Sample(row["second"], metrics(row | lengths, gaps | {math.inf: row["decoded"]}))
 
 
-def metrics(
-    row: Mapping[str, float], inputs: int, outputs: int, gaps: Mapping[float, float]
-) -> Metrics:
+def _sampled(row: dict[str, float]) -> Sample:
+    gaps = {bound / 1000: row[f"gaps_{bound}ms"] for bound in (15, 20, 25)}
+    return Sample(row["second"], metrics(row, gaps | {math.inf: row["gaps"]}))
+
+
+def metrics(row: Mapping[str, float], gaps: Mapping[float, float]) -> Metrics:
     """The metrics of a row; ``gaps`` are counts of times between tokens, up to a bound."""
     names = {name: row[column] for name, column in GAUGES.items()}
-    names |= {
-        "num_requests_total": row["requests"],
-        "num_retracted_requests_total": row["retracted"],
-        "prompt_tokens_total": row["requests"] * inputs,
-        "generation_tokens_total": row["requests"] * outputs,
-    }
+    names |= {f"{name}_total": row[column] for name, column in TOTALS.items()}
     rank = {"tp_rank": "0"}
     values: dict[str, tuple[Value, ...]] = {
         f"sglang:{name}": (Value(rank, value),) for name, value in names.items()
@@ -57,7 +71,6 @@ def metrics(
         Value({**rank, "mode": "decode_cuda_graph"}, row["steps"]),
     )
     values["sglang:inter_token_latency_seconds_bucket"] = tuple(
-        Value({**rank, "le": str(bound)}, count)
-        for bound, count in [*gaps.items(), ("+Inf", row["decoded"])]
+        Value({**rank, "le": str(bound)}, count) for bound, count in gaps.items()
     )
     return Metrics(values)

@@ -9,6 +9,7 @@ run by the gauge of a prefill.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from typing import NamedTuple
 from gemma4ctl.replanning.interval import Sample
 from gemma4ctl.replanning.requestlog import Logged
 
-from .recorded import GAUGES, MODES, metrics
+from .recorded import GAUGES, MODES, TOTALS, metrics
 
 REPORT_EVERY = 40  # decode steps
 GAPS = (0.010, 0.015, 0.020, 0.025, 0.030, 0.035, 0.040, 0.060, 0.080, 0.1, 8.0)  # seconds
@@ -59,7 +60,7 @@ class _Counters:
     def __init__(self, load: Load, most: int) -> None:
         self._load, self._most = load, most
         self._row = dict.fromkeys(
-            (*GAUGES.values(), *MODES.values(), "steps", "requests", "retracted"), 0.0
+            (*GAUGES.values(), *TOTALS.values(), *MODES.values(), "steps"), 0.0
         )
         self._gaps = dict.fromkeys(GAPS, 0.0)
         self._reported = (0.0, 0.0)
@@ -69,7 +70,7 @@ class _Counters:
     def until(self, now: float) -> None:
         """Nothing changed before ``now``."""
         while len(self.samples) < now:
-            found = metrics(self._row, self._load.inputs, self._load.outputs, self._gaps)
+            found = metrics(self._row, self._gaps | {math.inf: self._row["decoded"]})
             self.samples.append(Sample(float(len(self.samples)), found))
 
     def prefilled(self, running: int, waiting: int) -> None:
@@ -81,6 +82,8 @@ class _Counters:
         row["steps"] += 1
         row["decoded"] += running
         row["requests"] += ended
+        row["prompts"] += ended * self._load.inputs
+        row["answers"] += ended * self._load.outputs
         for bound in GAPS:
             self._gaps[bound] += running * (now - self._stepped <= bound)
         self._stepped = now
