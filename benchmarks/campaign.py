@@ -141,8 +141,6 @@ def kernel_proofs() -> Iterator[Job]:
     ):  # fmt: skip
         words = f"{run} --deadline {{left}} --memory {{gib}} --cases {case}"
         yield Job(f"kernels-answers-{case}", seconds, words, gib=gib)
-    words = f"{run} --deadline {{left}} --memory {{gib}} --cases E2B --contenders"
-    yield Job("kernels-answers-graphs", 140, f"{words} stock fused-graphs", gib=42)
     for variant in ("E2B", "26B-A4B"):
         words = f"{run} --deadline {{left}} --cases {variant}-tp2"
         yield Job(f"kernels-answers-{variant}-tp2", 300, words, gpus=2)
@@ -158,10 +156,10 @@ def kernel_speeds() -> Iterator[Job]:
     run = f"kernels/model.py run {{models}} {{out}}/kernels {ON_ONE_GPU} --deadline {{left}}"
     for variant, seconds in SPEED_S.items():
         yield Job(f"kernels-speed-{variant}", seconds, f"{run} --variants {variant}", part=280)
-    graphs = "stock fused fused-graphs --measures p64 p610 p2048 --pairs 3 --campaign graphs"
-    for variant, seconds in (("E2B", 220), ("26B-A4B", 480)):
-        words = f"{run} --variants {variant} --contenders {graphs}"
-        yield Job(f"kernels-graphs-{variant}", seconds, words, part=220)
+    eager = "stock fused fused-eager --measures p64 p610 p2048 --pairs 3 --campaign prefill"
+    for variant, seconds in (("E2B", 100), ("E4B", 110), ("12B", 230)):
+        words = f"{run} --variants {variant} --contenders {eager}"
+        yield Job(f"kernels-prefill-{variant}", seconds, words, part=100)
     run = f"kernels/step_profile.py run {{models}} {{out}}/many {ON_ONE_GPU} --deadline {{left}}"
     for variant in VARIANTS:
         words = f"{run} --variants {variant} --batches 100"

@@ -56,10 +56,7 @@ USUAL = ("stock", "fused")
 CHUNKS = ("--chunked-prefill-size", "1024")  # so that long prompts are prefilled from graphs too
 FROM_GRAPHS = 40  # batches of prefill at least; a few tokens and images go without graphs
 CONTENDERS = {
-    **{name: servers.CONTENDERS[name] for name in USUAL},
-    "fused-graphs": replace(
-        servers.CONTENDERS["fused-graphs"], flags=(*servers.PREFILL_GRAPHS, *CHUNKS)
-    ),
+    **{name: servers.CONTENDERS[name] for name in (*USUAL, "fused-eager")},
     **{
         f"broken-{kind}": servers.Contender(
             f"broken-{kind}",
@@ -190,7 +187,7 @@ def start(
     needed = size(case.variant, POOL_TOKENS)
     own = [
         *servers.pool_flags(gpu, needed, POOL_TOKENS, servers.fitting(gpu, needed)),
-        "--max-running-requests", str(CROWD), *case.flags(options.models),
+        "--max-running-requests", str(CROWD), *CHUNKS, *case.flags(options.models),
         *flags,
     ]  # fmt: skip
     contender = CONTENDERS[name]
@@ -300,8 +297,9 @@ def against(stock: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def _graphs(record: dict[str, Any]) -> bool:
-    """Whether a server prefilled from CUDA graphs, where it was to."""
-    if not CONTENDERS[record["contender"]].prefills_from_graphs:
+    """Whether a server prefilled from CUDA graphs, where it was to and does not draft."""
+    asked = CONTENDERS[record["contender"]].prefills_from_graphs
+    if not asked or record["case"].endswith("-mtp"):
         return True
     return bool(record["prefills"]["from_graphs"] >= FROM_GRAPHS)
 

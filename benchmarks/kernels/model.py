@@ -15,13 +15,14 @@ MODELS holds checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all 
   profile  launches and busy time of a decode step, as step_profile.py takes them
 
 Tuned stock (``stock-...``) takes part in all but c100, and the measures of prefill are made where
-they are asked for. c100 needs large KV pools and the others small ones, so the servers are started
-anew between them; in each phase all have pools of the same number of tokens, enough for the load.
+they are asked for. ``fused`` prefills from CUDA graphs, ``fused-eager`` does not. c100 needs large
+KV pools and the others small ones, so the servers are started anew between them; in each phase all
+have pools of the same number of tokens, enough for the load.
 As many servers as fit stay on a GPU, one working and the others idle. Where not all fit, groups of
 them meet, fused in each; where only one fits, the two of a group are started in turn, each for the
 last half of a pair and the first half of the next (A, B B, A A, B). Starts of stock and fused at
 the same moment, or alone in turn, are the pairs of start-up. A server that is to prefill from CUDA
-graphs (``fused-graphs``) and does not, by its log, gets no run of one request at a time recorded.
+graphs and does not, by its log, gets no run of one request at a time recorded.
 
 A record is written after every measurement. A pair is only begun when there is time for all of
 it, and counts only when all of it was measured in one call; a later call with the same OUT adds

@@ -33,11 +33,15 @@ from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import Gemma4ctlError
 from gemma4ctl.launch import logs
 from gemma4ctl.sglang_model import switches
+from gemma4ctl.sglang_model.support import PREFILL_GRAPH_SIZES
 
 ROOT = Path(__file__).parents[2]
 INSIDE = Path(__file__).parent / "inside"  # what runs in the servers' processes
 GROUP, ENTRY_POINT = "sglang.srt.plugins", "gemma4ctl = gemma4ctl.sglang_model.plugin:load"
-OURS = (switches.PACKAGE_VARIABLE, switches.KERNELS_VARIABLE, switches.KV_VARIABLE)
+OURS = (
+    switches.PACKAGE_VARIABLE, switches.KERNELS_VARIABLE, switches.KV_VARIABLE,
+    switches.PREFILL_GRAPHS_VARIABLE,
+)  # fmt: skip
 LOGS = Path("/tmp/gemma4ctl-kernels")
 STARTED = LOGS / "started"  # a file for every kind of server that was ready on this machine
 READY_S = 300  # a start that compiles kernels takes up to 110 s, torch.compile some minutes
@@ -58,7 +62,7 @@ class Contender:
     @property
     def prefills_from_graphs(self) -> bool:
         """Whether it is asked to."""
-        return "--cuda-graph-backend-prefill" in self.flags
+        return bool(switches.prefill_graph_sizes(self.environment))
 
 
 class Prefills(NamedTuple):
@@ -68,21 +72,21 @@ class Prefills(NamedTuple):
     others: int
 
 
-FUSED = {**switches.fused_environment(), **switches.shared_kv_environment()}
+FUSED = {
+    **switches.fused_environment(),
+    **switches.shared_kv_environment(),
+    **switches.prefill_graphs_environment(PREFILL_GRAPH_SIZES),
+}
+EAGER = {switches.PREFILL_GRAPHS_VARIABLE: ""}  # prefill without CUDA graphs
 # Attention of decode batches by SGLang's own launches.
 STOCK_DECODE = {switches.PARTS_VARIABLE: ",".join(set(switches.PARTS) - {"decode"})}
-# Prefill from CUDA graphs of these numbers of tokens. SGLang's own Gemma 4 does not start so.
-PREFILL_TOKENS = (16, 32, 64, 128, 256, 384, 512, 640, 768, 1024, 1536, 2048)
-PREFILL_GRAPHS = (
-    "--cuda-graph-backend-prefill", "breakable",
-    "--cuda-graph-bs-prefill", *map(str, PREFILL_TOKENS),
-)  # fmt: skip
 
 CONTENDERS = {
     contender.name: contender
     for contender in (
         Contender("stock"),
         Contender("fused", environment=FUSED),
+        Contender("fused-eager", environment=FUSED | EAGER),
         Contender("fused-stock-decode", environment=FUSED | STOCK_DECODE),
         Contender("shared-kv", environment=switches.shared_kv_environment()),
         *(
@@ -90,7 +94,6 @@ CONTENDERS = {
             for name, more in (("stock", {}), ("fused", FUSED))
             for splits in ("4", "16", "32")
         ),
-        Contender("fused-graphs", PREFILL_GRAPHS, FUSED),
         # compiled for one request at a time: each batch size takes a minute to compile
         Contender("stock-compile", ("--enable-torch-compile", "--torch-compile-max-bs", "1")),
     )

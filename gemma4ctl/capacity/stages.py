@@ -6,6 +6,7 @@ MiB where a name says so, else bytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import log2
 from typing import NamedTuple
 
@@ -66,6 +67,16 @@ LOGIT_BYTES = 10
 def cuda_graphs(v: Variant, largest_batch: int) -> int:
     """Bytes of the CUDA graphs for batches of up to ``largest_batch``: an upper estimate."""
     return GRAPHS_FIXED + largest_batch * v.vocab_size * LOGIT_BYTES
+
+
+# Beside the buffers of the largest: what a graph takes for each layer. The 12 of E2B took 0.58 GiB.
+GRAPH_OF_A_LAYER = 640 * 1024
+
+
+def prefill_graphs(v: Variant, sizes: Sequence[int], tp: int) -> int:
+    """Bytes of the CUDA graphs that prefill batches of ``sizes`` tokens: an upper estimate."""
+    layers = v.layers.sliding + v.layers.full
+    return activations(v, max(sizes), tp) + len(sizes) * layers * GRAPH_OF_A_LAYER
 
 
 # Left over for image encoders, libraries and fragmentation.

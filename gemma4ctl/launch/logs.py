@@ -36,13 +36,15 @@ PHASE_TITLES: dict[Phase, str] = {
 class Reported:
     """What the first rank's log said. GB are SGLang's (GiB); None: the log did not say.
 
-    ``free_gb_*`` is the free GPU memory at that point; ``*_tokens`` are pool sizes. ``kernels``
-    and ``kv_pools`` are gemma4ctl's own lines about the model: "fused, ..." or "stock, ...".
+    ``free_gb_*`` is the free GPU memory at that point; ``*_tokens`` are pool sizes. ``kernels``,
+    ``kv_pools`` and ``prefill_graphs`` are gemma4ctl's own lines about the model: "fused, ..." or
+    "stock, ...", "graphs of ..." or "no graphs: ..."; the last also where SGLang leaves them out.
     """
 
     architecture: str | None = None
     kernels: str | None = None
     kv_pools: str | None = None
+    prefill_graphs: str | None = None
     attention_backend: str | None = None
     mem_fraction_static: float | None = None
     free_gb_at_start: float | None = None
@@ -150,6 +152,15 @@ _READINGS = (
     _reading("server_args=", r"\battention_backend='(?P<attention_backend>\w+)'"),
     _reading("gemma4ctl ", r"gemma4ctl \S+ kernels: (?P<kernels>.{1,300})", phases=_LOADING),
     _reading("gemma4ctl ", r"gemma4ctl \S+ KV: (?P<kv_pools>(?:shared, \d+ of|stock).{1,300})"),
+    _reading(
+        "gemma4ctl ",
+        r"gemma4ctl \S+ prefill: (?P<prefill_graphs>(?:no )?graphs.{1,300})",
+        phases=_LOADING,
+    ),
+    _reading(
+        "auto-selected prefill CUDA graph",
+        r"Disabling auto-selected prefill CUDA (?P<prefill_graphs>graph: only .{1,40} is free)",
+    ),
     _reading("Load weight begin.", f"avail mem=(?P<free_gb_at_start>{_GB})", phases=("weights",)),
     _reading(
         "Load weight end.",

@@ -13,7 +13,7 @@ def module_notices(spec: LaunchSpec, reported: Reported) -> tuple[Notice, ...]:
     """A notice for each part that was switched on and is not active.
 
     Args:
-        spec: what was launched; ``fused`` and ``shared_kv`` say what was switched on.
+        spec: what was launched; it says what was switched on.
         reported: what the server's log said until it was ready.
     """
     found = []
@@ -46,6 +46,10 @@ def module_notices(spec: LaunchSpec, reported: Reported) -> tuple[Notice, ...]:
                 "planned; plan with --kernels stock for figures that hold",
             )
         )
+    if spec.prefill_graphs and not _says(reported.prefill_graphs, "graphs of"):
+        message = f"prefill runs without CUDA graphs: {_reason(reported.prefill_graphs)}"
+        remedy = "the answers are right; short prompts wait longer for their first token"
+        found.append(Notice("prefill_graphs_not_active", message, remedy))
     return tuple(found)
 
 
@@ -56,6 +60,8 @@ def module_lines(reported: Reported) -> list[str]:
         lines.append(f"  kernels:  {reported.kernels}")
     if _says(reported.kv_pools, "shared"):
         lines.append(f"  KV pools: {reported.kv_pools}")
+    if _says(reported.prefill_graphs, "graphs of"):
+        lines.append(f"  prefill:  {reported.prefill_graphs}")
     return lines
 
 

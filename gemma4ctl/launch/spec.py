@@ -29,9 +29,9 @@ class LaunchSpec(Model):
     ``env`` is added to the environment of this process. ``host`` is the address the server binds;
     a wildcard is probed on the loopback. ``secrets`` are replaced by ``***`` in everything that is
     written, as the API key is. ``container_name`` names the container of a ``docker run`` argv.
-    ``predicted_full_layer_tokens`` is what the plan expects of the KV pool; ``fused`` and
-    ``shared_kv``: that it switched these parts of the model module on. Without ``log_path``
-    the log gets a new file under ``$XDG_STATE_HOME/gemma4ctl/logs``.
+    ``predicted_full_layer_tokens`` is what the plan expects of the KV pool; ``fused``,
+    ``shared_kv`` and ``prefill_graphs``: that it switched these parts of the model module on.
+    Without ``log_path`` the log gets a new file under ``$XDG_STATE_HOME/gemma4ctl/logs``.
     """
 
     argv: tuple[str, ...]
@@ -47,6 +47,7 @@ class LaunchSpec(Model):
     predicted_full_layer_tokens: int | None = None
     fused: bool = False
     shared_kv: bool = False
+    prefill_graphs: bool = False
     container_name: str | None = None
     release: str | None = None
     timing: Timing = Timing()

@@ -254,7 +254,7 @@ def raised(s: Situation, tp: int, found: Memory) -> Fraction:
     working = stages.activations(s.variant, chunk, tp) + stages.SPARE
     running = max(LEAST_RUNNING, found.running)
     table = stages.request_table(running, s.context, found.draft_tokens)
-    graphs = stages.cuda_graphs(s.variant, graph_batch(s, tp, found._replace(running=running)))
+    graphs = _graphs(s, tp, found._replace(running=running))
     value = rounded_down(1 - (working + table + graphs) / max(1, found.start))
     reason = "leaves what CUDA graphs, tables and activations take"
     return Fraction(max(0.01, value), True, "estimated", reason, "measured")
@@ -366,8 +366,17 @@ def staged(s: Situation, tp: int, found: Memory) -> Stages:
         full_kv=found.pools.full * _cost(s, tp, draft=False).full,
         sliding_kv=found.pools.sliding * found.cost.sliding,
         tables=table + stages.pool_overhead(s.variant, tokens),
-        graphs=stages.cuda_graphs(s.variant, graph_batch(s, tp, found)),
+        graphs=_graphs(s, tp, found),
     )
+
+
+def _graphs(s: Situation, tp: int, found: Memory) -> int:
+    """Bytes of the CUDA graphs of decode, and of prefill where the plan has some."""
+    decode = stages.cuda_graphs(s.variant, graph_batch(s, tp, found))
+    if "prefill_graphs" not in s.made:
+        return decode
+    sizes = [int(size) for size in str(s.value("prefill_graphs")).split(",")]
+    return decode + stages.prefill_graphs(s.variant, sizes, tp)
 
 
 def graph_batch(s: Situation, tp: int, found: Memory) -> int:

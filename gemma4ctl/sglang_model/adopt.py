@@ -27,46 +27,48 @@ PART_TITLES = {
 
 def adopt(model: Any, text_model: Gemma4TextModel) -> None:
     """Switch ``text_model`` of ``model``, and announce what was done."""
-    name = type(model).__name__
+    from sglang.srt.runtime_context import get_server_args
+
+    name, server = type(model).__name__, get_server_args()
+    kept: tuple[str, ...] = ()
     try:
-        reason = _problem(text_model)
+        reason = _problem(server, text_model)
         if reason is None:
-            reason = _adopt_parts(name, model, text_model)
+            kept, reason = _adopt_parts(name, model, text_model)
     except Exception as error:  # SGLang's own layers always work
         reason = f"{type(error).__name__}: {error}"
     if reason is not None:
         announce.stock_kernels(name, reason)
+    if name not in support.DRAFTS:
+        prefill_graphs.arrange(server, kept, os.environ)
 
 
-def _adopt_parts(name: str, model: Any, text_model: Gemma4TextModel) -> str | None:
-    """Switch the parts that work here; why there is none."""
+def _adopt_parts(
+    name: str, model: Any, text_model: Gemma4TextModel
+) -> tuple[tuple[str, ...], str | None]:
+    """Switch the parts that work here; they, and why there is none."""
     asked = [part for part in switches.parts(os.environ) if _has(text_model, part)]
     wrong = _kernel_problems(text_model, asked)
     for part, found in wrong.items():
         announce.stock_part(name, PART_TITLES[part], found)
     kept = tuple(part for part in asked if part not in wrong)
     if not kept:
-        return "no kernel passes its check" if asked else f"{switches.PARTS_VARIABLE} names none"
-    if prefill_graphs.asked():
-        if "norms" not in kept:
-            return f"breakable CUDA graphs without {PART_TITLES['norms']}"
-        prefill_graphs.keep_images_out()
+        none = "no kernel passes its check" if asked else f"{switches.PARTS_VARIABLE} names none"
+        return (), none
     text_model.placeholders = prefill_graphs.placeholders(model.config)
     _switch(text_model, kept)
     titles = ([PART_TITLES[part] for part in chosen] for chosen in (kept, wrong))
     announce.fused(name, len(text_model.layers), *titles)
-    return None
+    return kept, None
 
 
 def _has(text_model: Gemma4TextModel, part: str) -> bool:
     return part != "experts" or any(map(_expert_width, text_model.layers))
 
 
-def _problem(text_model: Gemma4TextModel) -> str | None:
+def _problem(server: Any, text_model: Gemma4TextModel) -> str | None:
     """Why ``text_model`` stays as it is; the cheap questions come first."""
-    from sglang.srt.runtime_context import get_server_args
-
-    server, weight = get_server_args(), text_model.layers[0].input_layernorm.weight
+    weight = text_model.layers[0].input_layernorm.weight
     return (
         support.kernels_problem(server)
         or prefill_graphs.problem(server)

@@ -5,6 +5,8 @@
 ``gemma4ctl 0.1.0 kernels of Gemma4ForCausalLM, linears of small batches left to SGLang: ...``
 ``gemma4ctl 0.1.0 KV: shared, 15 of 35 layers own KV``
 ``gemma4ctl 0.1.0 KV: stock: prefill/decode disaggregation``
+``gemma4ctl 0.1.0 prefill: graphs of 16, 32, 64 tokens``
+``gemma4ctl 0.1.0 prefill: no graphs: speculative decoding``
 """
 
 from __future__ import annotations
@@ -52,6 +54,16 @@ def uncharged_draft(layers: int) -> None:
 def stock_kv(reason: str) -> None:
     """SGLang's own KV pools are kept."""
     _say(f"KV: stock: {reason}", logging.WARNING)
+
+
+def prefill_graphs(sizes: Iterable[int]) -> None:
+    """SGLang is to capture graphs of prefill for ``sizes`` tokens."""
+    _say(f"prefill: graphs of {', '.join(map(str, sizes))} tokens")
+
+
+def no_prefill_graphs(reason: str) -> None:
+    """Prefill runs without graphs, though they were asked for."""
+    _say(f"prefill: no graphs: {reason}", logging.WARNING)
 
 
 def _say(text: str, level: int = logging.INFO) -> None:

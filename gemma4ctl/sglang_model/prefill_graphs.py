@@ -1,4 +1,4 @@
-"""Prefill from SGLang's breakable CUDA graphs (``--cuda-graph-backend-prefill breakable``).
+"""Prefill from SGLang's breakable CUDA graphs.
 
 SGLang 0.5.16 captures the layers of a model once for each of a few numbers of tokens, with ids,
 embeddings, positions and full KV slots in buffers, and runs attention between the graphs. It turns
@@ -6,53 +6,102 @@ this off for models with images, and its own Gemma 4 does not start with it: it 
 embeddings. The fused layers take both. What a graph would not see is kept out of it: the slots of
 sliding layers, a new tensor for each batch (SGLang stores K and V, between the graphs), and what
 images bring (such batches run as without graphs).
+
+They are asked for by a variable, so that a server whose layers are not fused in the end starts
+without them, or by SGLang's own ``--cuda-graph-backend-prefill breakable``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
+
+from gemma4ctl.sglang_model import announce, support, switches
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+BREAKABLE, PIECEWISE, DISABLED = "breakable", "tc_piecewise", "disabled"  # SGLang's names
 PLACEHOLDERS = ("image_token_id", "video_token_id", "audio_token_id")
 
 
-def asked() -> bool:
-    """Whether this server is to prefill from breakable graphs."""
-    from sglang.srt.model_executor.cuda_graph_config import (
-        Backend,
-        Phase,
-        check_cuda_graph_backend,
-    )
+def arrange(server: Any, parts: Collection[str], environment: Mapping[str, str]) -> None:
+    """Have SGLang capture graphs of prefill, where they are asked for and can hold the layers.
 
-    return check_cuda_graph_backend(Phase.PREFILL, Backend.BREAKABLE)
+    Called before SGLang captures anything; the arguments of ``server`` are changed.
+
+    Args:
+        server: SGLang's ``ServerArgs`` of this process.
+        parts: the parts of the layers that are fused; none with SGLang's own.
+        environment: may name the sizes of the graphs.
+    """
+    if server.cuda_graph_config is None:
+        return
+    prefill = server.cuda_graph_config.prefill
+    by_flag = prefill.backend == BREAKABLE
+    try:
+        sizes = () if _decided_by_flag(server) else switches.prefill_graph_sizes(environment)
+        if not by_flag and not sizes:
+            return
+        reason = _problem(server, parts)
+        if reason is None and not by_flag:
+            reason = _ask_for(prefill, _fitting(server, sizes))
+        if reason is None:
+            _keep_images_out()
+    except Exception as error:  # without graphs it always works
+        reason = f"{type(error).__name__}: {error}"
+    if reason is None:
+        announce.prefill_graphs(prefill.bs)
+    else:
+        prefill.backend = DISABLED
+        announce.no_prefill_graphs(reason)
 
 
 def problem(server: Any) -> str | None:
-    """Why the graphs of a server with these arguments cannot hold the fused layers."""
-    from sglang.srt.environ import envs
-    from sglang.srt.model_executor.cuda_graph_config import (
-        Backend,
-        Phase,
-        check_cuda_graph_backend,
-    )
-
-    if any(check_cuda_graph_backend(phase, Backend.TC_PIECEWISE) for phase in Phase.ALL):
-        return "piecewise CUDA graphs (torch.compile)"
-    if check_cuda_graph_backend(Phase.DECODE, Backend.BREAKABLE):
-        return "breakable CUDA graphs of decode"
-    if not asked():
+    """Why the CUDA graphs that a server with these arguments has cannot hold the fused layers."""
+    graphs = server.cuda_graph_config
+    if graphs is None:
         return None
-    if server.speculative_algorithm is not None:
-        return "breakable CUDA graphs with speculative decoding"
-    if envs.SGLANG_GEMMA_OUT_OF_PLACE_POSITION_MUTATION.get():
-        return "breakable CUDA graphs with positions that are not in their buffer"
+    if PIECEWISE in (graphs.prefill.backend, graphs.decode.backend):
+        return "piecewise CUDA graphs (torch.compile)"
+    if graphs.decode.backend == BREAKABLE:
+        return "breakable CUDA graphs of decode"
     return None
 
 
-def keep_images_out() -> None:
+def _problem(server: Any, parts: Collection[str]) -> str | None:
+    """Why graphs of prefill cannot hold the layers."""
+    from sglang.srt.environ import envs
+
+    if "norms" not in parts:  # the part whose layers take both ids and embeddings
+        return "the norms are not fused" if parts else "SGLang's own layers"
+    if envs.SGLANG_GEMMA_OUT_OF_PLACE_POSITION_MUTATION.get():
+        return "positions that are not in their buffer"
+    return support.prefill_graphs_problem(server)
+
+
+def _decided_by_flag(server: Any) -> bool:
+    """Whether SGLang was told by a flag how to prefill."""
+    return ("prefill", "backend") in getattr(server, "_cuda_graph_config_locked", ())
+
+
+def _ask_for(prefill: Any, sizes: list[int]) -> str | None:
+    """Ask SGLang for graphs of ``sizes`` tokens; why not, where there are none."""
+    if not sizes:
+        return "every size is larger than a prefill chunk"
+    prefill.backend, prefill.bs, prefill.max_bs = BREAKABLE, sizes, sizes[-1]
+    return None
+
+
+def _fitting(server: Any, sizes: Collection[int]) -> list[int]:
+    """The ``sizes`` that a batch of prefill can have, in order."""
+    limits = (server.chunked_prefill_size, server.context_length, server.max_total_tokens)
+    most = min((limit for limit in limits if limit and limit > 0), default=None)
+    return sorted(size for size in sizes if most is None or size <= most)
+
+
+def _keep_images_out() -> None:
     """Let SGLang run batches with images, videos or audio as without graphs."""
     from sglang.srt.model_executor.runner import PrefillCudaGraphRunner
 

@@ -17,6 +17,9 @@ GPUS = ("sm_90",)  # of the fused kernels; the KV pools do not depend on the GPU
 MEASURED: frozenset[tuple[str, str, str]] = frozenset(
     ("0.5.16", "sm_90", variant) for variant in ("E2B", "E4B", "12B", "26B-A4B")
 )
+# Release, GPU and variant that prefill from CUDA graphs faster, with the same answers.
+PREFILL_GRAPHS_MEASURED: frozenset[tuple[str, str, str]] = frozenset({("0.5.16", "sm_90", "E2B")})
+PREFILL_GRAPH_SIZES = (16, 32, 64, 128, 256, 384, 512, 640, 768, 1024, 1536, 2048)  # tokens
 TARGETS = (
     "Gemma4ForConditionalGeneration",
     "Gemma4UnifiedForConditionalGeneration",
@@ -50,6 +53,14 @@ _KV_NEEDS: Mapping[str, tuple[Any, str]] = {
     "enable_lmcache": (False, "LMCache"),
     "dcp_size": (1, "decode context parallelism"),
 }
+_PREFILL_GRAPHS_NEED: Mapping[str, tuple[Any, str]] = {
+    "speculative_algorithm": (None, "speculative decoding"),
+    "disaggregation_mode": ("null", "prefill/decode disaggregation"),
+    "moe_a2a_backend": ("none", "a MoE all-to-all backend"),
+    "attn_cp_size": (1, "context parallelism"),
+    "enable_memory_saver": (False, "--enable-memory-saver"),
+    "enable_return_hidden_states": (False, "--enable-return-hidden-states"),
+}
 _BACKENDS = ("attention_backend", "prefill_attention_backend", "decode_attention_backend")
 
 
@@ -79,6 +90,11 @@ def kv_problem(server: Any) -> str | None:
     if reason is None and algorithm not in (None, FROZEN_KV_MTP):
         reason = f"speculative decoding by {algorithm}"
     return reason
+
+
+def prefill_graphs_problem(server: Any) -> str | None:
+    """Why a server with these arguments prefills without CUDA graphs."""
+    return _first_other(server, _PREFILL_GRAPHS_NEED)
 
 
 def architecture(names: Iterable[str] | None) -> str | None:

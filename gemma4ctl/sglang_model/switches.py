@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 PACKAGE_VARIABLE = "SGLANG_EXTERNAL_MODEL_PACKAGE"  # SGLang's own
 PACKAGE = "gemma4ctl.sglang_model.models"
@@ -12,6 +12,7 @@ PARTS_VARIABLE = "GEMMA4CTL_SGLANG_PARTS"  # to find the part that a difference 
 PARTS = ("norms", "attention", "linear", "experts", "decode")
 KV_VARIABLE = "GEMMA4CTL_SGLANG_KV"
 KV_ON = "shared"
+PREFILL_GRAPHS_VARIABLE = "GEMMA4CTL_SGLANG_PREFILL_GRAPHS"  # tokens of each graph: "64,256,1024"
 
 
 def fused_asked(environment: Mapping[str, str]) -> bool:
@@ -37,6 +38,26 @@ def fused_environment() -> dict[str, str]:
 def shared_kv_environment() -> dict[str, str]:
     """The variables that switch the smaller KV pools on."""
     return {KV_VARIABLE: KV_ON}
+
+
+def prefill_graphs_environment(sizes: Iterable[int]) -> dict[str, str]:
+    """The variables that ask for prefill from CUDA graphs of ``sizes`` tokens."""
+    return {PREFILL_GRAPHS_VARIABLE: ",".join(map(str, sizes))}
+
+
+def prefill_graph_sizes(environment: Mapping[str, str]) -> tuple[int, ...]:
+    """Tokens of the CUDA graphs that are asked for, in order; () for none.
+
+    Raises:
+        ValueError: not a comma-separated list of numbers of tokens.
+    """
+    named = environment.get(PREFILL_GRAPHS_VARIABLE, "").strip()
+    if not named:
+        return ()
+    words = [word.strip() for word in named.split(",")]
+    if not all(word.isdecimal() and word.isascii() and int(word) > 0 for word in words):
+        raise ValueError(f"{PREFILL_GRAPHS_VARIABLE} is {named!r}, not a list as 64,256,1024")
+    return tuple(sorted({int(word) for word in words}))
 
 
 def parts(environment: Mapping[str, str]) -> tuple[str, ...]:

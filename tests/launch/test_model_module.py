@@ -12,6 +12,7 @@ from gemma4ctl.launch.spec import LaunchSpec
 from gemma4ctl.sglang_model import announce
 
 ON = LaunchSpec(argv=("sglang",), fused=True, shared_kv=True)
+GRAPHS = LaunchSpec(argv=("sglang",), prefill_graphs=True)
 
 
 def test_an_active_module_is_shown_and_no_notice():
@@ -49,6 +50,35 @@ def test_a_log_without_a_word_is_said():
     kernels, pools = module_notices(ON, Reported())
     assert kernels.message.endswith(SILENT)
     assert pools.message.endswith(SILENT)
+
+
+def test_prefill_from_graphs_is_shown(caplog):
+    with caplog.at_level(logging.INFO):
+        announce.prefill_graphs([16, 64])
+    reported = parse(record.getMessage() for record in caplog.records).reported
+    assert module_notices(GRAPHS, reported) == ()
+    assert module_lines(reported) == ["  prefill:  graphs of 16, 64 tokens"]
+
+
+@pytest.mark.parametrize("left_out_by", ["module", "SGLang", "nobody"])
+def test_prefill_without_graphs_is_said(left_out_by, caplog):
+    with caplog.at_level(logging.INFO):
+        if left_out_by == "module":
+            announce.no_prefill_graphs("LoRA")
+        elif left_out_by == "SGLang":
+            announce.prefill_graphs([16, 64])
+    lines = [record.getMessage() for record in caplog.records]
+    if left_out_by == "SGLang":  # as cuda_graph_setup.py of 0.5.16 words it
+        lines.append(
+            "Disabling auto-selected prefill CUDA graph: only 3.21 GiB is free after model/KV/"
+            "eager-buffer allocation; at least 4.00 GiB is required for capture."
+        )
+    reported = parse(lines).reported
+    (notice,) = module_notices(GRAPHS, reported)
+    why = {"module": "LoRA", "SGLang": "only 3.21 GiB is free", "nobody": SILENT}[left_out_by]
+    assert notice.code == "prefill_graphs_not_active"
+    assert notice.message == f"prefill runs without CUDA graphs: {why}"
+    assert module_lines(reported) == []
 
 
 def test_nothing_switched_on_is_nothing_to_confirm():

@@ -191,6 +191,12 @@ SCENARIOS = [
         warnings=("kernels-stock",),
     ),
     Scenario(
+        "prefill-graphs",
+        "H200",
+        {"model": "E2B", "kernels": "fused", "sglang_version": "0.5.16"},
+        values={"prefill_graphs": "16,32,64,128,256,384,512,640,768,1024,1536,2048"},
+    ),
+    Scenario(
         "context-limit",
         "H200",
         {"model": "E2B", "context_length": 200_000},

@@ -12,7 +12,7 @@ from gemma4ctl.planning.plan import ONCE_CERTIFIED, Plan
 from gemma4ctl.planning.request import Request
 from gemma4ctl.profiles.load import load
 from gemma4ctl.rendering.command import environment
-from gemma4ctl.sglang_model import switches
+from gemma4ctl.sglang_model import support, switches
 
 CERTIFY = "gemma4ctl verify --kernels --model-path"
 ALL = switches.fused_environment() | switches.shared_kv_environment()
@@ -62,6 +62,49 @@ def test_what_is_not_supported_is_planned_as_stock(
     assert switched(made) == {}
     assert made.value("kernels") == "stock"
     assert any(w.code == "kernels-stock" and reason in w.message for w in made.warnings)
+
+
+def test_prefill_runs_from_graphs_where_that_is_measured() -> None:
+    made = planned(kernels="fused")
+    sizes = switches.prefill_graph_sizes(environment(made))
+    assert sizes == support.PREFILL_GRAPH_SIZES
+    by_hand = planned(kernels="fused", extra_args=("--cuda-graph-backend-prefill", "disabled"))
+    assert made.capacity is not None and by_hand.capacity is not None
+    with_graphs, without = made.capacity.stages, by_hand.capacity.stages
+    assert with_graphs is not None and without is not None
+    assert 500 < with_graphs.graphs - without.graphs < 700  # MiB; at most 594 were read on an H200
+    assert made.capacity.full_layer_tokens == by_hand.capacity.full_layer_tokens
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": "31B"},
+        {"kernels": "stock"},
+        {"mtp": True},
+        {"tp": 2},
+        {"extra_args": ("--tp-size", "2")},
+        *(
+            {"extra_args": words}
+            for words in (
+                ("--cuda-graph-backend-prefill", "breakable"),
+                ("--cuda-graph-bs-prefill", "64", "128"),
+                ("--disable-cuda-graph",),
+                ("--enable-memory-saver",),
+                ("--disaggregation-mode", "prefill"),
+                ("--attention-backend", "fa3"),
+            )
+        ),
+    ],
+)
+def test_prefill_is_left_as_it_is_elsewhere(fields: dict[str, Any]) -> None:
+    made = planned(gpus=2, **({"kernels": "fused"} | fields))
+    assert switches.PREFILL_GRAPHS_VARIABLE not in environment(made)
+
+
+def test_what_is_certified_prefills_from_graphs_too() -> None:
+    made = planned(kernels_certified=("0.5.16",))
+    assert switches.PREFILL_GRAPHS_VARIABLE in environment(made)
 
 
 def test_pools_stay_sglangs_where_they_must() -> None:

@@ -7,7 +7,7 @@ emulates: of what its Python does between captures, nothing is left in a replay.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gemma4ctl.sglang_model import adopt, prefill_graphs
+from gemma4ctl.sglang_model import adopt, prefill_graphs, switches
 from tests.sglang_model.kernels import interpreter
 
 assert interpreter
@@ -121,60 +121,177 @@ def test_sglang_alone_cannot_capture_gemma_4(emulated: Any, tmp_path: Path) -> N
         emulated.Requests([TOKENS], found, 2, 17)
 
 
+SIZES = {switches.PREFILL_GRAPHS_VARIABLE: "512,64,4096"}
+ALL = switches.PARTS
+
+
 @pytest.fixture
-def graphs_asked(rank: None) -> Iterator[Any]:
-    """Server arguments with breakable graphs of prefill."""
+def arguments(rank: None) -> Iterator[Any]:
+    """SGLang's arguments for a model with images: prefill without graphs."""
     from sglang.srt.model_executor.cuda_graph_config import Backend, CudaGraphConfig, PhaseConfig
+    from sglang.srt.model_executor.runner import PrefillCudaGraphRunner
     from sglang.srt.runtime_context import get_context, get_server_args
 
     config = CudaGraphConfig(
-        decode=PhaseConfig(backend=Backend.FULL), prefill=PhaseConfig(backend=Backend.BREAKABLE)
+        decode=PhaseConfig(backend=Backend.FULL), prefill=PhaseConfig(backend=Backend.DISABLED)
     )
-    with get_context().override_server_args(cuda_graph_config=config):
+    given = {"cuda_graph_config": config, "chunked_prefill_size": 2048}
+    with get_context().override_server_args(**given), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(get_server_args(), "_cuda_graph_config_locked", set(), raising=False)
+        patch.setattr(PrefillCudaGraphRunner, "can_run_graph", lambda *_: True)
         yield get_server_args()
 
 
-def test_what_the_graphs_cannot_hold(graphs_asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def by_flag(arguments: Any, backend: str) -> None:
+    """What ``--cuda-graph-backend-prefill`` leaves."""
+    arguments.cuda_graph_config.prefill.backend = backend
+    arguments.cuda_graph_config.prefill.bs = [32]
+    arguments._cuda_graph_config_locked.add(("prefill", "backend"))
+
+
+def arranged(arguments: Any, parts: Sequence[str], environment: Mapping[str, str]) -> Any:
+    prefill_graphs.arrange(arguments, parts, environment)
+    return arguments.cuda_graph_config.prefill
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level("INFO", "gemma4ctl")
+    return caplog
+
+
+def test_the_variable_asks_for_graphs_that_fit_a_chunk(
+    arguments: Any, said: pytest.LogCaptureFixture
+) -> None:
+    from sglang.srt.model_executor.cuda_graph_config import Backend, Phase, check_cuda_graph_backend
+    from sglang.srt.model_executor.runner import PrefillCudaGraphRunner
+
+    prefill = arranged(arguments, ALL, SIZES)
+    assert (prefill.bs, prefill.max_bs) == ([64, 512], 512)
+    assert check_cuda_graph_backend(Phase.PREFILL, Backend.BREAKABLE)
+    assert "prefill: graphs of 64, 512 tokens" in said.text
+    images = SimpleNamespace(contains_mm_inputs=lambda: True)
+    assert not PrefillCudaGraphRunner.can_run_graph(None, images)
+
+
+@pytest.mark.parametrize("environment", [{}, {switches.PREFILL_GRAPHS_VARIABLE: " "}])
+def test_nothing_is_changed_or_said_unasked(
+    arguments: Any, said: pytest.LogCaptureFixture, environment: dict[str, str]
+) -> None:
+    assert arranged(arguments, ALL, environment).backend == prefill_graphs.DISABLED
+    assert not said.text
+
+
+@pytest.mark.parametrize("backend", ["disabled", "full", "tc_piecewise"])
+def test_a_flag_outweighs_the_variable(
+    arguments: Any, said: pytest.LogCaptureFixture, backend: str
+) -> None:
+    by_flag(arguments, backend)
+    prefill = arranged(arguments, ALL, SIZES)
+    assert (prefill.backend, prefill.bs, said.text) == (backend, [32], "")
+
+
+def test_the_flag_alone_is_enough(arguments: Any, said: pytest.LogCaptureFixture) -> None:
+    by_flag(arguments, prefill_graphs.BREAKABLE)
+    prefill = arranged(arguments, ALL, SIZES)
+    assert (prefill.backend, prefill.bs) == (prefill_graphs.BREAKABLE, [32])
+    assert "prefill: graphs of 32 tokens" in said.text
+
+
+@pytest.mark.parametrize("flag", [False, True])
+@pytest.mark.parametrize(
+    ("parts", "changed", "reason"),
+    [
+        ((), {}, "SGLang's own layers"),
+        (("attention",), {}, "the norms are not fused"),
+        (ALL, {"speculative_algorithm": "FROZEN_KV_MTP"}, "speculative decoding"),
+        (ALL, {"disaggregation_mode": "prefill"}, "prefill/decode disaggregation"),
+        (ALL, {"enable_memory_saver": True}, "--enable-memory-saver"),
+        (ALL, {"attn_cp_size": 2}, "context parallelism"),
+        (ALL, {"moe_a2a_backend": "deepep"}, "a MoE all-to-all backend"),
+        (ALL, {"enable_return_hidden_states": True}, "--enable-return-hidden-states"),
+    ],
+)
+def test_a_server_that_cannot_have_them_starts_without(
+    arguments: Any,
+    said: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    flag: bool,
+    parts: tuple[str, ...],
+    changed: dict[str, Any],
+    reason: str,
+) -> None:
+    """SGLang's own Gemma 4 would end with an error while it captures."""
+    for name, value in changed.items():
+        monkeypatch.setitem(arguments.__dict__, name, value)
+    if flag:
+        by_flag(arguments, prefill_graphs.BREAKABLE)
+    assert arranged(arguments, parts, SIZES).backend == prefill_graphs.DISABLED
+    assert f"prefill: no graphs: {reason}" in said.text
+
+
+@pytest.mark.parametrize(
+    ("environment", "chunk", "reason"),
+    [
+        ({switches.PREFILL_GRAPHS_VARIABLE: "64;128"}, 2048, "ValueError: GEMMA4CTL_SGLANG"),
+        (SIZES, 32, "every size is larger than a prefill chunk"),
+    ],
+)
+def test_sizes_that_cannot_be_had(
+    arguments: Any,
+    said: pytest.LogCaptureFixture,
+    environment: dict[str, str],
+    chunk: int,
+    reason: str,
+) -> None:
+    arguments.override(source="test", chunked_prefill_size=chunk)
+    assert arranged(arguments, ALL, environment).backend == prefill_graphs.DISABLED
+    assert f"prefill: no graphs: {reason}" in said.text
+
+
+def test_positions_that_no_graph_would_see(arguments: Any, said: pytest.LogCaptureFixture) -> None:
     from sglang.srt.environ import envs
 
-    assert prefill_graphs.asked() and prefill_graphs.problem(graphs_asked) is None
     with ExitStack() as stack:
         stack.enter_context(envs.SGLANG_GEMMA_OUT_OF_PLACE_POSITION_MUTATION.override(True))
-        assert "positions" in str(prefill_graphs.problem(graphs_asked))
-    monkeypatch.setattr(graphs_asked, "speculative_algorithm", "FROZEN_KV_MTP")
-    assert "speculative" in str(prefill_graphs.problem(graphs_asked))
-    config = graphs_asked.cuda_graph_config
-    monkeypatch.setattr(config.decode, "backend", "breakable")
-    assert prefill_graphs.problem(graphs_asked) == "breakable CUDA graphs of decode"
-    monkeypatch.setattr(config.prefill, "backend", "tc_piecewise")
-    assert "piecewise" in str(prefill_graphs.problem(graphs_asked))
-    monkeypatch.setattr(config.prefill, "backend", "disabled")
-    monkeypatch.setattr(config.decode, "backend", "full")
-    assert not prefill_graphs.asked() and prefill_graphs.problem(graphs_asked) is None
+        assert arranged(arguments, ALL, SIZES).backend == prefill_graphs.DISABLED
+    assert "positions that are not in their buffer" in said.text
 
 
-@pytest.mark.parametrize(("kept", "switched"), [(("norms",), True), (("attention",), False)])
-def test_the_part_that_takes_both_ids_and_embeddings_is_needed(
-    graphs_asked: Any,
+def test_graphs_that_cannot_hold_the_fused_layers(arguments: Any) -> None:
+    graphs = arguments.cuda_graph_config
+    assert prefill_graphs.problem(arguments) is None
+    graphs.prefill.backend = prefill_graphs.BREAKABLE
+    assert prefill_graphs.problem(arguments) is None
+    graphs.decode.backend = prefill_graphs.BREAKABLE
+    assert prefill_graphs.problem(arguments) == "breakable CUDA graphs of decode"
+    graphs.prefill.backend = prefill_graphs.PIECEWISE
+    assert "piecewise" in str(prefill_graphs.problem(arguments))
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "arranged_for"),
+    [("Target", None, [ALL]), ("Target", "LoRA", [()]),
+     ("Gemma4AssistantForCausalLM", None, [])],
+)  # fmt: skip
+def test_prefill_is_arranged_once_the_layers_are_what_they_will_be(
+    arguments: Any,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    kept: tuple[str, ...],
-    switched: bool,
+    name: str,
+    problem: str | None,
+    arranged_for: list[Any],
 ) -> None:
-    asked: list[bool] = []
-    monkeypatch.setattr(adopt, "_problem", lambda text_model: None)
-    monkeypatch.setattr(adopt, "_has", lambda text_model, part: part in kept)
-    monkeypatch.setattr(adopt, "_kernel_problems", lambda *rest: {})
-    monkeypatch.setattr(prefill_graphs, "keep_images_out", lambda: asked.append(True))
-    monkeypatch.setattr(adopt, "_switch", lambda text_model, parts: None)
+    asked: list[Any] = []
+    monkeypatch.setattr(adopt, "_problem", lambda *_: problem)
+    monkeypatch.setattr(adopt, "_has", lambda *_: True)
+    monkeypatch.setattr(adopt, "_kernel_problems", lambda *_: {})
+    monkeypatch.setattr(adopt, "_switch", lambda *_: None)
+    monkeypatch.setattr(prefill_graphs, "arrange", lambda server, parts, _: asked.append(parts))
     text_model = SimpleNamespace(layers=[])
-    adopt.adopt(SimpleNamespace(config=SimpleNamespace(image_token_id=IMAGE)), text_model)
-    assert bool(asked) is switched
-    assert ("stock, SimpleNamespace: breakable CUDA graphs without norms" in caplog.text) is (
-        not switched
-    )
-    if switched:
-        assert text_model.placeholders == (IMAGE,)
+    model = type(name, (), {"config": SimpleNamespace(image_token_id=IMAGE)})()
+    adopt.adopt(model, text_model)
+    assert asked == arranged_for
+    assert getattr(text_model, "placeholders", None) == (None if problem else (IMAGE,))
 
 
 def test_batches_with_images_run_without_graphs(
@@ -183,8 +300,8 @@ def test_batches_with_images_run_without_graphs(
     from sglang.srt.model_executor.runner import PrefillCudaGraphRunner
 
     monkeypatch.setattr(PrefillCudaGraphRunner, "can_run_graph", lambda *_: True)
-    prefill_graphs.keep_images_out()
-    prefill_graphs.keep_images_out()  # once is enough
+    prefill_graphs._keep_images_out()
+    prefill_graphs._keep_images_out()  # once is enough
     for images in (True, False):
         batch = SimpleNamespace(contains_mm_inputs=lambda images=images: images)
         assert PrefillCudaGraphRunner.can_run_graph(None, batch) is not images

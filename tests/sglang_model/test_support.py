@@ -92,6 +92,36 @@ def test_auto_may_use_what_was_measured_to_be_right_and_faster() -> None:
     assert faster() & right() == support.MEASURED
 
 
+def prefills_from_graphs(server: dict[str, Any]) -> bool:
+    return bool(server["right"] and server["prefills"]["from_graphs"] >= 40)
+
+
+def test_prefill_from_graphs_is_planned_where_it_is_right_and_faster() -> None:
+    rows = [row for row in documents("*.json") if str(row.get("metric")).startswith("ttft-p")]
+    asked = {key(row, row["variant"]) for row in rows}
+    slow = {key(row, row["variant"]) for row in rows if row["ratio"] < 1}
+    same = {
+        key(document, case["variant"])
+        for document in documents("prefill-graphs-answers-*.json")
+        for case in document["cases"]
+        if case["passed"] and all(map(prefills_from_graphs, case["servers"]))
+    }
+    assert (asked - slow) & same == support.PREFILL_GRAPHS_MEASURED
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({}, None),
+        ({"speculative_algorithm": "FROZEN_KV_MTP"}, "speculative decoding"),
+        ({"enable_memory_saver": True}, "--enable-memory-saver"),
+        ({"moe_a2a_backend": "none", "attn_cp_size": 1}, None),
+    ],
+)
+def test_servers_that_prefill_without_graphs(values: dict[str, Any], reason: str | None) -> None:
+    assert support.prefill_graphs_problem(SimpleNamespace(**values)) == reason
+
+
 def test_controls_were_refused() -> None:
     """By every comparison: what passes says something."""
     refused = [

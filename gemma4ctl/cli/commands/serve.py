@@ -128,7 +128,7 @@ def _spec(
     """What to launch for a plan."""
     from gemma4ctl.launch.spec import LaunchSpec
     from gemma4ctl.rendering.command import argv, environment
-    from gemma4ctl.sglang_model.switches import fused_asked, shared_kv_asked
+    from gemma4ctl.sglang_model.switches import fused_asked, prefill_graph_sizes, shared_kv_asked
 
     plan = planned.plan
     port = int(str(plan.value("port") or plan.request.port))
@@ -154,6 +154,7 @@ def _spec(
         predicted_full_layer_tokens=plan.capacity.full_layer_tokens if plan.capacity else None,
         fused=fused_asked(environment(plan)),
         shared_kv=shared_kv_asked(environment(plan)),
+        prefill_graphs=bool(prefill_graph_sizes(environment(plan))),
         container_name=name,
         release=plan.release,
     )

@@ -38,6 +38,7 @@ RULES: tuple[Rule, ...] = (
     speculative.mtp,
     kernels.kernels,
     attention.attention_backend,
+    kernels.prefill_graphs,
     parallelism.device,
     parallelism.tensor_parallel,
     parallelism.devices,

@@ -1,4 +1,4 @@
-"""The rule about the bundled SGLang model module: fused kernels, and KV only where it is owned."""
+"""The rules about the bundled SGLang model module: its kernels, KV pools and graphs of prefill."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from gemma4ctl.sglang_model import support, switches
 
 UNCERTIFIED = (
     "the fused kernels are faster here, but not certified yet for these weights on this host"
+)
+GRAPH_FLAGS = (  # with any of them, how to prefill is yours to say
+    "disable_cuda_graph",
+    "disable_prefill_cuda_graph",
+    "cuda_graph_config",
+    "cuda_graph_backend_prefill",
+    "cuda_graph_bs_prefill",
+    "cuda_graph_max_bs_prefill",
 )
 DRAFTED_AS = ("NEXTN", "EAGLE")  # what SGLang makes frozen-KV MTP of, with a Gemma 4 draft
 
@@ -43,12 +51,11 @@ def _origin(s: Situation) -> str:
 
 def _problem(s: Situation) -> str | None:
     """Why the module cannot serve this plan."""
-    own = SimpleNamespace(**s.user.values)
     return (
         support.release_problem(s.release.name)
         or support.gpu_problem(s.platform.architecture)
         or (None if s.checkpoint.format == "bf16" else f"{s.checkpoint.format} weights")
-        or support.kernels_problem(own)
+        or support.kernels_problem(_own(s))
     )
 
 
@@ -113,6 +120,26 @@ def _switched_on(s: Situation) -> Outcomes:
         ((variable, value),) = switches.shared_kv_environment().items()
         why = "no KV pools for layers that share KV, nor for the draft, which owns none"
         yield Choose("kv_pools", value, why, env=variable, status=status, origin=origin)
+
+
+@rule("prefill-graphs", source="measured", severity="perf")
+def prefill_graphs(s: Situation) -> Outcomes:
+    """Prefill of the fused kernels from CUDA graphs, where that is measured to be faster."""
+    if s.value("kernels") != "fused" or any(s.given(flag) is not None for flag in GRAPH_FLAGS):
+        return
+    measured = (s.release.name, s.platform.architecture, s.variant_name)
+    if measured not in support.PREFILL_GRAPHS_MEASURED or _known_tp(s) > 1 or s.mtp:
+        return
+    if s.value("attention_backend") != "triton" or support.prefill_graphs_problem(_own(s)):
+        return
+    ((variable, sizes),) = switches.prefill_graphs_environment(support.PREFILL_GRAPH_SIZES).items()
+    reason = "short prompts no longer wait for kernel launches: half the TTFT of 610 tokens"
+    yield Choose("prefill_graphs", sizes, reason, env=variable, status="verified")
+
+
+def _own(s: Situation) -> SimpleNamespace:
+    """The user's SGLang arguments, as attributes."""
+    return SimpleNamespace(**s.user.values)
 
 
 def _kv_problem(s: Situation) -> str | None:

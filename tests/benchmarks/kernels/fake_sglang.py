@@ -22,7 +22,8 @@ from gemma4ctl import __version__
 
 ARGV = sys.argv[1:]
 FUSED = os.environ.get("GEMMA4CTL_SGLANG_KERNELS") == "fused"
-GRAPHS = "--cuda-graph-backend-prefill" in ARGV and os.environ.get("FAKE_FAULT") != "eager"
+ASKED = os.environ.get("GEMMA4CTL_SGLANG_PREFILL_GRAPHS")
+GRAPHS = bool(ASKED) and os.environ.get("FAKE_FAULT") != "eager"
 SHARED = os.environ.get("GEMMA4CTL_SGLANG_KV") == "shared"
 TOKENS = 2_300 if SHARED else 1_000
 TOKEN_S = 0.002

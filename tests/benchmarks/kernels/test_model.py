@@ -105,7 +105,7 @@ def test_a_pair_is_not_begun_without_time_for_all_of_it(
     assert "no time for round 1" in capsys.readouterr().out
 
 
-GRAPHS = (*CHILD, "--contenders", "stock", "fused", "fused-graphs", "--pairs", "1")
+GRAPHS = (*CHILD, "--contenders", "stock", "fused", "fused-eager", "--pairs", "1")
 
 
 def test_prefills_from_graphs_are_counted_and_compared(
@@ -115,13 +115,13 @@ def test_prefills_from_graphs_are_counted_and_compared(
     model.main(machine(*GRAPHS, "--measures", "p64"))
     found = {run["contender"]: run["prefills"] for run in record(tmp_path)["runs"]}
     with_warm_up = {"from_graphs": 0, "others": 3}
-    assert found["stock"] == found["fused"] == with_warm_up
-    assert found["fused-graphs"] == {"from_graphs": 3, "others": 0}
+    assert found["stock"] == found["fused-eager"] == with_warm_up
+    assert found["fused"] == {"from_graphs": 3, "others": 0}
     model.main(["compare", str(tmp_path / "out"), str(tmp_path / "results")])
-    assert "fused-graphs" in capsys.readouterr().out
+    assert "fused-eager" in capsys.readouterr().out
     result = json.loads((tmp_path / "results" / "E2B-H200-ttft-p64.json").read_text())
     (row,) = result["other_fused"].values()
-    assert row["ratio"] == pytest.approx(row["fused"] / row["fused-graphs"], abs=1e-3)
+    assert row["ratio"] == pytest.approx(row["fused"] / row["fused-eager"], abs=1e-3)
 
 
 def test_a_prefill_without_the_graphs_it_was_to_come_from_is_no_result(
@@ -132,7 +132,7 @@ def test_a_prefill_without_the_graphs_it_was_to_come_from_is_no_result(
     with pytest.raises(SystemExit, match="not everything"):
         model.main(machine(*GRAPHS, "--measures", "p64"))
     found = record(tmp_path)
-    assert [run["contender"] for run in found["runs"]] == ["stock", "fused"]
+    assert [run["contender"] for run in found["runs"]] == ["stock", "fused-eager"]
     (failure,) = found["failures"]
     assert failure["reason"] == "batches of prefill: 0 from CUDA graphs, 3 without"
 
