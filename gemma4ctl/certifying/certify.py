@@ -18,6 +18,10 @@ from gemma4ctl.rendering.planfile import write_plan
 from gemma4ctl.tuning.server import How, Server
 
 START_S = 1800.0
+ACTIVE = {  # how the server's log says that a part is on, and what is wrong where it does not
+    "kernels": ("fused", "the server kept SGLang's own model code"),
+    "prefill_graphs": ("graphs of", "the server prefilled without CUDA graphs"),
+}
 
 
 class Measured(NamedTuple):
@@ -107,7 +111,7 @@ def _measure(
         )
         say(f"{name}: {measured.seconds * 1000:.2f} ms per output token")
     if name == "fused":
-        _require_active(server)
+        _require_active(server, plan)
     return measured
 
 
@@ -116,14 +120,16 @@ def _about_images(plan: Plan) -> bool:
     return plan.request.modalities is None or "image" in plan.request.modalities
 
 
-def _require_active(server: Server) -> None:
-    """Refuse what a server answered that did not run the kernels."""
-    said = str((server.report().get("reported") or {}).get("kernels") or "its log says nothing")
-    if not said.startswith("fused"):
-        raise ServerFailedError(
-            "the server kept SGLang's own model code",
-            needed="a server that runs the fused kernels",
-            found=said,
-            remedies=["install gemma4ctl into the environment of SGLang"],
-            code="kernels-not-active",
-        )
+def _require_active(server: Server, plan: Plan) -> None:
+    """Refuse what a server answered that did not run all that the plan switched on."""
+    reported = server.report().get("reported") or {}
+    for name, (active, otherwise) in ACTIVE.items():
+        said = str(reported.get(name) or "its log says nothing")
+        if plan.value(name) and not said.startswith(active):
+            raise ServerFailedError(
+                otherwise,
+                needed="a server that runs what the plan switches on",
+                found=said,
+                remedies=["install gemma4ctl into the environment of SGLang"],
+                code=f"{name.replace('_', '-')}-not-active",
+            )

@@ -114,7 +114,7 @@ def request_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def with_options(ctx: typer.Context, **values: Any) -> None:
         flags = {name: values.pop(name) for name in REQUEST}
-        command(ctx=ctx, flags=flags, extra=_after_dashes(ctx), **values)
+        command(ctx=ctx, flags=flags, extra=after_dashes(ctx), **values)
 
     own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
     context = inspect.Parameter(
@@ -126,7 +126,7 @@ def request_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
-def _after_dashes(ctx: typer.Context) -> tuple[str, ...]:
+def after_dashes(ctx: typer.Context) -> tuple[str, ...]:
     """The words after ``--``; a stray word before it is an error."""
     if ctx.args and not ctx.args[0].startswith("-"):
         raise UsageError(

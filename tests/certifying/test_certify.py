@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from gemma4ctl.certifying.certify import require_fused
 from gemma4ctl.certifying.prompts import CROWD_TOKENS
 from gemma4ctl.certifying.receipt import Receipt
 from gemma4ctl.endpoint.address import Endpoint
-from gemma4ctl.errors import NoPlanError, ServerFailedError
+from gemma4ctl.errors import NoPlanError, ServerFailedError, UsageError
 from gemma4ctl.hardware.simulate import simulate
 from gemma4ctl.planning.engine import plan
 from gemma4ctl.planning.plan import Plan
@@ -41,7 +42,8 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     class Server:
         seconds_to_ready = 60.0
-        says = "fused, Gemma4ForConditionalGeneration, 35 layers"
+        says: str | None = "fused, Gemma4ForConditionalGeneration, 35 layers"
+        prefill: str | None = "graphs of 16, 64 tokens"
 
         def __init__(self, plan_file: Path, log: Path, how: How, seconds: float) -> None:
             started.append(str(read_plan(plan_file).value("kernels")))
@@ -53,7 +55,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             started.append("ended")
 
         def report(self) -> dict[str, Any]:
-            return {"reported": {"kernels": self.says}}
+            return {"reported": {"kernels": self.says, "prefill_graphs": self.prefill}}
 
     seeds = iter(range(10))
     monkeypatch.setattr(certify, "Server", Server)
@@ -90,6 +92,19 @@ def test_a_fused_server_that_kept_stock_is_no_proof(
     with pytest.raises(ServerFailedError, match="kept SGLang's own model code") as caught:
         certify.certify(planned("stock"), planned("fused"), WHERE, how=How(), say=print)
     assert caught.value.found == (says or "its log says nothing")
+
+
+@pytest.mark.parametrize("prefill", ["no graphs: LoRA", None])
+def test_a_fused_server_that_prefilled_without_graphs_is_no_proof(
+    servers: list[str], monkeypatch: pytest.MonkeyPatch, prefill: str | None
+) -> None:
+    monkeypatch.setattr(certify.Server, "prefill", prefill)
+    with pytest.raises(ServerFailedError, match="without CUDA graphs") as caught:
+        certify.certify(planned("stock"), planned("fused"), WHERE, how=How(), say=print)
+    assert caught.value.code == "prefill-graphs-not-active"
+    flags = ("--cuda-graph-backend-prefill", "disabled")
+    by_hand = planned("fused", extra_args=flags)
+    assert certify.certify(planned("stock"), by_hand, WHERE, how=How(), say=print)
 
 
 def test_prompts_fit_the_context(servers: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +144,9 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, servers: list[str]) ->
 
     def read(flags: dict[str, Any], extra: Any, purpose: str) -> Inputs:
         assert (flags["model_path"], purpose) == (str(folder), "serve")
-        request = Request(model="E2B", sglang_version="0.5.16", kernels=flags["kernels"])
+        request = Request(
+            model="E2B", sglang_version="0.5.16", kernels=flags["kernels"], extra_args=tuple(extra)
+        )
         return Inputs(request, simulate("H200", 1, load()), load(), Settings({}, {}), None)
 
     monkeypatch.setattr(inputs, "read", read)
@@ -167,6 +184,28 @@ def test_a_difference_writes_none(
     assert "problem: crowd: mean difference 0.5" in result.stderr
     assert "problem: alone" not in result.stderr
     assert not (tmp_path / "state").exists()
+
+
+def test_both_servers_get_the_flags_after_the_dashes(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Sequence[str]] = []
+    certify_ = certify.certify
+
+    def seen(stock: Plan, fused: Plan, *rest: Any, **more: Any) -> Any:
+        given.extend(plan.extra_args for plan in (stock, fused))
+        return certify_(stock, fused, *rest, **more)
+
+    monkeypatch.setattr(certify, "certify", seen)
+    result = run("--kernels", "--model-path", str(host), "--", "--grammar-backend", "none")
+    assert result.exit_code == 0, result.output
+    assert given == [("--grammar-backend", "none")] * 2
+
+
+def test_flags_are_for_servers_that_it_starts() -> None:
+    result = run("--", "--grammar-backend", "none")
+    assert isinstance(result.exception, UsageError)
+    assert result.exception.code == "flags-without-server"
 
 
 def test_it_needs_the_weights() -> None:

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemma4ctl.cli.help import Command, command_app
-from gemma4ctl.cli.options import ApiKeyFileOption, ForceOption, JsonOption, UrlOption
+from gemma4ctl.cli.help import AFTER_DASHES, Command, command_app
+from gemma4ctl.cli.options import (
+    ApiKeyFileOption,
+    ForceOption,
+    JsonOption,
+    UrlOption,
+    after_dashes,
+)
 from gemma4ctl.errors import ProblemsFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -19,8 +25,9 @@ if TYPE_CHECKING:
 app = command_app()
 
 
-@app.command("verify", cls=Command)
+@app.command("verify", cls=Command, context_settings=AFTER_DASHES)
 def verify(
+    ctx: typer.Context,
     url: UrlOption = None,
     model: Annotated[
         str | None,
@@ -74,7 +81,8 @@ def verify(
     Chat, streams, images, audio, thinking, tools, JSON schemas, long prompts, concurrency, prefix
     cache, metrics and MTP. Every failure is named and comes with a curl command that repeats it.
     Exit status 4: something failed; 1: nothing answers. With --kernels it starts two servers
-    itself, compares stock and fused answers, and writes the receipt that --kernels auto asks for.
+    itself, compares stock and fused answers, and writes the receipt that --kernels auto asks for;
+    SGLang's own flags for them stand after --.
 
     Example: gemma4ctl verify --url http://127.0.0.1:30000 --junit verify.xml
     """
@@ -86,10 +94,18 @@ def verify(
     if listing:
         _list()
         return
+    extra = after_dashes(ctx)
+    if extra and not kernels:
+        raise UsageError(
+            "flags of SGLang are for the servers that --kernels starts",
+            found=" ".join(extra),
+            remedies=["gemma4ctl verify --kernels --model-path FOLDER -- FLAGS"],
+            code="flags-without-server",
+        )
     if kernels:
         from gemma4ctl.cli.commands.verify_kernels import verify_kernels
 
-        if not verify_kernels(model_path, json=json):
+        if not verify_kernels(model_path, extra, json=json):
             raise typer.Exit(ProblemsFoundError.exit_code)
         return
     where = endpoint(url, api_key_file)

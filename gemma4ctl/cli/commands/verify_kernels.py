@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from gemma4ctl.planning.plan import Plan
 
 
-def verify_kernels(model_path: Path | None, *, json: bool) -> bool:
+def verify_kernels(model_path: Path | None, extra: tuple[str, ...], *, json: bool) -> bool:
     """Start both servers, compare and time them, and write the receipt; True when it passed.
+
+    Args:
+        model_path: the folder of the weights.
+        extra: SGLang's own flags for both servers.
+        json: whether to print the receipt.
 
     Raises:
         UsageError: no weights are named.
@@ -37,7 +42,7 @@ def verify_kernels(model_path: Path | None, *, json: bool) -> bool:
             code="model-missing",
         )
     weights = weights_hash(model_path)
-    read = inputs.read({"model_path": str(model_path), "kernels": "fused"}, (), "serve")
+    read = inputs.read({"model_path": str(model_path), "kernels": "fused"}, extra, "serve")
     fused = read.plan()
     require_fused(fused)
     stock = read._replace(request=read.request.model_copy(update={"kernels": "stock"})).plan()
