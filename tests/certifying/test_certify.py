@@ -102,8 +102,13 @@ def test_a_fused_server_that_prefilled_without_graphs_is_no_proof(
     with pytest.raises(ServerFailedError, match="without CUDA graphs") as caught:
         certify.certify(planned("stock"), planned("fused"), WHERE, how=How(), say=print)
     assert caught.value.code == "prefill-graphs-not-active"
-    flags = ("--cuda-graph-backend-prefill", "disabled")
-    by_hand = planned("fused", extra_args=flags)
+
+
+def test_a_plan_without_graphs_needs_none(
+    servers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certify.Server, "prefill", None)
+    by_hand = planned("fused", extra_args=("--cuda-graph-backend-prefill", "disabled"))
     assert certify.certify(planned("stock"), by_hand, WHERE, how=How(), say=print)
 
 
