@@ -141,6 +141,9 @@ def kernel_proofs() -> Iterator[Job]:
     ):  # fmt: skip
         words = f"{run} --deadline {{left}} --memory {{gib}} --cases {case}"
         yield Job(f"kernels-answers-{case}", seconds, words, gib=gib)
+    certify = "kernels/certify_start.py {models} {out}/kernels"  # loads files: no dummy weights
+    flags = "-- --grammar-backend none --mm-attention-backend triton_attn"
+    yield Job("kernels-certify-E2B", 240, f"{certify} {flags}", flags=False)
     for variant in ("E2B", "26B-A4B"):
         words = f"{run} --deadline {{left}} --cases {variant}-tp2"
         yield Job(f"kernels-answers-{variant}-tp2", 300, words, gpus=2)
