@@ -47,7 +47,9 @@ def module_notices(spec: LaunchSpec, reported: Reported) -> tuple[Notice, ...]:
             )
         )
     if spec.prefill_graphs and not _says(reported.prefill_graphs, "graphs of"):
-        message = f"prefill runs without CUDA graphs: {_reason(reported.prefill_graphs)}"
+        fused = _says(reported.kernels, "fused")
+        said = reported.prefill_graphs or (None if fused else reported.kernels)
+        message = f"prefill runs without CUDA graphs: {_reason(said)}"
         remedy = "the answers are right; short prompts wait longer for their first token"
         found.append(Notice("prefill_graphs_not_active", message, remedy))
     return tuple(found)

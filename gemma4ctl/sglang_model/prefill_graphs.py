@@ -39,14 +39,16 @@ def arrange(server: Any, parts: Collection[str], environment: Mapping[str, str])
     if server.cuda_graph_config is None:
         return
     prefill = server.cuda_graph_config.prefill
-    by_flag = prefill.backend == BREAKABLE
+    by_flag = _set_by_flag(server, "prefill")
     try:
-        sizes = () if _decided_by_flag(server) else switches.prefill_graph_sizes(environment)
-        if not by_flag and not sizes:
+        sizes = () if by_flag else switches.prefill_graph_sizes(environment)
+        if not sizes and prefill.backend != BREAKABLE:
             return
+        if prefill.backend == BREAKABLE and not by_flag and not parts:
+            return  # SGLang captures its own layers of a text model unasked
         reason = _problem(server, parts)
-        if reason is None and not by_flag:
-            reason = _ask_for(prefill, _fitting(server, sizes))
+        if reason is None and sizes:
+            reason = _turned_off(server) or _ask_for(prefill, _fitting(server, sizes))
         if reason is None:
             _keep_images_out()
     except Exception as error:  # without graphs it always works
@@ -81,9 +83,16 @@ def _problem(server: Any, parts: Collection[str]) -> str | None:
     return support.prefill_graphs_problem(server)
 
 
-def _decided_by_flag(server: Any) -> bool:
-    """Whether SGLang was told by a flag how to prefill."""
-    return ("prefill", "backend") in getattr(server, "_cuda_graph_config_locked", ())
+def _set_by_flag(server: Any, phase: str) -> bool:
+    """Whether SGLang was told by a flag which graphs ``phase`` is to have."""
+    return (phase, "backend") in getattr(server, "_cuda_graph_config_locked", ())
+
+
+def _turned_off(server: Any) -> str | None:
+    """Why graphs are not to be asked for: SGLang turned its own off, as for --enable-mis."""
+    if server.cuda_graph_config.decode.backend != DISABLED or _set_by_flag(server, "decode"):
+        return None
+    return "SGLang turned its CUDA graphs off"
 
 
 def _ask_for(prefill: Any, sizes: list[int]) -> str | None:

@@ -83,9 +83,7 @@ def kernels_problem(server: Any) -> str | None:
 
 def kv_problem(server: Any) -> str | None:
     """Why a server with these arguments keeps SGLang's own KV pools."""
-    reason = _first_other(server, _KV_NEEDS)
-    if reason is None and (other := _other_backend(server)):
-        reason = f"the attention backend {other}"
+    reason = _first_other(server, _KV_NEEDS) or _backend_problem(server)
     algorithm = getattr(server, "speculative_algorithm", None)
     if reason is None and algorithm not in (None, FROZEN_KV_MTP):
         reason = f"speculative decoding by {algorithm}"
@@ -94,7 +92,7 @@ def kv_problem(server: Any) -> str | None:
 
 def prefill_graphs_problem(server: Any) -> str | None:
     """Why a server with these arguments prefills without CUDA graphs."""
-    return _first_other(server, _PREFILL_GRAPHS_NEED)
+    return _first_other(server, _PREFILL_GRAPHS_NEED) or _backend_problem(server)
 
 
 def architecture(names: Iterable[str] | None) -> str | None:
@@ -111,6 +109,7 @@ def _first_other(server: Any, needs: Mapping[str, tuple[Any, str]]) -> str | Non
     return None
 
 
-def _other_backend(server: Any) -> str | None:
+def _backend_problem(server: Any) -> str | None:
     named = (getattr(server, name, None) for name in _BACKENDS)
-    return next((name for name in named if name not in (None, "triton")), None)
+    other = next((name for name in named if name not in (None, "triton")), None)
+    return f"the attention backend {other}" if other else None

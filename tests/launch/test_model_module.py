@@ -81,6 +81,15 @@ def test_prefill_without_graphs_is_said(left_out_by, caplog):
     assert module_lines(reported) == []
 
 
+def test_prefill_without_graphs_has_the_reason_of_stock_layers(caplog):
+    """Where the package itself stops, no line about prefill is written."""
+    with caplog.at_level(logging.INFO):
+        announce.stock_kernels("Gemma 4", "ImportError: no triton")
+    reported = parse(record.getMessage() for record in caplog.records).reported
+    (notice,) = module_notices(GRAPHS, reported)
+    assert notice.message == "prefill runs without CUDA graphs: ImportError: no triton"
+
+
 def test_nothing_switched_on_is_nothing_to_confirm():
     assert module_notices(LaunchSpec(argv=("sglang",)), Reported(kernels="stock, X: y")) == ()
 

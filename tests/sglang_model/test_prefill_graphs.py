@@ -210,6 +210,7 @@ def test_the_flag_alone_is_enough(arguments: Any, said: pytest.LogCaptureFixture
         (ALL, {"attn_cp_size": 2}, "context parallelism"),
         (ALL, {"moe_a2a_backend": "deepep"}, "a MoE all-to-all backend"),
         (ALL, {"enable_return_hidden_states": True}, "--enable-return-hidden-states"),
+        (ALL, {"prefill_attention_backend": "flashinfer"}, "the attention backend flashinfer"),
     ],
 )
 def test_a_server_that_cannot_have_them_starts_without(
@@ -228,6 +229,43 @@ def test_a_server_that_cannot_have_them_starts_without(
         by_flag(arguments, prefill_graphs.BREAKABLE)
     assert arranged(arguments, parts, SIZES).backend == prefill_graphs.DISABLED
     assert f"prefill: no graphs: {reason}" in said.text
+
+
+@pytest.mark.parametrize("by_user", [False, True])
+def test_where_sglang_turned_all_graphs_off_prefill_has_none(
+    arguments: Any, said: pytest.LogCaptureFixture, by_user: bool
+) -> None:
+    """As for multi-item scoring and msProbe, without a lock; --disable-decode-cuda-graph locks."""
+    arguments.cuda_graph_config.decode.backend = prefill_graphs.DISABLED
+    if by_user:
+        arguments._cuda_graph_config_locked.add(("decode", "backend"))
+    backend = arranged(arguments, ALL, SIZES).backend
+    assert backend == (prefill_graphs.BREAKABLE if by_user else prefill_graphs.DISABLED)
+    assert ("no graphs: SGLang turned its CUDA graphs off" in said.text) is not by_user
+
+
+@pytest.mark.parametrize(
+    ("parts", "environment", "left"),
+    [
+        ((), {}, (prefill_graphs.BREAKABLE, [32], "")),
+        ((), SIZES, (prefill_graphs.BREAKABLE, [32], "")),
+        (ALL, {}, (prefill_graphs.BREAKABLE, [32], "prefill: graphs of 32 tokens")),
+        (ALL, SIZES, (prefill_graphs.BREAKABLE, [64, 512], "prefill: graphs of 64, 512 tokens")),
+    ],
+)
+def test_graphs_that_text_models_have_unasked(
+    arguments: Any,
+    said: pytest.LogCaptureFixture,
+    parts: tuple[str, ...],
+    environment: dict[str, str],
+    left: tuple[str, list[int], str],
+) -> None:
+    """SGLang's own layers keep them; the variable names the sizes of the fused ones."""
+    by_flag(arguments, prefill_graphs.BREAKABLE)
+    arguments._cuda_graph_config_locked.clear()
+    prefill = arranged(arguments, parts, environment)
+    assert (prefill.backend, prefill.bs) == left[:2]
+    assert left[2] in said.text and bool(said.text) == bool(left[2])
 
 
 @pytest.mark.parametrize(
