@@ -37,5 +37,9 @@ def dockerfile(plan: Plan) -> str:
 
 def _module_environment(plan: Plan) -> dict[str, str]:
     """The plan's variables for the module."""
-    known = switches.fused_environment() | switches.shared_kv_environment()
+    known = {
+        *switches.fused_environment(),
+        *switches.shared_kv_environment(),
+        switches.PREFILL_GRAPHS_VARIABLE,
+    }
     return {name: value for name, value in command.environment(plan).items() if name in known}

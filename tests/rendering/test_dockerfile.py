@@ -6,14 +6,22 @@ from gemma4ctl import __version__
 from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.rendering.dockerfile import MARKER, dockerfile
-from gemma4ctl.sglang_model.switches import fused_environment, shared_kv_environment
+from gemma4ctl.sglang_model.switches import (
+    fused_environment,
+    prefill_graphs_environment,
+    shared_kv_environment,
+)
 
 from .plans import PLANS, decision
 
 
 def switched_on() -> Plan:
     plan = PLANS["h200-node-simulated"]
-    given = {**fused_environment(), **shared_kv_environment()}
+    given = {
+        **fused_environment(),
+        **shared_kv_environment(),
+        **prefill_graphs_environment([16, 64]),
+    }
     on = tuple(decision(name.lower(), value, env=name) for name, value in given.items())
     return plan.model_copy(update={"decisions": (*plan.decisions, *on)})
 
@@ -35,6 +43,7 @@ def test_the_image_of_the_plan_gets_the_module_and_its_switches() -> None:
         "ENV SGLANG_EXTERNAL_MODEL_PACKAGE=gemma4ctl.sglang_model.models",
         "ENV GEMMA4CTL_SGLANG_KERNELS=fused",
         "ENV GEMMA4CTL_SGLANG_KV=shared",
+        "ENV GEMMA4CTL_SGLANG_PREFILL_GRAPHS=16,64",
     ]
 
 
