@@ -297,9 +297,9 @@ def against(stock: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def _graphs(record: dict[str, Any]) -> bool:
-    """Whether a server prefilled from CUDA graphs, where it was to and does not draft."""
+    """Whether a server prefilled from CUDA graphs, where it was to and can: alone, undrafted."""
     asked = CONTENDERS[record["contender"]].prefills_from_graphs
-    if not asked or record["case"].endswith("-mtp"):
+    if not asked or record["case"].endswith(("-mtp", "-tp2")):
         return True
     return bool(record["prefills"]["from_graphs"] >= FROM_GRAPHS)
 

@@ -54,6 +54,7 @@ _KV_NEEDS: Mapping[str, tuple[Any, str]] = {
     "dcp_size": (1, "decode context parallelism"),
 }
 _PREFILL_GRAPHS_NEED: Mapping[str, tuple[Any, str]] = {
+    "tp_size": (1, "tensor parallelism"),  # each rank decides alone, and all must agree
     "speculative_algorithm": (None, "speculative decoding"),
     "disaggregation_mode": ("null", "prefill/decode disaggregation"),
     "moe_a2a_backend": ("none", "a MoE all-to-all backend"),

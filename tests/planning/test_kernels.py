@@ -102,6 +102,17 @@ def test_prefill_is_left_as_it_is_elsewhere(fields: dict[str, Any]) -> None:
     assert switches.PREFILL_GRAPHS_VARIABLE not in environment(made)
 
 
+def test_graphs_are_no_larger_than_what_is_prefilled_at_once() -> None:
+    chunk = planned(kernels="fused", extra_args=("--chunked-prefill-size", "512"))
+    context = planned(kernels="fused", context_length=1024)
+    whole = planned(kernels="fused", extra_args=("--chunked-prefill-size", "-1"))
+    largest = [switches.prefill_graph_sizes(environment(made))[-1] for made in (chunk, context)]
+    assert largest == [512, 1024]
+    assert switches.prefill_graph_sizes(environment(whole)) == support.PREFILL_GRAPH_SIZES
+    tiny = planned(kernels="fused", extra_args=("--chunked-prefill-size", "8"))
+    assert switches.PREFILL_GRAPHS_VARIABLE not in environment(tiny)
+
+
 def test_what_is_certified_prefills_from_graphs_too() -> None:
     made = planned(kernels_certified=("0.5.16",))
     assert switches.PREFILL_GRAPHS_VARIABLE in environment(made)

@@ -205,6 +205,7 @@ def test_the_flag_alone_is_enough(arguments: Any, said: pytest.LogCaptureFixture
         ((), {}, "SGLang's own layers"),
         (("attention",), {}, "the norms are not fused"),
         (ALL, {"speculative_algorithm": "FROZEN_KV_MTP"}, "speculative decoding"),
+        (ALL, {"tp_size": 2}, "tensor parallelism"),
         (ALL, {"disaggregation_mode": "prefill"}, "prefill/decode disaggregation"),
         (ALL, {"enable_memory_saver": True}, "--enable-memory-saver"),
         (ALL, {"attn_cp_size": 2}, "context parallelism"),

@@ -132,7 +132,13 @@ def prefill_graphs(s: Situation) -> Outcomes:
         return
     if s.value("attention_backend") != "triton" or support.prefill_graphs_problem(_own(s)):
         return
-    ((variable, sizes),) = switches.prefill_graphs_environment(support.PREFILL_GRAPH_SIZES).items()
+    limits = [
+        limit for limit in (s.given("chunked_prefill_size"), s.context) if int(limit or 0) > 0
+    ]
+    fitting = [size for size in support.PREFILL_GRAPH_SIZES if size <= min(map(int, limits))]
+    if not fitting:
+        return
+    ((variable, sizes),) = switches.prefill_graphs_environment(fitting).items()
     reason = "short prompts no longer wait for kernel launches: half the TTFT of 610 tokens"
     yield Choose("prefill_graphs", sizes, reason, env=variable, status="verified")
 
