@@ -132,15 +132,18 @@ def prefill_graphs(s: Situation) -> Outcomes:
         return
     if s.value("attention_backend") != "triton" or support.prefill_graphs_problem(_own(s)):
         return
-    limits = [
-        limit for limit in (s.given("chunked_prefill_size"), s.context) if int(limit or 0) > 0
-    ]
-    fitting = [size for size in support.PREFILL_GRAPH_SIZES if size <= min(map(int, limits))]
-    if not fitting:
+    if not (fitting := _graph_sizes(s)):
         return
     ((variable, sizes),) = switches.prefill_graphs_environment(fitting).items()
     reason = "short prompts no longer wait for kernel launches: half the TTFT of 610 tokens"
     yield Choose("prefill_graphs", sizes, reason, env=variable, status="verified")
+
+
+def _graph_sizes(s: Situation) -> list[int]:
+    """Numbers of tokens that are prefilled at once: of no more than a chunk or the context."""
+    chunk = int(s.given("chunked_prefill_size") or 0)
+    most = min(chunk, s.context) if chunk > 0 else s.context
+    return [size for size in support.PREFILL_GRAPH_SIZES if size <= most]
 
 
 def _own(s: Situation) -> SimpleNamespace:
