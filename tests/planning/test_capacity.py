@@ -385,13 +385,19 @@ def test_a_concurrency_that_can_never_fit() -> None:
     assert kept.capacity
 
 
-def test_a_load_for_which_a_lower_concurrency_is_named() -> None:
-    wanted = {"model": "31B", "request_tokens": "32k"}
-    error = refusal(node("H200", 1), concurrency=100, **wanted)
+@pytest.mark.parametrize("asked", [100, 1_000, 5_000, 100_000])
+@pytest.mark.parametrize(("platform", "model"), [("H200", "31B"), ("H100", "12B")])
+def test_a_load_for_which_the_nearest_concurrency_is_named(
+    platform: str, model: str, asked: int
+) -> None:
+    """However many were asked for, whose tables and graphs would take memory of the pools."""
+    wanted = {"model": model, "request_tokens": "32k"}
+    error = refusal(node(platform, 1), concurrency=asked, **wanted)
     count = int(error.remedies[0].removeprefix("--concurrency "))
-    plan = planned(node("H200", 1), concurrency=count, **wanted)
+    assert f"which hold {count} (" in str(error.found)
+    plan = planned(node(platform, 1), concurrency=count, **wanted)
     assert plan.capacity and plan.capacity.splits[0].requests >= count
-    refusal(node("H200", 1), concurrency=count + 1, **wanted)
+    refusal(node(platform, 1), concurrency=count + 1, **wanted)
 
 
 def test_more_short_requests_than_a_split_for_long_ones_holds() -> None:

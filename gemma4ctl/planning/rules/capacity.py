@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gemma4ctl.capacity.pools import DEFAULT_RATIO
+from gemma4ctl.capacity.solver import Held
 from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.holding import Memory
@@ -126,20 +127,47 @@ def load_fits(s: Situation) -> Outcomes:
         return
     named = s.request.request_tokens is not None
     least = found.load if named else uniform(LEAST_REQUEST)
-    count = (found.best_split(least) if found.ratio.origin == "load" else found).held(least)
-    held = count.requests
-    if held < wanted:
+    if _held(found, least).requests < wanted:
         unnamed = named and any(part.answer is None for part in least.mix)
         gib = needed_bytes(found, least, wanted / s.servers) / 2**30
+        nearest = _nearest(s, found, least)
+        held, limit = _held(nearest, least)
         raise NoPlanError(
             f"{wanted} requests of {'' if named else 'even '}{least.lengths()} cannot run at once "
             f"on {s.tp * s.groups} x {s.platform_name}",
             needed=f"{gib:,.1f} GiB of KV cache a GPU" + (UNNAMED if unnamed else ""),
-            found=f"{found.budget / 2**30:,.1f} GiB, which hold {held} ({count.limit})",
+            found=f"{nearest.budget / 2**30:,.1f} GiB, which hold {held} ({limit})",
             remedies=[f"--concurrency {held}"] if held else [],
             code="load-does-not-fit",
         )
     yield from ()
+
+
+def _held(found: Memory, load: Workload) -> Held:
+    """How many requests of ``load`` the memory holds, where it may be split for them."""
+    return (found.best_split(load) if found.ratio.origin == "load" else found).held(load)
+
+
+def _nearest(s: Situation, found: Memory, load: Workload) -> Memory:
+    """The memory of a plan for as many requests of ``load`` as can run at once.
+
+    Fewer requests than were asked for need smaller tables and CUDA graphs, which leaves more for
+    the pools.
+    """
+    most, step = _held(found, load).requests, 1
+    while most and step:
+        fewer = _planned_for(s, most + step)
+        if fewer is not None and _held(fewer, load).requests >= most + step:
+            found, most, step = fewer, most + step, 2 * step
+        else:
+            step //= 2
+    return found
+
+
+def _planned_for(s: Situation, requests: int) -> Memory | None:
+    """The memory of the same plan for another number of requests at once."""
+    request = s.request.model_copy(update={"concurrency": requests})
+    return memory(s.model_copy(update={"request": request, "memories": {}}), s.tp, s.mtp)
 
 
 def needed_bytes(found: Memory, load: Workload, requests: float) -> float:
