@@ -495,7 +495,14 @@ def test_a_full_gpu() -> None:
     error = refusal(host(gpu(0, "H100", memory_free_mib=1_500)), model="E2B")
     assert error.code == "does-not-fit"
     assert "1,500 of 81,559 MiB free" in str(error.found)
-    assert error.remedies == ("gemma4ctl suggest --model E2B --hardware H200",)
+    free, other = error.remedies
+    assert free == "end what holds 79,578 MiB of GPU 0 (nvidia-smi or amd-smi lists it)"
+    assert other == "gemma4ctl suggest --model E2B --hardware H200"
+
+
+def test_a_gpu_that_is_too_small_is_not_said_to_be_taken() -> None:
+    error = refusal(node("RTX-4090", 1), model="31B")
+    assert not any("end what holds" in remedy for remedy in error.remedies)
 
 
 def test_a_slice_that_is_too_small() -> None:
@@ -504,6 +511,9 @@ def test_a_slice_that_is_too_small() -> None:
     error = refusal(host(mig(0, "H100", 9_728)), model="12B")
     assert error.code == "does-not-fit"
     assert "9,678 of 9,728 MiB free" in str(error.found) and "23,808 MiB" in str(error.needed)
+    assert "Gemma 4 12B (bf16) does not fit on a MIG slice of H100" in str(error)
+    assert "the fullest MIG slice" in str(error.found)
+    assert error.remedies[0] == "a larger MIG slice, or the GPU without MIG"
 
 
 @pytest.mark.parametrize(("tokens", "first"), [("2k", 42), ("8k", 29), ("32k+512", 19)])

@@ -229,9 +229,11 @@ def test_too_little_free_memory() -> None:
     error = refusal(host(gpu(0, memory_free_mib=20_000)), model="31B")
     assert error.code == "does-not-fit"
     assert "20,000 of 143,771 MiB free" in str(error.found)
-    assert error.remedies[0] == "gemma4ctl suggest --model E2B"
+    assert error.remedies[0].startswith("end what holds 123,")
+    assert error.remedies[1] == "gemma4ctl suggest --model E2B"
     full = refusal(host(gpu(0, memory_free_mib=8_000)), model="31B")
-    assert full.remedies == ("gemma4ctl suggest --model 31B --hardware H200",)
+    assert full.remedies[0].startswith("end what holds 135,")
+    assert full.remedies[1:] == ("gemma4ctl suggest --model 31B --hardware H200",)
 
 
 def test_platform_without_a_row_is_sized_by_fit() -> None:

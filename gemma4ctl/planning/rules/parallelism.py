@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gemma4ctl.capacity.stages import idle_free_mib
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.hardware.inventory import Unit
 from gemma4ctl.planning.fraction import fraction
@@ -21,6 +22,9 @@ from gemma4ctl.profiles.table import Status
 ROOMY_TOKENS = 32_768
 # The page's TP for 26B-A4B with MTP: a recommendation, SGLang does not check it.
 MOE_MTP_TP = 2
+
+PARTS = {"gpu": "GPU", "mig": "MIG slice", "partition": "partition"}  # kinds of units
+TAKEN_MIB = 1024  # of a GPU's memory, held by others: worth naming
 
 VISIBILITY = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "ROCR_VISIBLE_DEVICES"}
 
@@ -269,19 +273,34 @@ def _nothing_fits(s: Situation, tp: int) -> NoPlanError:
     weights = weight_bytes(s, tp) >> 20
     context = max(LEAST_TOKENS, s.context_asked or 0)
     share, ratio = fraction(s, tp, s.mtp), s.given("swa_full_tokens_ratio")
-    free = min(free_mib(unit) or 0 for unit in s.selection(tp).units)
+    fullest = min(s.selection(tp).units, key=lambda unit: free_mib(unit) or 0)
+    free, part = free_mib(fullest) or 0, PARTS[fullest.kind]
     cap = request_cap(s, s.mtp) if sliding_by_cap(s) else None
     remedies = ["leave --swa-full-tokens-ratio to the plan"] if ratio else []
+    remedies += ["keep the radix cache, or lower --max-running-requests"] if cap else []
+    remedies += _other_memory(fullest, free)
+    whole = f"{tp} x {s.platform_name}"
+    where = whole if fullest.kind == "gpu" else f"a {part} of {s.platform_name}"
     return NoPlanError(
-        f"Gemma 4 {s.variant_name} ({s.checkpoint.name}) does not fit on {tp} x {s.platform_name}",
+        f"Gemma 4 {s.variant_name} ({s.checkpoint.name}) does not fit on {where}",
         needed=f"{weights:,} MiB a GPU for weights, and KV cache for {context:,} tokens",
-        found=f"{free:,} of {s.unit_mib or 0:,} MiB free on the fullest GPU"
+        found=f"{free:,} of {s.unit_mib or 0:,} MiB free on the fullest {part}"
         + (f", of which SGLang may take {share.value:.0%}" if share else "")
         + (f"; your --swa-full-tokens-ratio {ratio}" if ratio else "")
         + (f"; without radix cache a sliding-window pool for {cap} requests" if cap else ""),
-        remedies=["keep the radix cache, or lower --max-running-requests"] if cap else remedies,
+        remedies=remedies,
         code="does-not-fit",
     )
+
+
+def _other_memory(unit: Unit, free: int) -> list[str]:
+    """What to do about memory of a GPU that others hold, or that is divided."""
+    if unit.kind == "mig":
+        return ["a larger MIG slice, or the GPU without MIG"]
+    taken = idle_free_mib(unit.memory_total_mib or 0) - free
+    if taken < TAKEN_MIB:
+        return []
+    return [f"end what holds {taken:,} MiB of GPU {unit.index} (nvidia-smi or amd-smi lists it)"]
 
 
 @rule("devices", source="detected", severity="perf")
