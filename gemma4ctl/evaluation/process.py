@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import threading
@@ -19,6 +20,7 @@ from gemma4ctl.launch.processes import die_with_parent
 
 KEPT_LINES = 400
 LOG = "output.log"
+_SIGNAL_MS = 200  # that a signal waits for at most, where it did not end a wait
 _PATIENCE_S = 10.0  # for an interrupted evaluator to write what it has
 
 # A progress bar of tqdm, without a name or with the task's: "gsm8k:  34%|###4  | 452/1319 [02:11"
@@ -138,8 +140,17 @@ def _lines(process: subprocess.Popen[bytes], log: Path) -> Iterator[str]:
 
 
 def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
-    while piece := os.read(stream.fileno(), 1 << 16):
-        yield piece
+    """What comes, as it comes.
+
+    A signal just before a read that blocks is only handled after it, so no wait is without end.
+    """
+    ready = select.poll()
+    ready.register(stream, select.POLLIN)
+    while True:
+        if ready.poll(_SIGNAL_MS):
+            if not (piece := os.read(stream.fileno(), 1 << 16)):
+                return
+            yield piece
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> None:

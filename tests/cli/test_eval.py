@@ -20,7 +20,7 @@ from gemma4ctl.evaluation.process import Progress
 from tests.cli.conftest import ROOT, Result
 from tests.endpoint.server import fixed, serving
 from tests.evaluation.conftest import Standins
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 Cli = Callable[..., Result]
 
@@ -153,7 +153,10 @@ def test_a_signal_ends_the_evaluator_too(
         while "right so far" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(number)
-        process.communicate()
+        try:
+            process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
     assert process.returncode == (-9 if number is signal.SIGKILL else 128 + number)
     wait_until(lambda: not runs(standins.called["pid"]))
 

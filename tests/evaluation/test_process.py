@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,33 @@ except KeyboardInterrupt:
     assert (tmp_path / "asked").exists()
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_signal_that_ends_no_read_is_handled(tmp_path: Path) -> None:
+    """As one that comes just before the read: here another thread gets it, so no call ends."""
+    code = """
+import time
+print(" 10%|#  | 1/10 [00:00", flush=True)
+time.sleep(20)
+open("slept", "w").close()
+"""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def tell() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    def interrupt(_: Progress) -> None:
+        threading.Timer(0.3, tell).start()
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run([sys.executable, "-c", code], {}, tmp_path, on_progress=interrupt)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert not (tmp_path / "slept").exists()
 
 
 def test_one_that_does_not_listen_is_killed(
