@@ -15,12 +15,13 @@ from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import NoPlanError, ServerFailedError
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.rendering.planfile import write_plan
+from gemma4ctl.sglang_model.announce import FROM_GRAPHS, FUSED
 from gemma4ctl.tuning.server import How, Server
 
 START_S = 1800.0
 ACTIVE = {  # how the server's log says that a part is on, and what is wrong where it does not
-    "kernels": ("fused", "the server kept SGLang's own model code"),
-    "prefill_graphs": ("graphs of", "the server prefilled without CUDA graphs"),
+    "kernels": (FUSED, "the server kept SGLang's own model code"),
+    "prefill_graphs": (FROM_GRAPHS, "the server prefilled without CUDA graphs"),
 }
 
 

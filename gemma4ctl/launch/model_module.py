@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gemma4ctl.launch.logs import Notice, Reported
 from gemma4ctl.launch.spec import LaunchSpec
-from gemma4ctl.sglang_model.announce import LEFT
+from gemma4ctl.sglang_model.announce import FROM_GRAPHS, FUSED, LEFT, SHARED
 
 SILENT = "the server's log does not mention it: gemma4ctl is not installed beside SGLang"
 
@@ -17,7 +17,7 @@ def module_notices(spec: LaunchSpec, reported: Reported) -> tuple[Notice, ...]:
         reported: what the server's log said until it was ready.
     """
     found = []
-    if spec.fused and not _says(reported.kernels, "fused"):
+    if spec.fused and not _says(reported.kernels, FUSED):
         message = f"the fused kernels are not active: {_reason(reported.kernels)}"
         found.append(
             Notice(
@@ -36,7 +36,7 @@ def module_notices(spec: LaunchSpec, reported: Reported) -> tuple[Notice, ...]:
                 "the log says which kernel is how far off",
             )
         )
-    if spec.shared_kv and not _says(reported.kv_pools, "shared"):
+    if spec.shared_kv and not _says(reported.kv_pools, SHARED):
         message = f"layers that share KV have pools of their own: {_reason(reported.kv_pools)}"
         found.append(
             Notice(
@@ -46,8 +46,8 @@ def module_notices(spec: LaunchSpec, reported: Reported) -> tuple[Notice, ...]:
                 "planned; plan with --kernels stock for figures that hold",
             )
         )
-    if spec.prefill_graphs and not _says(reported.prefill_graphs, "graphs of"):
-        fused = _says(reported.kernels, "fused")
+    if spec.prefill_graphs and not _says(reported.prefill_graphs, FROM_GRAPHS):
+        fused = _says(reported.kernels, FUSED)
         said = reported.prefill_graphs or (None if fused else reported.kernels)
         message = f"prefill runs without CUDA graphs: {_reason(said)}"
         remedy = "the answers are right; short prompts wait longer for their first token"
@@ -58,11 +58,11 @@ def module_notices(spec: LaunchSpec, reported: Reported) -> tuple[Notice, ...]:
 def module_lines(reported: Reported) -> list[str]:
     """What the module does, for the reader; nothing where it does nothing."""
     lines = []
-    if _says(reported.kernels, "fused"):
+    if _says(reported.kernels, FUSED):
         lines.append(f"  kernels:  {reported.kernels}")
-    if _says(reported.kv_pools, "shared"):
+    if _says(reported.kv_pools, SHARED):
         lines.append(f"  KV pools: {reported.kv_pools}")
-    if _says(reported.prefill_graphs, "graphs of"):
+    if _says(reported.prefill_graphs, FROM_GRAPHS):
         lines.append(f"  prefill:  {reported.prefill_graphs}")
     return lines
 

@@ -29,6 +29,7 @@ from gemma4ctl.planning.fraction import (
 )
 from gemma4ctl.planning.holding import Memory
 from gemma4ctl.planning.situation import Situation
+from gemma4ctl.sglang_model.switches import PREFILL_GRAPHS_VARIABLE, prefill_graph_sizes
 
 USUAL_REQUEST = 32_768  # tokens of a request when a plan is to be tuned and no load is named
 MEASURED_ON = "sm_90"  # the architecture whose memory beside the pools was measured
@@ -375,7 +376,7 @@ def _graphs(s: Situation, tp: int, found: Memory) -> int:
     decode = stages.cuda_graphs(s.variant, graph_batch(s, tp, found))
     if "prefill_graphs" not in s.made:
         return decode
-    sizes = [int(size) for size in str(s.value("prefill_graphs")).split(",")]
+    sizes = prefill_graph_sizes({PREFILL_GRAPHS_VARIABLE: str(s.value("prefill_graphs"))})
     return decode + stages.prefill_graphs(s.variant, sizes, tp)
 
 

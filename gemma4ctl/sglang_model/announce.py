@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from gemma4ctl import __version__
 
 LEFT = "; left to SGLang: "
+# How what follows the colon begins where a part is on.
+FUSED, SHARED, FROM_GRAPHS = "fused", "shared", "graphs of"
 
 logger = logging.getLogger("gemma4ctl")
 
@@ -25,7 +27,7 @@ def fused(model: str, layers: int, parts: Iterable[str], left: Iterable[str] = (
     """``parts`` of the ``layers`` of ``model`` run fused; those ``left`` were to, but do not."""
     named = ", ".join(left)
     _say(
-        f"kernels: fused, {model}, {layers} layers: {', '.join(parts)}"
+        f"kernels: {FUSED}, {model}, {layers} layers: {', '.join(parts)}"
         f"{LEFT if named else ''}{named}"
     )
 
@@ -43,7 +45,7 @@ def stock_kernels(model: str, reason: str) -> None:
 
 def shared_kv(own: int, layers: int) -> None:
     """Only ``own`` of ``layers`` get KV pools."""
-    _say(f"KV: shared, {own} of {layers} layers own KV")
+    _say(f"KV: {SHARED}, {own} of {layers} layers own KV")
 
 
 def uncharged_draft(layers: int) -> None:
@@ -58,7 +60,7 @@ def stock_kv(reason: str) -> None:
 
 def prefill_graphs(sizes: Iterable[int]) -> None:
     """SGLang is to capture graphs of prefill for ``sizes`` tokens."""
-    _say(f"prefill: graphs of {', '.join(map(str, sizes))} tokens")
+    _say(f"prefill: {FROM_GRAPHS} {', '.join(map(str, sizes))} tokens")
 
 
 def no_prefill_graphs(reason: str) -> None:
