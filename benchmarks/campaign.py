@@ -38,8 +38,10 @@ SLOTS = 20  # jobs at once
 MARK = "GEMMA4CTL_CAMPAIGN_LOG"  # names a job of one campaign, also where several run
 VARIANTS = ("E2B", "E4B", "12B", "26B-A4B", "31B")
 ON_ONE_GPU = "--logs {out}/servers/{name} --port {port} --gpus {gpus}"
-# Of model.py, which goes on where an earlier call stopped (model.py estimate).
-SPEED_S = {"E2B": 610, "E4B": 730, "26B-A4B": 1_130, "12B": 620, "31B": 1_300}
+# Of model.py, which goes on where an earlier call stopped (model.py estimate): stock and fused, and
+# tuned stock, which fits beside them with the first two.
+SPEED_S = {"E2B": 520, "E4B": 600, "12B": 400, "26B-A4B": 350, "31B": 750}
+TUNED_S = {"12B": 260, "26B-A4B": 410, "31B": 550}
 SPARE_S = 10  # of a job's deadline, to end its servers
 
 
@@ -135,18 +137,21 @@ def kernel_proofs() -> Iterator[Job]:
     yield Job("kernels-tests", 120, tests, flags=False, gib=24)
     run = f"kernels/compare_servers.py run {{models}} {{out}}/answers {ON_ONE_GPU}"
     for case, seconds, gib in (
-        ("E2B", 140, 83), ("26B-A4B", 330, 0), ("E4B", 120, 48), ("12B", 120, 76), ("31B", 220, 0),
-        ("E2B-mtp", 300, 36), ("E4B-mtp", 300, 50), ("12B-mtp", 300, 80),
-        ("26B-A4B-mtp", 300, 0), ("31B-mtp", 300, 0),
+        ("E4B", 120, 48), ("12B", 120, 76), ("31B", 220, 136), ("26B-A4B", 160, 122),
+        ("E2B", 120, 36), ("E4B-mtp", 200, 50), ("12B-mtp", 200, 80), ("31B-mtp", 300, 136),
+        ("26B-A4B-mtp", 220, 124), ("E2B-mtp", 200, 36),
+        ("E2B-tp2", 200, 26), ("26B-A4B-tp2", 240, 74),
     ):  # fmt: skip
-        words = f"{run} --deadline {{left}} --memory {{gib}} --cases {case}"
-        yield Job(f"kernels-answers-{case}", seconds, words, gib=gib)
+        words = f"{run} --deadline {{left}} --memory {{gib}} --contenders stock fused --cases"
+        tp = 2 if case.endswith("tp2") else 1
+        yield Job(f"kernels-answers-{case}", seconds, f"{words} {case}", gpus=tp, gib=gib)
+    for variant, seconds, gib in (("E2B", 140, 50), ("26B-A4B", 240, 0)):
+        words = f"{run} --deadline {{left}} --memory {{gib}} --contenders broken-residual"
+        words += f" broken-scalar broken-slot --cases {variant}"
+        yield Job(f"kernels-controls-{variant}", seconds, words, gib=gib)
     certify = "kernels/certify_start.py {models} {out}/kernels"  # loads files: no dummy weights
     flags = "-- --grammar-backend none --mm-attention-backend triton_attn"
     yield Job("kernels-certify-E2B", 240, f"{certify} {flags}", flags=False)
-    for variant in ("E2B", "26B-A4B"):
-        words = f"{run} --deadline {{left}} --cases {variant}-tp2"
-        yield Job(f"kernels-answers-{variant}-tp2", 300, words, gpus=2)
 
 
 def kernel_speeds() -> Iterator[Job]:
@@ -158,7 +163,13 @@ def kernel_speeds() -> Iterator[Job]:
         yield Job(f"kernels-tiles-{variant}", 190, f"{words} --seconds 170", flags=False)
     run = f"kernels/model.py run {{models}} {{out}}/kernels {ON_ONE_GPU} --deadline {{left}}"
     for variant, seconds in SPEED_S.items():
-        yield Job(f"kernels-speed-{variant}", seconds, f"{run} --variants {variant}", part=280)
+        words = f"{run} --variants {variant} --measures c1 p64 p2048 profile c100"
+        untuned = "" if variant not in TUNED_S else " --contenders stock fused"
+        yield Job(f"kernels-speed-{variant}", seconds, f"{words}{untuned}", part=250)
+    for variant, seconds in TUNED_S.items():
+        words = f"{run} --variants {variant} --measures c1 --campaign tuned --contenders fused"
+        words += " stock-splits-16 stock-compile"
+        yield Job(f"kernels-tuned-{variant}", seconds, words, part=200)
     eager = "stock fused fused-eager --measures p64 p610 p2048 --pairs 3 --campaign prefill"
     for variant, seconds in (("E2B", 100), ("E4B", 110), ("12B", 230)):
         words = f"{run} --variants {variant} --contenders {eager}"

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import servers
 from redaction import redacted
 from shared import split_flags, write
-from sizes import VARIANTS, size
+from sizes import VARIANTS, Size, size
 
 from gemma4ctl.certifying.ask import ask
 from gemma4ctl.certifying.compare import Answers, compare_all
@@ -132,9 +132,15 @@ def run(options: argparse.Namespace, flags: Sequence[str]) -> bool:
 def groups(case: Case, gpu: servers.Gpu, options: argparse.Namespace) -> Iterator[list[str]]:
     """The contenders without a file, as many at a time as fit on the GPU."""
     open_ones = missing(case, options)
-    room = servers.fitting(gpu, size(case.variant, POOL_TOKENS))
+    room = servers.fitting(gpu, size_of(case))
     for first in range(0, len(open_ones), room):
         yield open_ones[first : first + room]
+
+
+def size_of(case: Case) -> Size:
+    """GiB on each GPU; KV heads are not always split among them."""
+    weights, pool = size(case.variant, POOL_TOKENS)
+    return Size(weights / case.tp, pool)
 
 
 def missing(case: Case, options: argparse.Namespace) -> list[str]:
@@ -184,7 +190,7 @@ def start(
         options.port + 100 * gpu.index + list(CONTENDERS).index(name),
         options.logs / f"{case.name}-{name}.log",
     )
-    needed = size(case.variant, POOL_TOKENS)
+    needed = size_of(case)
     own = [
         *servers.pool_flags(gpu, needed, POOL_TOKENS, servers.fitting(gpu, needed)),
         "--max-running-requests", str(CROWD), *CHUNKS, *case.flags(options.models),

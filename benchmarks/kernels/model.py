@@ -9,20 +9,21 @@ MODELS holds checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all 
 ``--load-format dummy``. Every GPU works on a variant of its own. Measures:
 
   c1     one request at a time, 610 tokens in and 422 out: TPOT, TTFT
-  c100   100 requests at once, 512 in and 512 out (256 for 31B, whose KV of longer ones does not
-         fit beside its weights): output throughput, TTFT
+  c100   100 requests at once, 512 in and 512 out (31B: 512 and 256, 26B-A4B: 256 and 256, so that
+         their KV fits): output throughput, TTFT
   p64, p610, p2048  one request at a time of that many tokens and 2 out: TTFT
-  profile  launches and busy time of a decode step, as step_profile.py takes them
+  profile  launches and busy time of a decode step, as step_profile.py takes them: of one request,
+         and of 100 where the pools are those of c100
 
-Tuned stock (``stock-...``) takes part in all but c100, and the measures of prefill are made where
-they are asked for. ``fused`` prefills from CUDA graphs, ``fused-eager`` does not. c100 needs large
-KV pools and the others small ones, so the servers are started anew between them; in each phase all
-have pools of the same number of tokens, enough for the load.
-As many servers as fit stay on a GPU, one working and the others idle. Where not all fit, groups of
-them meet, fused in each; where only one fits, the two of a group are started in turn, each for the
-last half of a pair and the first half of the next (A, B B, A A, B). Starts of stock and fused at
-the same moment, or alone in turn, are the pairs of start-up. A server that is to prefill from CUDA
-graphs and does not, by its log, gets no run of one request at a time recorded.
+Tuned stock (``stock-...``) takes part in c1 only, and the measures of prefill are made where they
+are asked for. ``fused`` prefills from CUDA graphs, ``fused-eager`` does not. As many servers as fit
+stay on a GPU, one working and the others idle, all with pools of the same number of tokens. Where
+not all fit with the large pools of c100, the servers are started anew for it, with small pools
+before. Where not all fit even so, groups of them meet, fused in each; where only one fits, the two
+of a group are started in turn, each for the last half of a pair and the first half of the next
+(A, B B, A A, B). Starts of stock and fused at the same moment, or alone in turn, are the pairs of
+start-up. A server that is to prefill from CUDA graphs and does not, by its log, gets no run of one
+request at a time recorded.
 
 A record is written after every measurement. A pair is only begun when there is time for all of
 it, and counts only when all of it was measured in one call; a later call with the same OUT adds
@@ -65,23 +66,23 @@ class Seconds(NamedTuple):
 
 
 SECONDS = {
-    "E2B": Seconds(start=62, c1=11, c100=30),
-    "E4B": Seconds(start=60, c1=16, c100=40),
-    "26B-A4B": Seconds(start=66, c1=13, c100=43),
-    "12B": Seconds(start=62, c1=12, c100=30),
+    "E2B": Seconds(start=62, c1=11, c100=14),
+    "E4B": Seconds(start=60, c1=16, c100=18),
+    "26B-A4B": Seconds(start=66, c1=13, c100=15),
+    "12B": Seconds(start=62, c1=12, c100=26),
     "31B": Seconds(start=66, c1=25, c100=28),
 }
 COLD_S = 40  # more for the first start on a machine
-COMPILE_S = 120  # more for torch.compile
+COMPILE_S = 70  # more for torch.compile
 PROFILE_S = 8
-# Requests of c1 and of c100: fewer where they take long.
-REQUESTS = {"12B": (3, 100), "31B": (3, 100)}
-C100_OUT = {"31B": 256}
+C1_REQUESTS = {"12B": 3, "31B": 3}  # fewer where they take long
+C100 = {"26B-A4B": (256, 256), "31B": (512, 256)}  # tokens in and out, elsewhere 512 and 512
 RUNNING = 128  # requests a server runs at most: the table of their tokens would take 2 GiB else
 PREFILLS = {"p64": 64, "p610": 610, "p2048": 2048}  # tokens of a prompt
-PREFILL_S, PREFILL_REQUESTS, PREFILL_OUT = 4, 30, 2
-LOADS = ("c1", *PREFILLS, "c100")
-MEASURES = ("c1", "profile", "c100")  # by default
+PREFILL_S, PREFILL_REQUESTS, PREFILL_OUT = 4, 20, 2
+ONE, MANY = "c1", "c100"
+LOADS = (ONE, *PREFILLS, MANY)
+MEASURES = (ONE, "profile", MANY)  # by default
 KINDS = (*MEASURES, *PREFILLS)
 SMALL_POOL = 4_096  # tokens, for c1 and profile
 COMPARED = ("stock", "fused", "stock-splits-16", "stock-compile")
@@ -90,10 +91,9 @@ LONGEST_FIRST = ("31B", "26B-A4B", "12B", "E4B", "E2B")
 
 def workload(variant: str, name: str) -> Workload:
     """What a measure asks of a server; all lengths are fixed."""
-    one, many = REQUESTS.get(variant, (6, 300))
     given, asked, requests, at_once = {
-        "c1": (610, 422, one, 1),
-        "c100": (512, C100_OUT.get(variant, 512), many, 100),
+        ONE: (610, 422, C1_REQUESTS.get(variant, 6), 1),
+        MANY: (*C100.get(variant, (512, 512)), 100, 100),
         **{key: (n, PREFILL_OUT, PREFILL_REQUESTS, 1) for key, n in PREFILLS.items()},
     }[name]
     return Workload(
@@ -102,11 +102,9 @@ def workload(variant: str, name: str) -> Workload:
     )  # fmt: skip
 
 
-def pool_tokens(variant: str, name: str) -> int:
-    """Tokens of the full pool for a measure: c100's requests must fit into the sliding pool too."""
-    if name != "c100":
-        return SMALL_POOL
-    load = workload(variant, name)
+def large_pool(variant: str) -> int:
+    """Tokens of the full pool for c100: its requests must fit into the sliding pool too."""
+    load = workload(variant, MANY)
     at_once = load.concurrency * (load.input_tokens + load.output_tokens)
     return int(1.03 * at_once / DEFAULT_RATIO)
 
@@ -124,9 +122,14 @@ class Phase(NamedTuple):
     room: int
     first: int
 
-    @property
-    def loads(self) -> list[str]:
-        return [name for name in self.measures if name in LOADS]
+    def loads(self, contender: str) -> list[str]:
+        """What a contender is asked; tuned stock one request at a time only."""
+        tuned = results.is_tuned(contender)
+        return [name for name in self.measures if name == ONE or (name in LOADS and not tuned)]
+
+    def runs(self, contenders: Iterable[str]) -> list[tuple[str, str]]:
+        """The contenders and loads of a round."""
+        return [(found, name) for found in contenders for name in self.loads(found)]
 
     @property
     def beside(self) -> bool:
@@ -139,6 +142,11 @@ class Phase(NamedTuple):
         asked = "profile" in self.measures
         return [name for name in self.contenders if asked and not results.is_tuned(name)]
 
+    @property
+    def batches(self) -> list[int]:
+        """The numbers of requests whose step is profiled."""
+        return [1, *([100] if MANY in self.measures else [])]
+
     def rounds(self, pairs: int) -> range:
         return range(self.first, self.first + pairs)
 
@@ -146,8 +154,10 @@ class Phase(NamedTuple):
 def phases(variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> list[Phase]:
     """All phases of a variant: the first group of each kind, then what else is tuned stock."""
     found = []
-    for measures, contenders in wanted(args):
-        tokens = pool_tokens(variant, measures[0])
+    large = large_pool(variant)
+    beside = len(args.contenders) <= servers.fitting(gpu, size(variant, large))
+    for measures, contenders in wanted(args, beside):
+        tokens = large if MANY in measures else SMALL_POOL
         room = servers.fitting(gpu, size(variant, tokens))
         found += [
             Phase(measures, group, tokens, room, 1 + 100 * number)
@@ -156,12 +166,18 @@ def phases(variant: str, args: argparse.Namespace, gpu: servers.Gpu) -> list[Pha
     return sorted(found, key=lambda phase: phase.first)
 
 
-def wanted(args: argparse.Namespace) -> list[tuple[tuple[str, ...], list[str]]]:
-    """Measures that take pools of the same size, and the contenders that take part."""
+def wanted(args: argparse.Namespace, beside: bool) -> list[tuple[tuple[str, ...], list[str]]]:
+    """Measures that are made on the same servers, and the contenders that take part.
+
+    All of them where every contender fits ``beside`` the others with large pools.
+    """
     untuned = [name for name in args.contenders if not results.is_tuned(name)]
-    small = ("c1", *PREFILLS, "profile")
+    small = (ONE, *PREFILLS, "profile")
+    kinds = [(small, args.contenders), ((MANY,), untuned)]
+    if beside and untuned:
+        kinds = [((*small, MANY), args.contenders)]
     found = []
-    for kind, contenders in ((small, args.contenders), (("c100",), untuned)):
+    for kind, contenders in kinds:
         measures = tuple(name for name in kind if name in args.measures)
         if measures and contenders:
             found.append((measures, contenders))
@@ -241,23 +257,19 @@ class Match:
     def done(self) -> bool:
         """Whether everything that was asked for is recorded."""
         return not any(self.unprofiled(phase) for phase in self.phases) and all(
-            self.is_complete(phase, number, phase.contenders)
+            results.complete(self.record["runs"], number, phase.runs(phase.contenders))
             for phase in self.phases
             for number in phase.rounds(self.args.pairs)
         )
 
-    def is_complete(self, phase: Phase, number: int, names: Iterable[str]) -> bool:
-        """Whether a round has all its runs."""
-        runs = self.record["runs"]
-        return not phase.loads or results.complete(runs, number, names, phase.loads)
-
     def round(self, number: int) -> None:
         """Every contender once, those that run already first, so that the order alternates."""
         names = [contender.name for contender in self.contenders]
-        if self.is_complete(self.phase, number, names):
+        if results.complete(self.record["runs"], number, self.phase.runs(names)):
             return
         todo = [
-            (contender, name) for contender in self.order(number) for name in self.phase.loads
+            (contender, name) for contender in self.order(number)
+            for name in self.phase.loads(contender.name)
             if not results.measured(self.record["runs"], self.session, number, contender.name, name)
         ]  # fmt: skip
         self.check_time(f"round {number}", self.round_seconds(todo))
@@ -401,11 +413,13 @@ class Match:
         record = step_profile.opened(path, self.variant)
         for contender in self.unprofiled(self.phase):
             absent = contender.name not in self.running
-            self.check_time("a profile", PROFILE_S + absent * self.start_seconds(contender))
+            batches = step_profile.missing(record, contender.name, self.phase.batches)
+            seconds = PROFILE_S * len(batches) + absent * self.start_seconds(contender)
+            self.check_time("a profile", seconds)
             server = self.server(contender)
             try:
-                if server is not None:
-                    step_profile.note(record, server, 1, self.args.logs)
+                for batch in batches if server is not None else ():
+                    step_profile.note(record, server, batch, self.args.logs)
                     write(path, record | servers.host(self.gpu))
             except (Gemma4ctlError, OSError, ValueError) as error:
                 self.fail(contender, f"profile: {error}")
@@ -414,7 +428,7 @@ class Match:
         """The contenders without a profile, those that run first."""
         path = step_profile.record_path(self.args.out, self.variant, self.gpu)
         record = step_profile.opened(path, self.variant)
-        missing = [n for n in phase.profiled if step_profile.missing(record, n, [1])]
+        missing = [n for n in phase.profiled if step_profile.missing(record, n, phase.batches)]
         missing.sort(key=lambda name: name not in self.running)
         return [servers.CONTENDERS[name] for name in missing]
 
@@ -499,7 +513,7 @@ def child(args: argparse.Namespace, variant: str, gpu: int, left: float) -> list
 def run_seconds(variant: str, name: str) -> int:
     """How long a run of a load takes."""
     takes = SECONDS[variant]
-    return {"c1": takes.c1, "c100": takes.c100}.get(name, PREFILL_S)
+    return {ONE: takes.c1, MANY: takes.c100}.get(name, PREFILL_S)
 
 
 def start_seconds(variant: str, contender: servers.Contender) -> int:
@@ -511,8 +525,8 @@ def start_seconds(variant: str, contender: servers.Contender) -> int:
 def phase_seconds(variant: str, phase: Phase, pairs: int) -> int:
     """How long a phase takes with its starts, the kernels compiled before."""
     starts = [start_seconds(variant, servers.CONTENDERS[name]) for name in phase.contenders]
-    runs = sum(run_seconds(variant, name) for name in phase.loads) * len(starts) * pairs
-    profiles = PROFILE_S * len(phase.profiled) * (phase.first == 1)
+    runs = sum(run_seconds(variant, name) for _, name in phase.runs(phase.contenders)) * pairs
+    profiles = PROFILE_S * len(phase.profiled) * len(phase.batches) * (phase.first == 1)
     in_turn = sum(starts[number % len(starts)] for number in range(pairs + 1))
     return (max(starts) if phase.beside else in_turn) + runs + profiles
 
@@ -547,8 +561,8 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     comparing.add_argument("out", type=Path, metavar="OUT")
     comparing.add_argument("results", type=Path, nargs="?", metavar="RESULTS")
     args = parser.parse_args(own, argparse.Namespace(flags=flags))
-    if args.action != "compare" and not wanted(args):
-        parser.error("tuned stock takes no part in c100")
+    if args.action != "compare" and not wanted(args, beside=False):
+        parser.error("tuned stock takes part in c1 only")
     return args
 
 

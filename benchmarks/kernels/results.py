@@ -12,7 +12,6 @@ import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -78,12 +77,9 @@ def measured(runs: Iterable[Record], session: str, number: int, contender: str, 
     return any(tuple(run[name] for name in names) == key for run in runs)
 
 
-def complete(
-    runs: Sequence[Record], number: int, contenders: Iterable[str], measures: Iterable[str]
-) -> bool:
-    """Whether all of a round was measured in one session."""
-    wanted = list(product(contenders, measures))
-    return any(
+def complete(runs: Sequence[Record], number: int, wanted: Sequence[tuple[str, str]]) -> bool:
+    """Whether all of a round, contenders and measures, was measured in one session."""
+    return not wanted or any(
         all(measured(runs, session, number, *one) for one in wanted)
         for session in {run["session"] for run in runs}
     )

@@ -137,25 +137,50 @@ def test_a_prefill_without_the_graphs_it_was_to_come_from_is_no_result(
     assert failure["reason"] == "batches of prefill: 0 from CUDA graphs, 3 without"
 
 
-def test_tuned_stock_takes_no_part_in_c100(
+THREE = ("--contenders", "stock", "fused", "stock-splits-16", "--pairs", "1")
+
+
+def profiled(folder: Path) -> list[tuple[str, int]]:
+    profiles = json.loads((folder / "out" / "profile-E2B-H200.json").read_text())["profiles"]
+    return [(profile["contender"], profile["batch"]) for profile in profiles]
+
+
+def test_where_all_fit_with_large_pools_they_are_started_once(
     model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path
 ) -> None:
-    asked = ("--contenders", "stock", "fused", "stock-splits-16")
-    model.main(machine(*CHILD, *asked, "--pairs", "1"))
+    model.main(machine(*CHILD, *THREE))
+    found = record(tmp_path)
+    assert rounds(found) == [
+        (1, "stock", "c1"), (1, "stock", "c100"), (1, "fused", "c1"), (1, "fused", "c100"),
+        (1, "stock-splits-16", "c1"),
+    ]  # fmt: skip
+    assert profiled(tmp_path) == [("stock", 1), ("stock", 100), ("fused", 1), ("fused", 100)]
+    started = [server["contender"] for server in found["servers"]]
+    assert started == ["stock", "fused", "stock-splits-16"]
+    pools = {words[words.index("--max-total-tokens") + 1] for words in commands(found)}
+    assert pools == {str(model.large_pool("E2B"))}
+
+
+def test_where_not_all_fit_with_large_pools_they_are_started_anew_for_c100(
+    model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    large = model.size("E2B", model.large_pool("E2B"))
+    monkeypatch.setattr(model.servers, "fitting", lambda _, size: 2 if size == large else 3)
+    model.main(machine(*CHILD, *THREE))
     found = record(tmp_path)
     assert rounds(found) == [
         (1, "stock", "c1"), (1, "fused", "c1"), (1, "stock-splits-16", "c1"),
         (1, "stock", "c100"), (1, "fused", "c100"),
     ]  # fmt: skip
-    profiles = json.loads((tmp_path / "out" / "profile-E2B-H200.json").read_text())["profiles"]
-    assert [profile["contender"] for profile in profiles] == ["stock", "fused"]
+    assert profiled(tmp_path) == [("stock", 1), ("fused", 1)]
     started = [(server["contender"], server["cold"]) for server in found["servers"]]
     assert started == [
         ("stock", True), ("fused", True), ("stock-splits-16", True),
         ("stock", False), ("fused", False),
     ]  # fmt: skip
     pools = [words[words.index("--max-total-tokens") + 1] for words in commands(found)]
-    assert pools == ["4096"] * 3 + [str(model.pool_tokens("E2B", "c100"))] * 2
+    assert pools == ["4096"] * 3 + [str(model.large_pool("E2B"))] * 2
 
 
 def commands(found: dict[str, Any]) -> list[list[str]]:
@@ -193,7 +218,7 @@ def test_a_round_is_begun_where_it_fits_by_what_the_call_has_measured(
 ) -> None:
     model = script("model")
     args = model.parsed(machine(*ONE, "--measures", "c100", "--deadline", "170"))
-    match = model.Match("26B-A4B", args, model.servers.Gpu(0, "NVIDIA H200", "", 143_771, 143_156))
+    match = model.Match("31B", args, model.servers.Gpu(0, "NVIDIA H200", "", 143_771, 143_156))
     stock, fused = match.contenders
     todo = [(stock, "c100"), (fused, "c100")]
     assert match.round_seconds(todo) > 170  # two first starts
@@ -205,7 +230,7 @@ def test_a_round_is_begun_where_it_fits_by_what_the_call_has_measured(
         {"session": session, "contender": "fused", "measure": "c100", "figures": {"seconds": took}}
         for session, took in (("another", 99.0), (match.session, 20.0))
     ]
-    assert match.round_seconds(todo) == pytest.approx(120 + 43 + 22)
+    assert match.round_seconds(todo) == pytest.approx(120 + 28 + 22)
 
 
 def test_a_profile_is_taken_of_the_servers_that_run(
@@ -275,18 +300,19 @@ def test_what_fits_and_how_long_it_takes(
     shown = capsys.readouterr().out.splitlines()
     names, seconds = zip(*(line.split(" about ") for line in shown if "about" in line), strict=True)
     assert [name.strip() for name in names] == ["31B", "26B-A4B", "12B", "E4B", "E2B"]
-    assert all(400 < int(text.split()[0]) < 1_400 for text in seconds)
+    assert all(300 < int(text.split()[0]) < 1_400 for text in seconds)
     assert shown[1].startswith("  c1, profile: stock, fused side by side, ")
     assert shown[2].startswith("  c100: stock, fused in turn, ")
-    assert shown[-2].startswith("  c1, profile: stock, fused, stock-splits-16, stock-compile side")
+    everything = "  c1, profile, c100: stock, fused, stock-splits-16, stock-compile side by side, "
+    assert shown[-1].startswith(everything)
 
 
-def test_tuned_stock_alone_has_no_c100(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tuned_stock_alone_has_c1_only(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
     model = script("model")
     words = ["estimate", "--memory", "139.8", "--contenders", "stock-compile", "--measures", "c100"]
     with pytest.raises(SystemExit):
         model.main(words)
-    assert "no part in c100" in capsys.readouterr().err
+    assert "c1 only" in capsys.readouterr().err
     model.main([*words, "c1", "--variants", "E2B"])
     assert len(capsys.readouterr().out.splitlines()) == 2
 
@@ -299,13 +325,13 @@ def test_seconds_of_a_phase(model: ModuleType) -> None:
     assert model.phase_seconds("E2B", in_turn, 3) == 4 * takes.start + 6 * takes.c1
 
 
-@pytest.mark.parametrize("variant", ["E2B", "31B"])
+@pytest.mark.parametrize("variant", ["E2B", "26B-A4B", "31B"])
 def test_c100_fits_into_the_sliding_pool(script: Script, variant: str) -> None:
     model = script("model")
     load = model.workload(variant, "c100")
     held = load.concurrency * (load.input_tokens + load.output_tokens)
-    assert held < 0.8 * model.pool_tokens(variant, "c100")
-    size = model.size(variant, model.pool_tokens(variant, "c100"))
+    assert held < 0.8 * model.large_pool(variant)
+    size = model.size(variant, model.large_pool(variant))
     assert size.weights + size.pool + model.servers.RUNTIME_GIB < 138
 
 
@@ -313,7 +339,7 @@ def test_workloads_have_the_lengths_that_are_published(script: Script) -> None:
     one, many = (script("model").workload("E2B", name) for name in ("c1", "c100"))
     assert (one.input_tokens, one.output_tokens, one.requests, one.concurrency) == (610, 422, 6, 1)
     assert (many.input_tokens, many.output_tokens) == (512, 512)
-    assert (many.requests, many.concurrency, many.range_ratio) == (300, 100, 1.0)
+    assert (many.requests, many.concurrency, many.range_ratio) == (100, 100, 1.0)
 
 
 def run_of(contender: str, number: int, session: str, value: float) -> dict[str, Any]:
@@ -326,11 +352,11 @@ def run_of(contender: str, number: int, session: str, value: float) -> dict[str,
 def test_a_pair_is_of_one_session(script: Script) -> None:
     results = script("results")
     runs = [run_of("stock", 1, "a", 4.0), run_of("fused", 1, "b", 2.0)]
-    assert not results.complete(runs, 1, ["stock", "fused"], ["c1"])
+    assert not results.complete(runs, 1, [("stock", "c1"), ("fused", "c1")])
     found = {"runs": runs, "servers": []}
     assert results.compared(found, results.METRICS["tpot-c1"], "stock") is None
     runs.append(run_of("stock", 1, "b", 3.0))
-    assert results.complete(runs, 1, ["stock", "fused"], ["c1"])
+    assert results.complete(runs, 1, [("stock", "c1"), ("fused", "c1")])
     row = results.compared(found, results.METRICS["tpot-c1"], "stock")
     assert (row["stock"], row["fused"], row["ratio"]) == (3.0, 2.0, 1.5)
 
@@ -338,7 +364,7 @@ def test_a_pair_is_of_one_session(script: Script) -> None:
 def test_runs_with_failed_requests_do_not_count_and_are_made_again(script: Script) -> None:
     results = script("results")
     runs = [run_of("stock", 1, "a", 4.0), {**run_of("fused", 1, "a", 2.0), "failed": 1}]
-    assert not results.complete(runs, 1, ["stock", "fused"], ["c1"])
+    assert not results.complete(runs, 1, [("stock", "c1"), ("fused", "c1")])
     metric = results.METRICS["tpot-c1"]
     assert results.compared({"runs": runs, "servers": []}, metric, "stock") is None
 
