@@ -14,11 +14,11 @@ from gemma4ctl.fitting.levers import levers, load_of, plan_for_load
 from gemma4ctl.fitting.outcome import Outcome, Planner
 from gemma4ctl.fitting.rows import at_concurrency, at_length, published
 from gemma4ctl.hardware.inventory import Inventory
-from gemma4ctl.planning.memory import staged
 from gemma4ctl.planning.nearest import NONE_GIVEN, Given
 from gemma4ctl.planning.plan import MemoryStages
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import free_mib, situate
+from gemma4ctl.planning.staged import staged
 from gemma4ctl.profiles.table import Profiles
 
 LENGTHS = (1_024, 8_192, 32_768, None)

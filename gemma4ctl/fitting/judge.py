@@ -12,7 +12,7 @@ from gemma4ctl.fitting.outcome import Outcome, Planner, same_tp
 from gemma4ctl.planning.engine import nearest
 from gemma4ctl.planning.fraction import fraction
 from gemma4ctl.planning.holding import Memory
-from gemma4ctl.planning.memory import USUAL_REQUEST
+from gemma4ctl.planning.load import USUAL_REQUEST
 from gemma4ctl.planning.nearest import alternatives
 from gemma4ctl.planning.plan import PlanWarning
 from gemma4ctl.planning.request import Request

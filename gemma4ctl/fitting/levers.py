@@ -11,9 +11,11 @@ from gemma4ctl.fitting.document import Lever, LeverName
 from gemma4ctl.fitting.outcome import Outcome, Planner, same_tp
 from gemma4ctl.planning.chunks import LEAST_CHUNK
 from gemma4ctl.planning.holding import Memory
-from gemma4ctl.planning.memory import MEASURED_ON, USUAL_REQUEST, graph_batch, raised
+from gemma4ctl.planning.load import USUAL_REQUEST
+from gemma4ctl.planning.memory import MEASURED_ON, raised
 from gemma4ctl.planning.rules.parallelism import divides
 from gemma4ctl.planning.situation import LARGEST_TP
+from gemma4ctl.planning.staged import graph_batch
 from gemma4ctl.settings import LARGEST_NUMBER
 
 FP8 = ("--kv-cache-dtype", "fp8_e4m3")

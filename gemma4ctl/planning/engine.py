@@ -16,7 +16,8 @@ from gemma4ctl.errors import Gemma4ctlError, NoPlanError
 from gemma4ctl.flags.parse import Words
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.holding import Memory
-from gemma4ctl.planning.memory import USUAL_REQUEST, memory, optimized, staged
+from gemma4ctl.planning.load import USUAL_REQUEST
+from gemma4ctl.planning.memory import memory, optimized
 from gemma4ctl.planning.nearest import NONE_GIVEN, Given, alternatives, command, host_of
 from gemma4ctl.planning.plan import (
     DEFAULT_SPLIT,
@@ -39,6 +40,7 @@ from gemma4ctl.planning.rules import RULES, Choose, Rule, Warn
 from gemma4ctl.planning.rules.kernels import kernels_of_one_gpu
 from gemma4ctl.planning.rules.serving import SECRET_FLAGS
 from gemma4ctl.planning.situation import Situation, is_folder, situate
+from gemma4ctl.planning.staged import staged
 from gemma4ctl.profiles.table import Profiles
 from gemma4ctl.rendering.command import words
 

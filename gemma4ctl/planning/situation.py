@@ -57,6 +57,11 @@ class Situation(Model):
     cells: dict[tuple[str, bool], Cell | None] = {}  # memo of `cell`
     memories: dict[tuple[object, ...], Memory | None] = {}  # memo of planning.memory
 
+    def asked_for(self, **changes: Any) -> Situation:
+        """This situation, with what is decided so far, where fields of the request differ."""
+        request = self.request.model_copy(update=changes)
+        return self.model_copy(update={"request": request, "memories": {}})
+
     @property
     def variant_name(self) -> str:
         """The variant's short name."""

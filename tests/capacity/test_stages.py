@@ -14,7 +14,7 @@ from gemma4ctl.capacity.stages import (
     pool_overhead,
     request_table,
 )
-from gemma4ctl.planning.memory import staged
+from gemma4ctl.planning.staged import staged
 from tests.planning.hosts import table
 
 from .recorded import Start, starts

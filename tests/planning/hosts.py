@@ -8,10 +8,15 @@ from typing import Any
 from gemma4ctl.hardware.inventory import Device, Health, Host, Inventory, Link, Slice
 from gemma4ctl.hardware.simulate import simulate
 from gemma4ctl.planning.engine import plan
+from gemma4ctl.planning.holding import Memory
+from gemma4ctl.planning.memory import memory
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.planning.request import Request
+from gemma4ctl.planning.situation import Situation, situate
 from gemma4ctl.profiles.load import load
 from gemma4ctl.profiles.table import Cell, Profiles
+
+GIB = 1 << 30
 
 
 @lru_cache(maxsize=1)
@@ -80,3 +85,15 @@ def planned(
         request.setdefault("hardware", inventory)
         inventory = node(inventory)
     return plan(Request(**request), inventory, profiles or table(), without=without)
+
+
+def situation(platform: str, gpus: int | None = None, **request: Any) -> Situation:
+    """A request on a node of the platform, before any rule ran."""
+    return situate(Request(hardware=platform, **request), node(platform, gpus), table())
+
+
+def found(platform: str, gpus: int = 1, /, **request: Any) -> Memory:
+    """The memory of a plan with TP ``gpus`` on as many."""
+    result = memory(situation(platform, gpus, **request), gpus, bool(request.get("mtp")))
+    assert result is not None
+    return result

@@ -15,10 +15,11 @@ from gemma4ctl.errors import NoPlanError
 from gemma4ctl.hardware.inventory import Inventory
 from gemma4ctl.planning.engine import consider
 from gemma4ctl.planning.holding import Memory
-from gemma4ctl.planning.memory import memory, staged
+from gemma4ctl.planning.memory import memory
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.planning.request import Request
 from gemma4ctl.planning.situation import Situation
+from gemma4ctl.planning.staged import staged
 
 from .hosts import gpu, host, node, planned, table
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from gemma4ctl.planning.fraction import fraction, sglang_fraction
 from gemma4ctl.planning.memory import memory
 from gemma4ctl.planning.request import Request
-from gemma4ctl.planning.situation import Situation, situate
+from gemma4ctl.planning.situation import situate
 
-from .hosts import gpu, host, mig, node, planned, table
-
-
-def situation(platform: str, gpus: int | None = None, **request: Any) -> Situation:
-    return situate(Request(hardware=platform, **request), node(platform, gpus), table())
+from .hosts import gpu, host, mig, planned, situation, table
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from gemma4ctl.capacity.stages import MIB
-from gemma4ctl.planning.memory import graph_batch, memory
+from gemma4ctl.planning.memory import memory
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
+from gemma4ctl.planning.staged import graph_batch
 
 BIDIRECTIONAL = "image tokens attend in both directions, which trtllm_mha does not do"
 PAGE_SIZES = {"trtllm_mha": 64}

@@ -7,9 +7,12 @@ from gemma4ctl.capacity.solver import Held
 from gemma4ctl.capacity.workload import Workload, uniform
 from gemma4ctl.errors import NoPlanError
 from gemma4ctl.planning.holding import Memory
-from gemma4ctl.planning.memory import LEAST_REQUEST, graph_batch, memory, sliding_by_cap
+from gemma4ctl.planning.kv_cache import sliding_by_cap
+from gemma4ctl.planning.memory import memory
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
+from gemma4ctl.planning.splitting import LEAST_REQUEST
+from gemma4ctl.planning.staged import graph_batch
 
 SHORT, LONG = 1_024, 32_768  # tokens of the requests that warnings compare with
 UNNAMED = "; less where --request-tokens names the answer, as 8k+512"
@@ -166,8 +169,7 @@ def _nearest(s: Situation, found: Memory, load: Workload) -> Memory:
 
 def _planned_for(s: Situation, requests: int) -> Memory | None:
     """The memory of the same plan for another number of requests at once."""
-    request = s.request.model_copy(update={"concurrency": requests})
-    return memory(s.model_copy(update={"request": request, "memories": {}}), s.tp, s.mtp)
+    return memory(s.asked_for(concurrency=requests), s.tp, s.mtp)
 
 
 def needed_bytes(found: Memory, load: Workload, requests: float) -> float:

@@ -6,15 +6,11 @@ from gemma4ctl.capacity.stages import MIB
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.planning.chunks import CHUNK_STEP, masks_images, safe_chunk
 from gemma4ctl.planning.fraction import fraction
-from gemma4ctl.planning.memory import (
-    checkpoint_bytes,
-    load_of,
-    memory,
-    raised,
-    staged,
-)
+from gemma4ctl.planning.load import load_of
+from gemma4ctl.planning.memory import memory, raised
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import Situation
+from gemma4ctl.planning.staged import checkpoint_bytes, staged
 
 USEFUL_CONTEXT = 4096  # a shorter context is no remedy
 

@@ -6,16 +6,11 @@ from gemma4ctl.capacity.stages import idle_free_mib
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.hardware.inventory import Unit
 from gemma4ctl.planning.fraction import fraction
-from gemma4ctl.planning.memory import (
-    LEAST_TOKENS,
-    at_usual_share,
-    memory,
-    request_cap,
-    sliding_by_cap,
-    weight_bytes,
-)
+from gemma4ctl.planning.kv_cache import request_cap, sliding_by_cap
+from gemma4ctl.planning.memory import LEAST_TOKENS, at_usual_share, memory
 from gemma4ctl.planning.rules.base import Choose, Outcomes, Warn, rule
 from gemma4ctl.planning.situation import LARGEST_TP, Situation, free_mib
+from gemma4ctl.planning.staged import weight_bytes
 from gemma4ctl.profiles.table import Status
 
 # A plan without a published TP uses the smallest that holds this many tokens of KV cache.
