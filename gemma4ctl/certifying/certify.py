@@ -7,18 +7,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from gemma4ctl import __version__
 from gemma4ctl.certifying import collect
 from gemma4ctl.certifying.ask import ask
 from gemma4ctl.certifying.compare import Answers, Comparison, compare_all
 from gemma4ctl.certifying.prompts import prompts
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import NoPlanError, ServerFailedError
+from gemma4ctl.launch.logs import LITTLE_FREE
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.rendering.planfile import write_plan
 from gemma4ctl.sglang_model.announce import FROM_GRAPHS, FUSED
 from gemma4ctl.tuning.server import How, Server
 
 START_S = 1800.0
+SMALLER_BY = 0.05  # of the memory of an H100: the 4 GiB that SGLang wants free for graphs
 ACTIVE = {  # how the server's log says that a part is on, and what is wrong where it does not
     "kernels": (FUSED, "the server kept SGLang's own model code"),
     "prefill_graphs": (FROM_GRAPHS, "the server prefilled without CUDA graphs"),
@@ -125,12 +128,36 @@ def _require_active(server: Server, plan: Plan) -> None:
     """Refuse what a server answered that did not run all that the plan switched on."""
     reported = server.report().get("reported") or {}
     for name, (active, otherwise) in ACTIVE.items():
-        said = str(reported.get(name) or "its log says nothing")
+        said = str(reported.get(name) or "")
         if plan.value(name) and not said.startswith(active):
             raise ServerFailedError(
                 otherwise,
                 needed="a server that runs what the plan switches on",
-                found=said,
-                remedies=["install gemma4ctl into the environment of SGLang"],
+                found=said or "its log says nothing",
+                remedies=_remedies(said, reported.get("mem_fraction_static")),
                 code=f"{name.replace('_', '-')}-not-active",
             )
+
+
+def _remedies(said: str, share: float | None) -> list[str]:
+    """What to do about a part that is not active.
+
+    Args:
+        said: the log's line about the part; "" where it has none.
+        share: the share of GPU memory that the server took, where the log names it.
+    """
+    if not said:
+        return [f"install gemma4ctl {__version__} into the environment of SGLang"]
+    if said.startswith(LITTLE_FREE):
+        return [_less_memory(share), "end what else holds memory of the GPU: nvidia-smi lists it"]
+    return [
+        "remove the cause that the log names",
+        "until then, serve with SGLang's own code: --kernels stock",
+    ]
+
+
+def _less_memory(share: float | None) -> str:
+    if share is None:
+        return "leave more free: a smaller --mem-fraction-static after --"
+    less = f"--mem-fraction-static {share - SMALLER_BY:.2f}"
+    return f"leave more free: -- {less}, not {share:g} as in this run"

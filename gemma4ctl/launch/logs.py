@@ -19,6 +19,7 @@ Figure = int | float | str | None
 
 READY_LINE = "The server is fired up and ready to roll!"
 FULL_POOL_USAGE = 0.95
+LITTLE_FREE = "graph: only "  # so prefill_graphs begins where SGLang had too little free memory
 
 PHASE_TITLES: dict[Phase, str] = {
     "image": "container image",
@@ -158,8 +159,7 @@ _READINGS = (
         phases=_LOADING,
     ),
     _reading(
-        "auto-selected prefill CUDA graph",
-        r"Disabling auto-selected prefill CUDA (?P<prefill_graphs>graph: only .{1,40} is free)",
+        "Disabling auto-selected", rf"CUDA (?P<prefill_graphs>{LITTLE_FREE}.{{1,40}} is free)"
     ),
     _reading("Load weight begin.", f"avail mem=(?P<free_gb_at_start>{_GB})", phases=("weights",)),
     _reading(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from gemma4ctl import __version__
 from gemma4ctl.certifying import certify, collect, images
 from gemma4ctl.certifying.certify import require_fused
 from gemma4ctl.certifying.prompts import CROWD_TOKENS
@@ -17,6 +18,7 @@ from gemma4ctl.certifying.receipt import Receipt
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import NoPlanError, ServerFailedError, UsageError
 from gemma4ctl.hardware.simulate import simulate
+from gemma4ctl.launch.logs import LITTLE_FREE, parse
 from gemma4ctl.planning.engine import plan
 from gemma4ctl.planning.plan import Plan
 from gemma4ctl.planning.request import Request
@@ -44,6 +46,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seconds_to_ready = 60.0
         says: str | None = "fused, Gemma4ForConditionalGeneration, 35 layers"
         prefill: str | None = "graphs of 16, 64 tokens"
+        share: float | None = 0.93
 
         def __init__(self, plan_file: Path, log: Path, how: How, seconds: float) -> None:
             started.append(str(read_plan(plan_file).value("kernels")))
@@ -55,7 +58,8 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             started.append("ended")
 
         def report(self) -> dict[str, Any]:
-            return {"reported": {"kernels": self.says, "prefill_graphs": self.prefill}}
+            reported = {"kernels": self.says, "prefill_graphs": self.prefill}
+            return {"reported": reported | {"mem_fraction_static": self.share}}
 
     seeds = iter(range(10))
     monkeypatch.setattr(certify, "Server", Server)
@@ -104,6 +108,57 @@ def test_a_fused_server_that_left_a_part_out_is_no_proof(
     with pytest.raises(ServerFailedError, match=wrong) as caught:
         certify.certify(planned("stock"), planned("fused"), WHERE, how=How(), say=print)
     assert (caught.value.found, caught.value.code) == (said or "its log says nothing", code)
+
+
+INSTALL = (f"install gemma4ctl {__version__} into the environment of SGLang",)
+ELSE = (
+    "remove the cause that the log names",
+    "until then, serve with SGLang's own code: --kernels stock",
+)
+
+
+@pytest.mark.parametrize(
+    ("part", "line", "remedies"),
+    [
+        ("says", None, INSTALL),
+        ("says", "gemma4ctl 0.1.0 kernels: stock, Gemma 4: ImportError: no triton", ELSE),
+        ("prefill", None, INSTALL),
+        ("prefill", "gemma4ctl 0.1.0 prefill: no graphs: the norms are not fused", ELSE),
+        (
+            "prefill",
+            "Disabling auto-selected prefill CUDA graph: only 3.21 GiB is free after model/KV/"
+            "eager-buffer allocation; at least 4.00 GiB is required for capture.",
+            (
+                "leave more free: -- --mem-fraction-static 0.88, not 0.93 as in this run",
+                "end what else holds memory of the GPU: nvidia-smi lists it",
+            ),
+        ),
+    ],
+)
+def test_the_remedy_fits_what_the_log_says(
+    servers: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    line: str | None,
+    remedies: tuple[str, ...],
+) -> None:
+    reported = parse([line or ""]).reported
+    said = reported.kernels if part == "says" else reported.prefill_graphs
+    assert (said is None) == (line is None)
+    monkeypatch.setattr(certify.Server, part, said)
+    with pytest.raises(ServerFailedError) as caught:
+        certify.certify(planned("stock"), planned("fused"), WHERE, how=How(), say=print)
+    assert caught.value.remedies == remedies
+
+
+def test_too_little_free_memory_is_said_where_the_share_is_not_known(
+    servers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certify.Server, "prefill", f"{LITTLE_FREE}3.21 GiB is free")
+    monkeypatch.setattr(certify.Server, "share", None)
+    with pytest.raises(ServerFailedError) as caught:
+        certify.certify(planned("stock"), planned("fused"), WHERE, how=How(), say=print)
+    assert caught.value.remedies[0] == "leave more free: a smaller --mem-fraction-static after --"
 
 
 def test_a_plan_without_graphs_needs_none(
