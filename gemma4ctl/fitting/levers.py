@@ -179,7 +179,8 @@ def _graphs(best: Outcome, m: Memory, load: Workload) -> Change:
     freed = stages.cuda_graphs(s.variant, now) - stages.cuda_graphs(s.variant, batch)
     share = int(SHARE_STEPS * (m.share.value + max(0, freed) / m.start)) / SHARE_STEPS
     if batch >= now:
-        return Change(None, f"batches of up to {now} are what runs")
+        runs = f"a server runs {each} of this load at once"
+        return Change(None, f"{runs}; its graphs are for no more than {now} already")
     note = f"batches of up to {batch} instead of {now} free {freed / (1 << 30):.1f} GiB"
     if share <= m.share.value:
         return Change(None, f"{note}, too little to count")

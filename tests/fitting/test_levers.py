@@ -65,10 +65,24 @@ def test_fewer_graphs_give_their_memory_to_the_cache() -> None:
     assert "--cuda-graph-max-bs-decode" in str(graphs.command)
 
 
-def test_graphs_of_batches_that_run_are_kept() -> None:
-    found = of("RTX-4090", 1, model="E2B", request_tokens="32k")["fewer-graphs"]
-    assert (found.command, found.gain) == (None, None)
-    assert found.note == "batches of up to 22 are what runs"
+@pytest.mark.parametrize(
+    ("platform", "gpus", "request_", "run", "graphs"),
+    [
+        ("RTX-4090", 1, {"model": "E2B", "request_tokens": "32k"}, 19, 22),
+        ("H200", 1, {"model": "31B", "concurrency": 12}, 12, 15),
+        ("H200", 1, {"model": "12B", "request_tokens": "1k"}, 288, 256),
+        ("H200", 4, {"request_tokens": "32k", "extra_args": ("--dp-size", "2")}, 37, 37),
+    ],
+)
+def test_graphs_of_batches_that_run_are_kept(
+    platform: str, gpus: int, request_: dict[str, object], run: int, graphs: int
+) -> None:
+    found = of(platform, gpus, **request_)
+    here, servers = found["fewer-graphs"], 2 if "extra_args" in request_ else 1
+    assert (here.command, here.gain) == (None, None)
+    runs = f"a server runs {run} of this load at once"
+    assert here.note == f"{runs}; its graphs are for no more than {graphs} already"
+    assert found["load"].requests == run * servers
 
 
 @pytest.mark.parametrize(
