@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +44,7 @@ def check(path: Path | None, text: str, options: Options, name: str | None = Non
     Raises:
         UsageError: the text is beyond what a reader takes.
     """
+    from gemma4ctl.checking.additions import kept
     from gemma4ctl.checking.readers import read
 
     shown = name or str(path or "-")
@@ -53,7 +55,7 @@ def check(path: Path | None, text: str, options: Options, name: str | None = Non
         path=shown,
         text=text,
         launches=len(launches),
-        findings=tuple(dict.fromkeys(findings)),
+        findings=tuple(dict.fromkeys(kept(findings, text, launches, partial(read, path)))),
         error=None if next(judgements, None) is None else _unfinished(shown),
     )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
+from gemma4ctl.checking.additions import added
 from gemma4ctl.checking.codes import (
     ABSENCE_CODES,
     CODES,
@@ -212,7 +213,8 @@ class _Case:
                 seen.add("audio-ends-server")
                 message, remedy = audio_let_through(model[0])
                 word = self._word_of("model_path")
-                yield self._finding("audio-ends-server", message, remedy, word, None)
+                fix = added("audio-ends-server", self.launch)
+                yield self._finding("audio-ends-server", message, remedy, word, fix)
         if "aiter-small-variant" not in seen and self._lacks_aiter(model[0]):
             yield self._finding(
                 "aiter-small-variant",

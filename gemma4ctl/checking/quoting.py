@@ -21,6 +21,16 @@ def replacement(word: Word | None, words: tuple[str, ...] | None) -> Fix | None:
     return Fix(word.start, word.end, _written(words, word))
 
 
+def addition(word: Word, words: tuple[str, ...]) -> Fix | None:
+    """``words`` behind ``word``; None where it is not written there as one piece."""
+    if word.start < 0:
+        return None
+    if word.style == "yaml":  # an item of its own for each
+        return replacement(word, (word.text, *words))
+    before = " " if word.style == "shell" else ", "
+    return Fix(word.end, word.end, before + _written(words, word))
+
+
 def _written(words: tuple[str, ...], word: Word) -> str:
     import json
     import shlex
