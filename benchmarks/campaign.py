@@ -163,14 +163,14 @@ def kernel_speeds() -> Iterator[Job]:
         yield Job(f"kernels-tiles-{variant}", 190, f"{words} --seconds 170", flags=False)
     run = f"kernels/model.py run {{models}} {{out}}/kernels {ON_ONE_GPU} --deadline {{left}}"
     for variant, seconds in SPEED_S.items():
-        words = f"{run} --variants {variant} --measures c1 p64 p2048 profile c100"
+        words = f"{run} --variants {variant} --measures c1 p64 padded profile c100"
         untuned = "" if variant not in TUNED_S else " --contenders stock fused"
         yield Job(f"kernels-speed-{variant}", seconds, f"{words}{untuned}", part=250)
     for variant, seconds in TUNED_S.items():
         words = f"{run} --variants {variant} --measures c1 --campaign tuned --contenders fused"
         words += " stock-splits-16 stock-compile"
         yield Job(f"kernels-tuned-{variant}", seconds, words, part=200)
-    eager = "stock fused fused-eager --measures p64 p610 p2048 --pairs 3 --campaign prefill"
+    eager = "stock fused fused-eager --measures p64 p610 p2048 padded --pairs 3 --campaign prefill"
     for variant, seconds in (("E2B", 100), ("E4B", 110), ("12B", 230)):
         words = f"{run} --variants {variant} --contenders {eager}"
         yield Job(f"kernels-prefill-{variant}", seconds, words, part=100)

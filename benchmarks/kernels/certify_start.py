@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "inside"))
 
 from redaction import machine_names, redacted
+from servers import own_path
 from serving import CLI
 from shared import gpu_names, split_flags, write
 
@@ -56,6 +58,7 @@ def write_checkpoint(published: Path, folder: Path) -> None:
 def run(words: list[str], out: Path) -> tuple[int, Any]:
     """Run a command of gemma4ctl; its status and JSON. Its messages are added to messages.txt."""
     folders = {f"XDG_{kind}_HOME": str(out / kind.lower()) for kind in ("STATE", "CONFIG")}
+    folders["PYTHONPATH"] = own_path(out / "plugin")  # SGLang finds gemma4ctl, installed or not
     with (out / "messages.txt").open("a") as messages:
         done = subprocess.run(
             [*CLI, *words], env={**os.environ, **folders}, stdout=subprocess.PIPE,

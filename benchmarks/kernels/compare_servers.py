@@ -61,6 +61,7 @@ CONTENDERS = {
         f"broken-{kind}": servers.Contender(
             f"broken-{kind}",
             environment={**servers.FUSED, switches.PACKAGE_VARIABLE: "broken", "BROKEN": kind},
+            prefills_from_graphs=True,
         )
         for kind in BROKEN
     },

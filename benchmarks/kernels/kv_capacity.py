@@ -8,11 +8,13 @@ First both servers are started at SGLang's own memory fraction, up to their pool
 one load at a fraction where stock's full pool holds 87% of it: 256 requests of 128 tokens in and
 640 out, greedy, twice on each server. Stock admits them all, since it expects answers to end early,
 and must retract some; retractions are counted in its log. The sliding pool is made as large as the
-full one, so that only the full one is short.
+full one, so that only the full one is short. Last, stock serves it with memory for half as much
+again, so that it retracts nothing either (``roomy``).
 
 Outputs are compared token by token: the two runs of each server with each other, which shows what
-the batch's composition alone changes, and the two servers. ``shared-kv`` has stock kernels, so
-only the pools differ; ``fused`` has both. OUT/capacity-VARIANT-GPU.json is written after every
+the batch's composition alone changes, and the servers. What is retracted is prefilled again, in
+other batches, so only roomy stock can give the same. ``shared-kv`` has stock kernels, so only the
+pools differ; ``fused`` has both. OUT/capacity-VARIANT-GPU.json is written after every
 part, and a later call goes on with the next. While a server works, the next one imports its
 libraries and waits for the GPU, so seconds are for orientation only.
 """
@@ -44,10 +46,14 @@ from gemma4ctl.endpoint import http
 from gemma4ctl.errors import Gemma4ctlError
 
 REQUESTS, TOKENS_IN, TOKENS_OUT = 256, 128, 640
-HELD = 0.87  # of the load's tokens, by stock's full pool
+HELD = {"loads": 0.87, "roomy": 1.5}  # of the load's tokens, by stock's full pool
 RATIO = 1.0
 TARGETS = {"E2B": 2.2, "E4B": 1.7}
-SECONDS = {"pools": 110, "loads": 170}  # cold; a part is only begun when so much time is left
+SECONDS = {
+    "pools": 90,
+    "loads": 120,
+    "roomy": 100,
+}  # cold; a part is only begun when so much time is left
 ANSWER_S = 150
 POOLS_STAND = "Memory pool end"
 RETRACTED = re.compile(r"#retracted_reqs: (\d+)")
@@ -62,16 +68,12 @@ class Trial:
         self.variant, self.gpu, self.args, self.end = variant, gpu, args, end
         self.path = args.out / f"capacity-{variant}-{gpu.short}.json"
         self.record = results.read(self.path) or {
-            "variant": variant, "pools": {}, "loads": {}, "failures": [],
+            "variant": variant, **{part: {} for part in SECONDS}, "failures": [],
         }  # fmt: skip
 
     def play(self) -> None:
         """Every part that is missing, as far as the time goes."""
-        todo = [
-            (part, name) for part in SECONDS for name in self.args.contenders
-            if name not in self.record[part]
-        ]  # fmt: skip
-        server = None
+        todo, server = self.missing(), None
         try:
             for one, following in zip_longest(todo, todo[1:]):
                 if self.end - time.monotonic() < SECONDS[one[0]]:
@@ -92,13 +94,19 @@ class Trial:
 
     def done(self) -> bool:
         """Whether every part is recorded."""
-        kinds = set(self.args.contenders)
-        return kinds <= self.record["pools"].keys() and kinds <= self.record["loads"].keys()
+        return not self.missing()
+
+    def missing(self) -> list[tuple[str, str]]:
+        """Parts and contenders without a record; roomy is stock's only."""
+        return [
+            (part, name) for part in SECONDS for name in self.args.contenders
+            if name not in self.record[part] and (part != "roomy" or name == "stock")
+        ]  # fmt: skip
 
     def part(self, part: str, name: str, server: servers.Server) -> None:
         """Record what a server gave for one part, or how it failed, and end it."""
         try:
-            found = {"pools": self.pools, "loads": self.load}[part](server)
+            found = self.pools(server) if part == "pools" else self.load(server)
             self.record[part][name] = {**found, **server.facts()}
             shown = {key: value for key, value in found.items() if key != "outputs"}
             print(self.variant, name, part, shown, flush=True)
@@ -113,7 +121,7 @@ class Trial:
 
     def start(self, part: str, name: str) -> servers.Server:
         """A server for one part, which waits for the GPU."""
-        number = 2 * list(servers.CONTENDERS).index(name) + list(SECONDS).index(part)
+        number = 3 * list(servers.CONTENDERS).index(name) + list(SECONDS).index(part)
         place = servers.Place(
             self.args.models / f"{self.variant}-it", self.gpu,
             self.args.port + 100 * self.gpu.index + number,
@@ -126,16 +134,17 @@ class Trial:
         """What all servers of a part get: the same fraction of the same GPU."""
         if part == "pools":
             return []
-        share = self.record.setdefault("fraction", self.fraction())
+        shares = self.record.setdefault("fractions", {})
+        share = shares.setdefault(part, self.fraction(part))
         ratio = ["--swa-full-tokens-ratio", str(RATIO)]
         return ["--mem-fraction-static", share, *ratio, "--max-running-requests", str(REQUESTS)]
 
-    def fraction(self) -> str:
-        """The fraction at which stock's full pool holds a part of the load.
+    def fraction(self, part: str) -> str:
+        """The fraction at which stock's full pool holds its share of the load.
 
         With the memory that stock's start reported, where there is one.
         """
-        tokens = int(HELD * REQUESTS * (TOKENS_IN + TOKENS_OUT))
+        tokens = int(HELD[part] * REQUESTS * (TOKENS_IN + TOKENS_OUT))
         weights, pool = size(self.variant, tokens, RATIO)
         stock = self.record["pools"].get("stock", {})
         before, after = stock.get("free_gb_at_start"), stock.get("free_gb_after_weights")
@@ -209,6 +218,11 @@ def agreement(ours: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]) ->
     }
 
 
+def outputs_of(one: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
+    """How far the outputs of two loads agree."""
+    return agreement(unpacked(one["outputs"]), unpacked(other["outputs"]))
+
+
 def common(ours: Sequence[int], theirs: Sequence[int]) -> int:
     """Tokens before the first difference."""
     length = min(len(ours), len(theirs))
@@ -232,14 +246,17 @@ def compared(record: dict[str, Any], name: str) -> dict[str, Any] | None:
     if {"stock", name} <= loads.keys():
         stock, ours = loads["stock"], loads[name]
         found["load"] = {
-            "fraction": record["fraction"],
+            "fractions": record["fractions"],
             "requests": REQUESTS, "tokens_in": TOKENS_IN, "tokens_out": TOKENS_OUT,
             "full_layer_tokens": {k: loads[k]["full_layer_tokens"] for k in ("stock", name)},
             "runs": {"stock": stock["runs"], name: ours["runs"]},
             "stock_again": stock["same_again"],
             f"{name}_again": ours["same_again"],
-            "stock_and_ours": agreement(unpacked(stock["outputs"]), unpacked(ours["outputs"])),
+            "stock_and_ours": outputs_of(stock, ours),
         }  # fmt: skip
+        if (roomy := record["roomy"].get("stock")) is not None:
+            found["load"]["runs"]["roomy stock"] = roomy["runs"]
+            found["load"]["roomy_stock_and_ours"] = outputs_of(roomy, ours)
     return found
 
 
@@ -260,14 +277,12 @@ def compare(out: Path, target: Path | None) -> None:
                 print(f"  {key}: {value}")
             commands = {
                 f"{part} {kind}": record[part][kind]["command"]
-                for part in ("pools", "loads")
+                for part in SECONDS
                 for kind in ("stock", name)
                 if kind in record[part]
             }
             about = {
-                key: value
-                for key, value in record.items()
-                if key not in ("pools", "loads", "failures")
+                key: value for key, value in record.items() if key not in (*SECONDS, "failures")
             }
             if target is not None:
                 document = {**about, **found, "commands": commands}

@@ -3,13 +3,15 @@
 
     micro.py run OUT [--variants E2B,E4B] [--rows 1,8,32] [--seconds 170]
     micro.py tune OUT [--variants E2B] [--rows 1,8] [--seconds 170]
+    micro.py decode OUT [--variants E2B,E4B] [--rows 64,100] [--seconds 170]
     micro.py show OUT
 
 ``run`` writes OUT/micro-GPU.json: microseconds of a call within a CUDA graph, fused and stock,
 bytes a second of it and of a copy, and whether the result is that of the reference. ``tune``
 tries tiles for every product (compiling in parallel processes), writes OUT/tune-GPU.json and
-prints rows for ``gemma4ctl/sglang_model/kernels/configs.py``. Both go on where an earlier call
-stopped, and begin nothing more after ``--seconds``.
+prints rows for ``gemma4ctl/sglang_model/kernels/configs.py``. ``decode`` times attention of decode
+batches as ``run`` does, in tiles of several sizes, into OUT/decode-GPU.json. All go on where an
+earlier call stopped, and begin nothing more after ``--seconds``.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,15 @@ import tiles
 import torch
 from shared import write
 
+from gemma4ctl.sglang_model.kernels import decode
+
 Record = dict[str, Any]
+FILES = {"run": "micro"}
+# Of K and of V in a program of attention: 32, 16 and 8 KiB.
+DECODE_TILES = [
+    decode.TILE, decode.Tile(1 << 14, 4), decode.Tile(1 << 13, 4), decode.Tile(1 << 13, 2),
+    decode.Tile(1 << 12, 2),
+]  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -42,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
             show(json.loads(path.read_text()))
         return
     gpu = servers.gpus()[0]
-    path = options.out / f"{'tune' if options.command == 'tune' else 'micro'}-{gpu.short}.json"
+    path = options.out / f"{FILES.get(options.command, options.command)}-{gpu.short}.json"
     record = json.loads(path.read_text()) if path.exists() else {"rows": {}}
     record |= {**servers.host(gpu), "command": sys.argv}
     deadline = time.monotonic() + options.seconds
@@ -58,7 +69,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=("run", "tune", "show"))
+    parser.add_argument("command", choices=("run", "tune", "decode", "show"))
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--variants", default="E2B,E4B,12B,26B-A4B,31B")
     parser.add_argument("--rows", default="1,8")
@@ -81,10 +92,16 @@ def run(options: argparse.Namespace, record: Record, deadline: float) -> Iterato
 
 def every_case(options: argparse.Namespace) -> Iterator[tuple[str, int, cases.Case]]:
     """Name, batch and case of what the command line asks for."""
-    for variant in options.variants.split(","):
-        for rows in map(int, options.rows.split(",")):
-            for case in cases.cases(cases.VARIANTS[variant], rows):
+    for variant, rows in product(options.variants.split(","), map(int, options.rows.split(","))):
+        sizes = cases.VARIANTS[variant]
+        if options.command == "run":
+            for case in cases.cases(sizes, rows):
                 yield f"{variant} {rows} {case.name}", rows, case
+            continue
+        for tile in DECODE_TILES:
+            for case in cases.decode_cases(sizes, rows, tile):
+                values, warps = tile
+                yield f"{variant} {rows} {case.name} {values} {warps}", rows, case
 
 
 def measured(case: cases.Case, rows: int, bandwidth: float) -> Record:
@@ -119,19 +136,19 @@ def difference(fused: Callable[[], Any], stock: Callable[[], Any]) -> float | No
 def tune(options: argparse.Namespace, record: Record, deadline: float) -> Iterator[tuple[str, Any]]:
     """The fastest tiles of every product that the record has not yet."""
     wanted = {
-        tiles.name(product, rows): (product, rows)
+        tiles.name(one, rows): (one, rows)
         for variant in options.variants.split(",")
         for rows in map(int, options.rows.split(","))
-        for product in cases.products(cases.VARIANTS[variant])
-        if product.name != "output layer"  # stays SGLang's
+        for one in cases.products(cases.VARIANTS[variant])
+        if one.name != "output layer"  # stays SGLang's
     }
-    for name, (product, rows) in wanted.items():
+    for name, (one, rows) in wanted.items():
         if name in record["rows"]:
             continue
         if time.monotonic() > deadline:
             print(f"stopped before {name}: call again to go on", file=sys.stderr)
             break
-        yield name, tiles.best(product, rows)
+        yield name, tiles.best(one, rows)
     tiles.stop()
 
 

@@ -12,6 +12,7 @@ MODELS holds checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all 
   c100   100 requests at once, 512 in and 512 out (31B: 512 and 256, 26B-A4B: 256 and 256, so that
          their KV fits): output throughput, TTFT
   p64, p610, p2048  one request at a time of that many tokens and 2 out: TTFT
+  padded  the same, of the fewest tokens that the largest CUDA graph of prefill takes
   profile  launches and busy time of a decode step, as step_profile.py takes them: of one request,
          and of 100 where the pools are those of c100
 
@@ -55,6 +56,7 @@ from gemma4ctl.bench.measure import measure
 from gemma4ctl.bench.workload import Workload
 from gemma4ctl.capacity.pools import DEFAULT_RATIO
 from gemma4ctl.errors import Gemma4ctlError
+from gemma4ctl.sglang_model import support
 
 
 class Seconds(NamedTuple):
@@ -78,7 +80,7 @@ PROFILE_S = 8
 C1_REQUESTS = {"12B": 3, "31B": 3}  # fewer where they take long
 C100 = {"26B-A4B": (256, 256), "31B": (512, 256)}  # tokens in and out, elsewhere 512 and 512
 RUNNING = 128  # requests a server runs at most: the table of their tokens would take 2 GiB else
-PREFILLS = {"p64": 64, "p610": 610, "p2048": 2048}  # tokens of a prompt
+PREFILLS = {"p64": 64, "p610": 610, "p2048": 2048, "padded": None}  # tokens of a prompt
 PREFILL_S, PREFILL_REQUESTS, PREFILL_OUT = 4, 20, 2
 ONE, MANY = "c1", "c100"
 LOADS = (ONE, *PREFILLS, MANY)
@@ -94,12 +96,20 @@ def workload(variant: str, name: str) -> Workload:
     given, asked, requests, at_once = {
         ONE: (610, 422, C1_REQUESTS.get(variant, 6), 1),
         MANY: (*C100.get(variant, (512, 512)), 100, 100),
-        **{key: (n, PREFILL_OUT, PREFILL_REQUESTS, 1) for key, n in PREFILLS.items()},
+        **{
+            key: (n or fewest_of_largest(variant), PREFILL_OUT, PREFILL_REQUESTS, 1)
+            for key, n in PREFILLS.items()
+        },
     }[name]
     return Workload(
         name=name, input_tokens=given, output_tokens=asked, range_ratio=1.0, requests=requests,
         concurrency=min(at_once, requests),
     )  # fmt: skip
+
+
+def fewest_of_largest(variant: str) -> int:
+    """The fewest tokens that are padded to the largest CUDA graph of prefill."""
+    return support.prefill_graph_sizes(variant)[-2] + 1
 
 
 def large_pool(variant: str) -> int:
@@ -390,7 +400,8 @@ class Match:
         )  # fmt: skip
         figures = {name: round(value, 4) for name, value in found.summary.figures().items()}
         made = servers.Prefills(*(b - a for a, b in zip(prefills, server.prefills(), strict=True)))
-        if server.contender.prefills_from_graphs and load.concurrency == 1:
+        fits = max(server.graph_sizes, default=0) >= load.input_tokens
+        if fits and load.concurrency == 1:
             must_be_from_graphs(made)
         self.record["runs"].append({
             "session": self.session, "round": number, "measure": name,

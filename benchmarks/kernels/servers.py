@@ -32,8 +32,7 @@ from gemma4ctl.endpoint import http
 from gemma4ctl.endpoint.address import Endpoint
 from gemma4ctl.errors import Gemma4ctlError
 from gemma4ctl.launch import logs
-from gemma4ctl.sglang_model import switches
-from gemma4ctl.sglang_model.support import PREFILL_GRAPH_SIZES
+from gemma4ctl.sglang_model import support, switches
 
 ROOT = Path(__file__).parents[2]
 INSIDE = Path(__file__).parent / "inside"  # what runs in the servers' processes
@@ -53,16 +52,15 @@ RUNTIME_GIB = 5.0  # beside weights and pools: context, CUDA graphs, activations
 
 @dataclass(frozen=True)
 class Contender:
-    """A kind of server: what it has beyond the flags that all have."""
+    """A kind of server: what it has beyond the flags that all have.
+
+    One that ``prefills_from_graphs`` is asked to, with the sizes of its variant.
+    """
 
     name: str
     flags: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-    @property
-    def prefills_from_graphs(self) -> bool:
-        """Whether it is asked to."""
-        return bool(switches.prefill_graph_sizes(self.environment))
+    prefills_from_graphs: bool = False
 
 
 class Prefills(NamedTuple):
@@ -72,12 +70,7 @@ class Prefills(NamedTuple):
     others: int
 
 
-FUSED = {
-    **switches.fused_environment(),
-    **switches.shared_kv_environment(),
-    **switches.prefill_graphs_environment(PREFILL_GRAPH_SIZES),
-}
-EAGER = {switches.PREFILL_GRAPHS_VARIABLE: ""}  # prefill without CUDA graphs
+FUSED = {**switches.fused_environment(), **switches.shared_kv_environment()}
 # Attention of decode batches by SGLang's own launches.
 STOCK_DECODE = {switches.PARTS_VARIABLE: ",".join(set(switches.PARTS) - {"decode"})}
 
@@ -85,12 +78,17 @@ CONTENDERS = {
     contender.name: contender
     for contender in (
         Contender("stock"),
-        Contender("fused", environment=FUSED),
-        Contender("fused-eager", environment=FUSED | EAGER),
-        Contender("fused-stock-decode", environment=FUSED | STOCK_DECODE),
+        Contender("fused", environment=FUSED, prefills_from_graphs=True),
+        Contender("fused-eager", environment=FUSED),
+        Contender("fused-stock-decode", (), FUSED | STOCK_DECODE, prefills_from_graphs=True),
         Contender("shared-kv", environment=switches.shared_kv_environment()),
         *(
-            Contender(f"{name}-splits-{splits}", ("--triton-attention-num-kv-splits", splits), more)
+            Contender(
+                f"{name}-splits-{splits}",
+                ("--triton-attention-num-kv-splits", splits),
+                more,
+                prefills_from_graphs=name == "fused",
+            )
             for name, more in (("stock", {}), ("fused", FUSED))
             for splits in ("4", "16", "32")
         ),
@@ -167,9 +165,14 @@ def python_path(folder: Path) -> str:
     """
     for name in ("fill", "experts", "gate"):
         announce(folder, f"gemma4ctl-{name}", f"gemma4ctl-{name} = {name}:install")
+    return own_path(folder, INSIDE)
+
+
+def own_path(folder: Path, *more: Path) -> str:
+    """PYTHONPATH with this checkout and ``more``; its entry point is in ``folder``, if need be."""
     if not any(point.name == "gemma4ctl" for point in metadata.entry_points(group=GROUP)):
         announce(folder, "gemma4ctl", ENTRY_POINT)
-    parts = [ROOT, INSIDE, folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+    parts = [ROOT, *more, folder, *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.pathsep.join(map(str, parts))
 
 
@@ -194,6 +197,11 @@ class Place(NamedTuple):
 def started(checkpoint: Path, contender: Contender) -> Path:
     """A file that is there once a contender was ready on this machine."""
     return STARTED / f"{checkpoint.name}-{contender.name}"
+
+
+def graph_sizes(checkpoint: Path) -> tuple[int, ...]:
+    """Tokens of each CUDA graph of prefill of a checkpoint's variant."""
+    return support.prefill_graph_sizes(checkpoint.name.removesuffix("-it"))
 
 
 class StartError(Gemma4ctlError):
@@ -285,6 +293,9 @@ class Server(Process):
         ]  # fmt: skip
         visible = ",".join(str(place.gpu.index + rank) for rank in range(tp))
         environment = {**contender.environment, "CUDA_VISIBLE_DEVICES": visible}
+        self.graph_sizes = graph_sizes(place.checkpoint) if contender.prefills_from_graphs else ()
+        if self.graph_sizes:
+            environment |= switches.prefill_graphs_environment(self.graph_sizes)
         self._started = started(place.checkpoint, contender)
         self.cold = not self._started.exists()
         super().__init__(argv, environment, place.port, place.log, held)

@@ -19,7 +19,10 @@ MEASURED: frozenset[tuple[str, str, str]] = frozenset(
 )
 # Release, GPU and variant that prefill from CUDA graphs faster, with the same answers.
 PREFILL_GRAPHS_MEASURED: frozenset[tuple[str, str, str]] = frozenset({("0.5.16", "sm_90", "E2B")})
-PREFILL_GRAPH_SIZES = (16, 32, 64, 128, 256, 384, 512, 640, 768, 1024, 1536, 2048)  # tokens
+# Tokens of each graph. A batch is padded to the next of them, which must not take longer than the
+# launches that are saved: of larger models only the smaller ones (``ttft-padded``).
+_PREFILL_GRAPHS = (16, 32, 64, 128, 256, 384, 512, 640, 768, 1024, 1536, 2048)
+_LONGEST_PREFILL_GRAPH = {"26B-A4B": 1536, "12B": 768, "31B": 384}
 TARGETS = (
     "Gemma4ForConditionalGeneration",
     "Gemma4UnifiedForConditionalGeneration",
@@ -89,6 +92,12 @@ def kv_problem(server: Any) -> str | None:
     if reason is None and algorithm not in (None, FROZEN_KV_MTP):
         reason = f"speculative decoding by {algorithm}"
     return reason
+
+
+def prefill_graph_sizes(variant: str) -> tuple[int, ...]:
+    """The tokens of each CUDA graph that prefill of a variant has."""
+    longest = _LONGEST_PREFILL_GRAPH.get(variant, _PREFILL_GRAPHS[-1])
+    return tuple(size for size in _PREFILL_GRAPHS if size <= longest)
 
 
 def prefill_graphs_problem(server: Any) -> str | None:

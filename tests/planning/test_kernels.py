@@ -67,7 +67,7 @@ def test_what_is_not_supported_is_planned_as_stock(
 def test_prefill_runs_from_graphs_where_that_is_measured() -> None:
     made = planned(kernels="fused")
     sizes = switches.prefill_graph_sizes(environment(made))
-    assert sizes == support.PREFILL_GRAPH_SIZES
+    assert sizes == support.prefill_graph_sizes("E2B")
     by_hand = planned(kernels="fused", extra_args=("--cuda-graph-backend-prefill", "disabled"))
     assert made.capacity is not None and by_hand.capacity is not None
     with_graphs, without = made.capacity.stages, by_hand.capacity.stages
@@ -108,7 +108,7 @@ def test_graphs_are_no_larger_than_what_is_prefilled_at_once() -> None:
     whole = planned(kernels="fused", extra_args=("--chunked-prefill-size", "-1"))
     largest = [switches.prefill_graph_sizes(environment(made))[-1] for made in (chunk, context)]
     assert largest == [512, 1024]
-    assert switches.prefill_graph_sizes(environment(whole)) == support.PREFILL_GRAPH_SIZES
+    assert switches.prefill_graph_sizes(environment(whole)) == support.prefill_graph_sizes("E2B")
     tiny = planned(kernels="fused", extra_args=("--chunked-prefill-size", "8"))
     assert switches.PREFILL_GRAPHS_VARIABLE not in environment(tiny)
 

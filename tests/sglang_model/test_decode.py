@@ -163,6 +163,18 @@ def other_layout(server: Server) -> None:
     server.pool.full_kv_pool.kv_cache_layout = server.pool.swa_kv_pool.kv_cache_layout = "hnd"
 
 
+@pytest.mark.parametrize(("multiprocessors", "own"), [(2, 1), (4, 2)])
+def test_large_batches_are_left_to_sglang(
+    attention: Any, multiprocessors: int, own: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two requests are two pairs with the one KV head of the full layer, four with the other's."""
+    monkeypatch.setattr(attention.module.decode, "_multiprocessors", lambda device: multiprocessors)
+    server = Server(attention.module)
+    for number in range(2):
+        server.attend(number)
+    assert (len(attention.used), len(server.stock)) == (own, 2 - own)
+
+
 @pytest.mark.parametrize(
     "change", [extend, verify, draft, other_backend, other_pool, fp8, scaled, other_layout]
 )

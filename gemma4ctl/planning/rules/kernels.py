@@ -143,7 +143,7 @@ def _graph_sizes(s: Situation) -> list[int]:
     """Numbers of tokens that are prefilled at once: of no more than a chunk or the context."""
     chunk = int(s.given("chunked_prefill_size") or 0)
     most = min(chunk, s.context) if chunk > 0 else s.context
-    return [size for size in support.PREFILL_GRAPH_SIZES if size <= most]
+    return [size for size in support.prefill_graph_sizes(s.variant_name) if size <= most]
 
 
 def _own(s: Situation) -> SimpleNamespace:

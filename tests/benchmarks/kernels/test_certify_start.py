@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -68,3 +70,17 @@ def test_the_checkpoint_has_the_models_tensors(certify: ModuleType, tmp_path: Pa
     assert all(tensor.isinf().all() for tensor in bounds)
     assert (made / "config.json").read_text() == (published / "config.json").read_text()
     assert (made / "tokenizer.json").exists()
+
+
+def test_gemma4ctl_is_found_by_sglangs_python(
+    certify: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also from a checkout that is not installed: ``verify --kernels`` asks for its metadata."""
+    servers = importlib.import_module("servers")
+    monkeypatch.setattr(servers.metadata, "entry_points", lambda group: [])  # nothing is installed
+    code = """import json; from importlib.metadata import version
+print(json.dumps({"found": version("gemma4ctl")}))"""
+    monkeypatch.setattr(certify, "CLI", [sys.executable, "-c", code])
+    found = certify.run([], tmp_path)
+    assert found == (0, {"found": servers.__version__})
+    assert list(tmp_path.glob("plugin/gemma4ctl-*.dist-info"))

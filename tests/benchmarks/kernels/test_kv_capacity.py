@@ -38,16 +38,20 @@ def test_shared_kv_holds_more_and_retracts_nothing(
     assert found["loads"]["stock"]["runs"][0]["retracted_requests"] == 3
     assert found["loads"]["shared-kv"]["runs"][1]["retractions"] == 0
     # what stock reported: 138.68 - 128.68 GB of weights, and 87% of 1,280 tokens
-    assert float(found["fraction"]) == pytest.approx(10 / 138.68, abs=2e-3)
-    commands = [found["loads"][kind]["command"] for kind in ("stock", "shared-kv")]
+    tight, roomy = (found["fractions"][part] for part in ("loads", "roomy"))
+    assert float(tight) == pytest.approx(10 / 138.68, abs=2e-3)
+    assert float(tight) < float(roomy)
+    loads = [*(found["loads"][kind] for kind in ("stock", "shared-kv")), found["roomy"]["stock"]]
+    commands = [load["command"] for load in loads]
     shares = [words[words.index("--mem-fraction-static") + 1] for words in commands]
-    assert shares == [found["fraction"]] * 2
+    assert shares == [tight, tight, roomy]
     capsys.readouterr()
     capacity.main(["compare", str(tmp_path / "out"), str(tmp_path / "results")])
     assert "1,000 -> 2,300 tokens, 2.300x, asked 2.2: reached" in capsys.readouterr().out
     result = json.loads((tmp_path / "results" / "capacity-E2B-H200-shared-kv.json").read_text())
     assert {"variant", "gpu", "sglang_version", "metric", "stock", "fused"} <= set(result)
     assert result["load"]["stock_and_ours"]["same"] == 1
+    assert result["load"]["roomy_stock_and_ours"]["same"] == 1
     capacity.main(words)  # nothing is missing
     assert record(tmp_path) == found
 
@@ -61,7 +65,7 @@ def test_what_fails_is_recorded_and_tried_again(
         capacity.main(machine("--variants", "E2B"))
     failed = record(tmp_path)
     assert set(failed["pools"]) == {"stock", "shared-kv"}
-    assert [one["part"] for one in failed["failures"]] == ["loads", "loads"]
+    assert [one["part"] for one in failed["failures"]] == ["loads", "loads", "roomy"]
     assert "HTTP 500" in failed["failures"][0]["reason"]
     monkeypatch.delenv("FAKE_FAULT")
     capacity.main(machine("--variants", "E2B"))
@@ -99,7 +103,8 @@ def test_a_server_waits_for_the_gpu_until_the_one_before_it_has_ended(
         "let_go stock-pools", "stop stock-pools",
         "__init__ stock-loads", "let_go shared-kv-pools", "stop shared-kv-pools",
         "__init__ shared-kv-loads", "let_go stock-loads", "stop stock-loads",
-        "let_go shared-kv-loads", "stop shared-kv-loads",
+        "__init__ stock-roomy", "let_go shared-kv-loads", "stop shared-kv-loads",
+        "let_go stock-roomy", "stop stock-roomy",
     ]  # fmt: skip
 
 
