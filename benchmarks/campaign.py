@@ -158,6 +158,9 @@ def kernel_speeds() -> Iterator[Job]:
     """How fast the fused kernels are."""
     bandwidth = "kernels/roofline.py bandwidth {out}/kernels"
     yield Job("kernels-bandwidth", 20, bandwidth, flags=False)
+    words = "kernels/micro.py decode {out}/kernels --variants 26B-A4B,E4B,E2B,12B,31B"
+    words += " --rows 100,64,80,32,128 --seconds 170"
+    yield Job("kernels-decode-tiles", 190, words, flags=False)
     for variant in VARIANTS:
         words = f"kernels/micro.py tune {{out}}/tiles-{variant} --variants {variant} --rows 1,8"
         yield Job(f"kernels-tiles-{variant}", 190, f"{words} --seconds 170", flags=False)
@@ -170,6 +173,9 @@ def kernel_speeds() -> Iterator[Job]:
         words = f"{run} --variants {variant} --measures c1 --campaign tuned --contenders fused"
         words += " stock-splits-16 stock-compile"
         yield Job(f"kernels-tuned-{variant}", seconds, words, part=200)
+    for variant in VARIANTS:
+        words = f"{run} --variants {variant} --contenders stock fused --measures start"
+        yield Job(f"kernels-start-{variant}", 250, f"{words} --campaign start", part=130)
     eager = "stock fused fused-eager --measures p64 p610 p2048 padded --pairs 3 --campaign prefill"
     for variant, seconds in (("E2B", 100), ("E4B", 110), ("12B", 230)):
         words = f"{run} --variants {variant} --contenders {eager}"

@@ -13,6 +13,7 @@ MODELS holds checkpoints named as on the hub (``E2B-it``, ...); FLAGS go to all 
          their KV fits): output throughput, TTFT
   p64, p610, p2048  one request at a time of that many tokens and 2 out: TTFT
   padded  the same, of the fewest tokens that the largest CUDA graph of prefill takes
+  start  stock and fused started at the same moment, or in turn where not both fit, and nothing else
   profile  launches and busy time of a decode step, as step_profile.py takes them: of one request,
          and of 100 where the pools are those of c100
 
@@ -85,7 +86,8 @@ PREFILL_S, PREFILL_REQUESTS, PREFILL_OUT = 4, 20, 2
 ONE, MANY = "c1", "c100"
 LOADS = (ONE, *PREFILLS, MANY)
 MEASURES = (ONE, "profile", MANY)  # by default
-KINDS = (*MEASURES, *PREFILLS)
+START = "start"
+KINDS = (*MEASURES, *PREFILLS, START)
 SMALL_POOL = 4_096  # tokens, for c1 and profile
 COMPARED = ("stock", "fused", "stock-splits-16", "stock-compile")
 LONGEST_FIRST = ("31B", "26B-A4B", "12B", "E4B", "E2B")
@@ -187,7 +189,7 @@ def wanted(args: argparse.Namespace, beside: bool) -> list[tuple[tuple[str, ...]
     if beside and untuned:
         kinds = [((*small, MANY), args.contenders)]
     found = []
-    for kind, contenders in kinds:
+    for kind, contenders in (*kinds, ((START,), untuned)):
         measures = tuple(name for name in kind if name in args.measures)
         if measures and contenders:
             found.append((measures, contenders))
@@ -253,7 +255,9 @@ class Match:
         self.phase = phase
 
     def measure_phase(self) -> None:
-        """All rounds and profiles that are missing."""
+        """All rounds and profiles that are missing, or starts."""
+        if START in self.phase.measures:
+            self.starts()
         for number in self.phase.rounds(self.args.pairs):
             self.round(number)
         self.profiles()
@@ -266,11 +270,29 @@ class Match:
 
     def done(self) -> bool:
         """Whether everything that was asked for is recorded."""
+        if any(START in phase.measures for phase in self.phases) and not self.started_enough():
+            return False
         return not any(self.unprofiled(phase) for phase in self.phases) and all(
             results.complete(self.record["runs"], number, phase.runs(phase.contenders))
             for phase in self.phases
             for number in phase.rounds(self.args.pairs)
         )
+
+    def starts(self) -> None:
+        """Start the servers anew until there are as many pairs as asked for, or one fails."""
+        while not self.started_enough() and not self.failed:
+            together = [self.contenders] if self.phase.beside else [[c] for c in self.contenders]
+            seconds = [max(map(self.start_seconds, wanted)) for wanted in together]
+            self.check_time("a pair of starts", sum(seconds))
+            for wanted in together:
+                for name in list(self.running):
+                    self.release(name)
+                self.start(wanted)
+
+    def started_enough(self) -> bool:
+        """Whether there are as many pairs of starts as asked for."""
+        found = results.start_pairs(self.record["servers"], results.BASE)
+        return len(found) >= self.args.pairs
 
     def round(self, number: int) -> None:
         """Every contender once, those that run already first, so that the order alternates."""
@@ -538,6 +560,8 @@ def phase_seconds(variant: str, phase: Phase, pairs: int) -> int:
     starts = [start_seconds(variant, servers.CONTENDERS[name]) for name in phase.contenders]
     runs = sum(run_seconds(variant, name) for _, name in phase.runs(phase.contenders)) * pairs
     profiles = PROFILE_S * len(phase.profiled) * len(phase.batches) * (phase.first == 1)
+    if START in phase.measures:
+        return (max(starts) if phase.beside else sum(starts)) * pairs
     in_turn = sum(starts[number % len(starts)] for number in range(pairs + 1))
     return (max(starts) if phase.beside else in_turn) + runs + profiles
 

@@ -204,6 +204,25 @@ def test_contenders_that_do_not_fit_together_meet_in_groups(
     assert [server["contender"] for server in found["servers"]] == kinds  # fused stays
 
 
+@pytest.mark.parametrize("room", [1, 2])
+def test_starts(
+    model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], room: int,
+) -> None:  # fmt: skip
+    """The first of each is cold and belongs to no pair."""
+    monkeypatch.setattr(model.servers, "fitting", lambda *_: room)
+    words = machine(*ONE, "--measures", "start", "--pairs", "2")
+    model.main(words)
+    found = record(tmp_path)
+    assert [server["contender"] for server in found["servers"]] == ["stock", "fused"] * 3
+    assert not found["runs"]
+    model.main(words)
+    assert record(tmp_path) == found
+    model.main(["compare", str(tmp_path / "out"), str(tmp_path / "results")])
+    result = json.loads((tmp_path / "results" / "E2B-H200-start-up.json").read_text())
+    assert len(result["pairs"]) == 2 and "start-up" in capsys.readouterr().out
+
+
 def test_groups(model: ModuleType) -> None:
     tuned = ["stock", "fused", "stock-splits-16", "stock-compile"]
     assert model.groups(tuned, 4) == [tuple(tuned)]
