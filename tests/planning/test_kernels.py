@@ -159,7 +159,13 @@ def test_the_folder_to_certify_is_named() -> None:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"model": "31B"}, "the fused kernels are not measured to be faster for 31B on sm_90"),
+        *(
+            (
+                {"model": name},
+                f"the fused kernels are not measured to be faster for {name} on sm_90",
+            )
+            for name in ("12B", "31B")
+        ),
         ({"mtp": True}, "the speed of the fused kernels is not measured with MTP"),
         (
             {"extra_args": ("--speculative-algorithm", "NEXTN")},
@@ -174,7 +180,7 @@ def test_auto_is_stock_where_nothing_is_measured(fields: dict[str, Any], problem
     assert switched(made) == {}
 
 
-MANY = {"model": "12B", "concurrency": 256}  # a load that two GPUs or more hold
+MANY = {"model": "26B-A4B", "concurrency": 512}  # a load that two GPUs or more hold
 
 
 @pytest.mark.parametrize("fields", [{"tp": 2}, {"extra_args": ("--tp-size", "2")}, MANY])
@@ -193,7 +199,7 @@ def test_nothing_is_to_be_certified_where_the_load_takes_two_gpus() -> None:
     made = planned(gpus=2, **MANY)
     assert made.value("tensor_parallel_size") == 2
     assert once_certified(made) is None and "tensor parallelism" in reason(made)
-    alone = planned(gpus=1, model="12B")
+    alone = planned(gpus=1, model="26B-A4B")
     assert once_certified(alone) is not None
 
 

@@ -37,3 +37,52 @@ def test_answers_with_prefill_from_graphs() -> None:
         means = [one[kind]["mean"] for one in server["comparisons"].values()]
         ranges.append(f"{min(means):.3f} to {max(means):.3f}")
     assert f"{ranges[0]} nats where stock's own are {ranges[1]}" in PAGE
+
+
+PLAIN = PAGE.replace("**", "")
+
+
+def measured(metric: str) -> list[dict[str, Any]]:
+    found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"*-H200-{metric}.json"))]
+    assert found
+    return found
+
+
+def test_speed() -> None:
+    """The figures of the table, in their rows or, where the row above names the unit, without it."""
+    for metric, digits in (("tpot-c1", ".2f"), ("output-throughput-c100", ",.0f")):
+        for row in measured(metric):
+            figures = f"{row['stock']:{digits}} | {row['fused']:{digits}} | {row['ratio']:.2f}"
+            assert f" | {figures} | {len(row['pairs'])} |" in PLAIN, (metric, row["variant"])
+
+
+def test_bound() -> None:
+    for row in record("roofline-H200.json")["rows"]:
+        times = row["times_bound"]
+        kinds = ("stock", "stock-splits-16", "stock-compile", "fused")
+        found = " | ".join(f"{times[kind]:.2f}x" if kind in times else "" for kind in kinds)
+        about = f"{row['bytes_at_least'] / 1e9:.2f} | {row['bound_ms']:.2f}"
+        assert " ".join(f"| {row['variant']} | {about} | {found} |".split()) in PLAIN
+
+
+def test_kv_pools() -> None:
+    for variant in ("E2B", "E4B"):
+        found = record(f"capacity-{variant}-H200-shared-kv.json")
+        tokens = f"{found['fused']:,} tokens instead of {found['stock']:,} ({found['ratio']:.2f} times)"
+        assert f"{variant} holds {tokens}" in PLAIN
+        assert f"{found['load']['stock_and_ours']['same']:.0%} ({variant})" in PLAIN
+        runs = found["load"]["runs"]
+        assert {run["retracted_requests"] for run in runs["stock"]} == {33}
+        assert {run["retracted_requests"] for run in runs["shared-kv"]} == {0}
+
+
+def test_answers() -> None:
+    documents = ("prefill-graphs-answers-H200", "prefill-graphs-answers-others-H200")
+    cases = [case for name in documents for case in record(f"{name}.json")["cases"]]
+    for case in cases:
+        (server,) = case["servers"]
+        pairs = [
+            f"{one['fused']['mean']:.3f} ({one['noise']['mean']:.3f})"
+            for one in server["comparisons"].values()
+        ]
+        assert f"| {case['variant']} | {' | '.join(pairs)} |" in PLAIN
