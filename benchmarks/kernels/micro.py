@@ -38,11 +38,12 @@ from gemma4ctl.sglang_model.kernels import decode
 
 Record = dict[str, Any]
 FILES = {"run": "micro"}
-# Of K and of V in a program of attention: 32, 16 and 8 KiB.
 DECODE_TILES = [
-    decode.TILE, decode.Tile(1 << 14, 4), decode.Tile(1 << 13, 4), decode.Tile(1 << 13, 2),
-    decode.Tile(1 << 12, 2),
-]  # fmt: skip
+    decode.TILE,
+    *(decode.Tile(1 << 13, 4, programs) for programs in (1, 2, 3, 4)),
+    decode.Tile(1 << 12, 4, 4),
+    decode.Tile(1 << 12, 2, 6),
+]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -100,8 +101,7 @@ def every_case(options: argparse.Namespace) -> Iterator[tuple[str, int, cases.Ca
             continue
         for tile in DECODE_TILES:
             for case in cases.decode_cases(sizes, rows, tile):
-                values, warps = tile
-                yield f"{variant} {rows} {case.name} {values} {warps}", rows, case
+                yield f"{variant} {rows} {case.name} {' '.join(map(str, tile))}", rows, case
 
 
 def measured(case: cases.Case, rows: int, bandwidth: float) -> Record:

@@ -51,13 +51,17 @@ _H100_MULTIPROCESSORS = 132  # for the interpreter
 
 
 class Tile(NamedTuple):
-    """Values of K, and of V, that a program holds at once, and its warps."""
+    """Values of K, and of V, that a program holds at once, its warps, and how many run at once.
+
+    ``programs`` is of a multiprocessor.
+    """
 
     values: int
     warps: int
+    programs: int
 
 
-TILE = Tile(1 << 14, 8)  # 32 KiB each: one program on a multiprocessor
+TILE = Tile(1 << 14, 8, 1)  # 32 KiB each of K and V
 
 
 class Plan(NamedTuple):
@@ -71,13 +75,13 @@ class Plan(NamedTuple):
     inside: int
 
 
-def plan(pairs: int, group: int, head_dim: int, longest: int | None, multiprocessors: int) -> Plan:
+def plan(pairs: int, group: int, head_dim: int, longest: int | None, at_once: int) -> Plan:
     """How to split ``pairs`` of a request and a KV head, with ``group`` query heads each.
 
-    One program runs on a multiprocessor at a time, and splits fill one round. Where they fill none
-    and no request is known to be longer than ``longest`` tokens (None), long requests are split.
+    Splits fill one round of the programs that the GPU runs ``at_once``. Where they fill none and
+    no request is known to be longer than ``longest`` tokens (None), long requests are split.
     """
-    splits, least = multiprocessors // pairs, LEAST
+    splits, least = at_once // pairs, LEAST
     if longest is not None:
         splits = min(splits, -(-longest // LEAST))
     elif splits < _LONG_SPLITS:
@@ -127,7 +131,8 @@ def attend(
     out = torch.empty((batch, heads, head_dim), dtype=q.dtype, device=q.device)
     if batch == 0:
         return out
-    splits, least, inside = plan(pairs, group, head_dim, longest, _multiprocessors(q.device))
+    at_once = tile.programs * _multiprocessors(q.device)
+    splits, least, inside = plan(pairs, group, head_dim, longest, at_once)
     sums = torch.empty((pairs, splits, group, head_dim), dtype=torch.float32, device=q.device)
     tops = torch.empty((pairs, splits, 2, group), dtype=torch.float32, device=q.device)
     kernels, launch = _kernels(), runtime.launch(q)

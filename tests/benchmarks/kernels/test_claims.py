@@ -49,7 +49,7 @@ def measured(metric: str) -> list[dict[str, Any]]:
 
 
 def test_speed() -> None:
-    """The figures of the table, in their rows or, where the row above names the unit, without it."""
+    """The figures of the table, in its rows."""
     for metric, digits in (("tpot-c1", ".2f"), ("output-throughput-c100", ",.0f")):
         for row in measured(metric):
             figures = f"{row['stock']:{digits}} | {row['fused']:{digits}} | {row['ratio']:.2f}"
@@ -68,7 +68,8 @@ def test_bound() -> None:
 def test_kv_pools() -> None:
     for variant in ("E2B", "E4B"):
         found = record(f"capacity-{variant}-H200-shared-kv.json")
-        tokens = f"{found['fused']:,} tokens instead of {found['stock']:,} ({found['ratio']:.2f} times)"
+        ours, stock = found["fused"], found["stock"]
+        tokens = f"{ours:,} tokens instead of {stock:,} ({found['ratio']:.2f} times)"
         assert f"{variant} holds {tokens}" in PLAIN
         assert f"{found['load']['stock_and_ours']['same']:.0%} ({variant})" in PLAIN
         runs = found["load"]["runs"]

@@ -91,7 +91,8 @@ def test_tiles_and_the_table(script: Script, monkeypatch: pytest.MonkeyPatch) ->
     product = cases.Product("down", 1536, 12288, False, 20)
     row, rows = set(tiles.candidates(product, 1)), set(tiles.candidates(product, 8))
     assert 10 <= len(row) <= 60 and 5 <= len(rows) <= 20
-    assert all(one.stages * one.block_n * one.block_k * 2 <= 128 << 10 for one in row | rows)
+    assert all(one.stages * one.block_n * one.block_k * 2 <= 128 << 10 for one in rows)
+    assert all(2 << 10 <= one.block_n * one.block_k * 2 <= 64 << 10 for one in row)
     chosen = next(iter(row))
     tiles.use(product, 1, chosen)
     assert configs.row("cpu", 1536, 12288, gated=False) == chosen
