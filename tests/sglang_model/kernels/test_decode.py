@@ -111,18 +111,18 @@ def test_groups_and_types(group: int, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize(
-    ("longest", "splits", "inside"),
-    [(300, 1, True), (300, 4, True), (None, 4, True), (None, 20, False)],
+    ("longest", "splits", "inside", "head_dim"),
+    [(300, 1, True, 512), (300, 4, True, 512), (None, 4, True, 512), (None, 20, False, 64)],
 )
 def test_lengths_around_tiles_and_splits(
-    longest: int | None, splits: int, inside: bool, monkeypatch: pytest.MonkeyPatch
+    longest: int | None, splits: int, inside: bool, head_dim: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Merged by nobody, by the last split to arrive, and by the second launch."""
     lengths = [1, 2, 63, 64, 65, 127, 129, 193, 300]
     gpu_of(splits * len(lengths), monkeypatch)
-    planned = decode.plan(len(lengths), 4, 512, longest, splits * len(lengths))
+    planned = decode.plan(len(lengths), 4, head_dim, longest, splits * len(lengths))
     assert (planned.splits, planned.inside > 0) == (splits, inside)
-    batch = Batch(lengths, 4, 1, 512)
+    batch = Batch(lengths, 4, 1, head_dim)
     assert off(batch.run(longest=longest), batch.run(reference)) < BOUND[torch.bfloat16]
 
 
@@ -194,7 +194,7 @@ def test_int32_slots_int64_starts_and_longer_buffers() -> None:
     assert torch.equal(changed, batch.run())
 
 
-@pytest.mark.parametrize("splits", [4, 20])
+@pytest.mark.parametrize("splits", [4, pytest.param(20, marks=pytest.mark.long)])
 def test_a_slot_off_by_one_or_a_split_left_out_is_seen(
     splits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,9 @@ from .tensors import DEVICE, EPS, TYPES, agree, random, strided, weight
 
 P, LAYERS = 256, 5
 SUMS = 0.25  # products sum in another order
+SIZES = [(1, 640), (3, 256), (8, 256), (17, 256)]
+if DEVICE != "cpu":  # they take long in the interpreter
+    SIZES += [(1, 1536), (1, 2560), (3, 1536)]
 
 
 def tail(rows: int, n: int, dtype: torch.dtype = torch.bfloat16) -> dict[str, torch.Tensor]:
@@ -32,7 +35,7 @@ def tail(rows: int, n: int, dtype: torch.dtype = torch.bfloat16) -> dict[str, to
     }
 
 
-@pytest.mark.parametrize(("rows", "n"), [(1, 1536), (1, 2560), (3, 1536), (8, 256), (17, 256)])
+@pytest.mark.parametrize(("rows", "n"), SIZES)
 def test_per_layer_tail(rows: int, n: int) -> None:
     arguments = tail(rows, n)
     got = per_layer.per_layer_tail(**arguments, eps=EPS)
@@ -41,6 +44,7 @@ def test_per_layer_tail(rows: int, n: int) -> None:
         assert a is not None and b is not None and agree(a, b, differing=SUMS)
 
 
+@pytest.mark.long
 def test_other_types() -> None:
     for dtype in (torch.float16, torch.float32):
         arguments = tail(1, 256, dtype)
