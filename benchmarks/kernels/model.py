@@ -598,6 +598,9 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     args = parser.parse_args(own, argparse.Namespace(flags=flags))
     if args.action != "compare" and not wanted(args, beside=False):
         parser.error("tuned stock takes part in c1 only")
+    both = {results.BASE, results.OURS}
+    if args.action != "compare" and START in args.measures and not both <= set(args.contenders):
+        parser.error("start takes stock and fused")
     return args
 
 

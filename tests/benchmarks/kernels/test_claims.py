@@ -56,6 +56,14 @@ def test_speed() -> None:
             assert f" | {figures} | {len(row['pairs'])} |" in PLAIN, (metric, row["variant"])
 
 
+def test_start_up() -> None:
+    """Of few pairs: the page says so."""
+    pairs = [pair for row in measured("start-up") for pair in row["pairs"]]
+    assert max(len(row["pairs"]) for row in measured("start-up")) == 2
+    times = [pair["fused"] / pair["stock"] for pair in pairs]
+    assert f"{min(times):.2f} to {max(times):.2f} times stock's, `*-H200-start-up.json`" in PLAIN
+
+
 def test_bound() -> None:
     for row in record("roofline-H200.json")["rows"]:
         times = row["times_bound"]

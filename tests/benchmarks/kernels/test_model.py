@@ -336,6 +336,17 @@ def test_tuned_stock_alone_has_c1_only(script: Script, capsys: pytest.CaptureFix
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+@pytest.mark.parametrize("contender", ["stock", "fused"])
+def test_starts_need_both(
+    script: Script, capsys: pytest.CaptureFixture[str], contender: str
+) -> None:
+    """One alone makes no pair, however often it is started."""
+    words = ["estimate", "--measures", "start", "--contenders", contender]
+    with pytest.raises(SystemExit):
+        script("model").main(words)
+    assert "start takes stock and fused" in capsys.readouterr().err
+
+
 def test_seconds_of_a_phase(model: ModuleType) -> None:
     both, takes = ("stock", "fused"), model.SECONDS["E2B"]
     beside = model.Phase(("c1",), both, 4_096, 2, 1)
