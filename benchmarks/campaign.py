@@ -39,8 +39,9 @@ MARK = "GEMMA4CTL_CAMPAIGN_LOG"  # names a job of one campaign, also where sever
 VARIANTS = ("E2B", "E4B", "12B", "26B-A4B", "31B")
 ON_ONE_GPU = "--logs {out}/servers/{name} --port {port} --gpus {gpus}"
 # Of model.py, which goes on where an earlier call stopped (model.py estimate): stock and fused, and
-# tuned stock, which fits beside them with the first two.
+# tuned stock, which fits beside them with the first two; the same without one request at a time.
 SPEED_S = {"E2B": 520, "E4B": 600, "12B": 400, "26B-A4B": 350, "31B": 750}
+MANY_S = {"E2B": 200, "E4B": 210, "12B": 260, "26B-A4B": 200}
 TUNED_S = {"12B": 260, "26B-A4B": 410, "31B": 550}
 SPARE_S = 10  # of a job's deadline, to end its servers
 
@@ -159,7 +160,7 @@ def kernel_speeds() -> Iterator[Job]:
     bandwidth = "kernels/roofline.py bandwidth {out}/kernels"
     yield Job("kernels-bandwidth", 20, bandwidth, flags=False)
     words = "kernels/micro.py decode {out}/kernels --variants 26B-A4B,E4B,E2B,12B,31B"
-    words += " --rows 100,64,80,32,128 --seconds 170"
+    words += " --rows 100 --seconds 170"
     yield Job("kernels-decode-tiles", 190, words, flags=False)
     for variant in VARIANTS:
         words = f"kernels/micro.py tune {{out}}/tiles-{variant} --variants {variant} --rows 1,8"
@@ -169,6 +170,9 @@ def kernel_speeds() -> Iterator[Job]:
         words = f"{run} --variants {variant} --measures c1 p64 padded profile c100"
         untuned = "" if variant not in TUNED_S else " --contenders stock fused"
         yield Job(f"kernels-speed-{variant}", seconds, f"{words}{untuned}", part=250)
+    for variant, seconds in MANY_S.items():
+        words = f"{run} --variants {variant} --measures p64 padded profile c100 --campaign many"
+        yield Job(f"kernels-many-{variant}", seconds, f"{words} --contenders stock fused", part=150)
     for variant, seconds in TUNED_S.items():
         words = f"{run} --variants {variant} --measures c1 --campaign tuned --contenders fused"
         words += " stock-splits-16 stock-compile"

@@ -7,7 +7,7 @@ Without SGLang its launches are replaced by PyTorch's operations (``against`` sa
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -122,7 +122,7 @@ def cases(v: Variant, rows: int) -> Iterator[Case]:
         yield Case(f"norm_rope_store {kind}", size, partial(_store, heads, rows))
         if getattr(v.kv_shared_layers, kind):
             yield Case(f"norm_rope_query {kind}", size, partial(_query, heads, rows))
-    yield from decode_cases(v, rows, decode.TILE)
+    yield from decode_cases(v, rows, CONTEXTS)
     if rows == 1 and hidden <= linear.LONGEST_PROLOGUE and not v.experts:
         inner = next(one for one in products(v) if one.name == "gate_up")
         yield Case("attention_tail_gate_up", inner.bytes, partial(_deep, inner))
@@ -260,25 +260,20 @@ def _query(heads: tuple[int, int, int], rows: int, number: int) -> Calls:
     return partial(attention.norm_rope_query, q, w, table, positions, EPS), separate
 
 
-def decode_cases(v: Variant, rows: int, tile: decode.Tile) -> Iterator[Case]:
-    """Attention of ``rows`` requests at the variant's layers, in tiles of a size."""
+def decode_cases(v: Variant, rows: int, contexts: Iterable[int]) -> Iterator[Case]:
+    """Attention of ``rows`` requests at the variant's layers."""
     for kind in ("sliding", "full"):
         heads = (v.attention_heads, getattr(v.kv_heads, kind), getattr(v.head_dim, kind))
         window = v.sliding_window - 1 if kind == "sliding" else None
-        for context in sorted({min(one, window or one) for one in CONTEXTS}):
+        for context in sorted({min(one, window or one) for one in contexts}):
             size = 2 * BF16 * rows * context * heads[1] * heads[2]
             if size <= LARGEST:
-                make = partial(_decode, heads, window, context, rows, tile)
+                make = partial(_decode, heads, window, context, rows)
                 yield Case(f"decode {kind} {context}", size, make)
 
 
 def _decode(
-    heads: tuple[int, int, int],
-    window: int | None,
-    context: int,
-    rows: int,
-    tile: decode.Tile,
-    number: int,
+    heads: tuple[int, int, int], window: int | None, context: int, rows: int, number: int
 ) -> Calls:
     """Requests of one length, their tokens all over the pools."""
     queries, kv, size = heads
@@ -288,7 +283,7 @@ def _decode(
     starts = torch.arange(rows + 1, dtype=torch.int32) * context
     batch = starts.to(DEVICE), slots.to(DEVICE)
     return (
-        partial(decode.attend, q, *pools, *batch, 1.0, window, tile),
+        partial(decode.attend, q, *pools, *batch, 1.0, window),
         stock().decode(q, *pools, *batch),
     )
 

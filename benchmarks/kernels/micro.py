@@ -9,9 +9,9 @@
 ``run`` writes OUT/micro-GPU.json: microseconds of a call within a CUDA graph, fused and stock,
 bytes a second of it and of a copy, and whether the result is that of the reference. ``tune``
 tries tiles for every product (compiling in parallel processes), writes OUT/tune-GPU.json and
-prints rows for ``gemma4ctl/sglang_model/kernels/configs.py``. ``decode`` times attention of decode
-batches as ``run`` does, in tiles of several sizes, into OUT/decode-GPU.json. All go on where an
-earlier call stopped, and begin nothing more after ``--seconds``.
+prints rows for ``gemma4ctl/sglang_model/kernels/configs.py``. ``decode`` tries ways to split the
+attention of many requests, and stock's, into OUT/decode-GPU.json. All go on where an earlier call
+stopped, and begin nothing more after ``--seconds``.
 """
 
 from __future__ import annotations
@@ -28,22 +28,15 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import cases
+import crowds
 import graphs
 import servers
 import tiles
 import torch
 from shared import write
 
-from gemma4ctl.sglang_model.kernels import decode
-
 Record = dict[str, Any]
 FILES = {"run": "micro"}
-DECODE_TILES = [
-    decode.TILE,
-    *(decode.Tile(1 << 13, 4, programs) for programs in (1, 2, 3, 4)),
-    decode.Tile(1 << 12, 4, 4),
-    decode.Tile(1 << 12, 2, 6),
-]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -58,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     record = json.loads(path.read_text()) if path.exists() else {"rows": {}}
     record |= {**servers.host(gpu), "command": sys.argv}
     deadline = time.monotonic() + options.seconds
-    work = tune if options.command == "tune" else run
+    work = {"tune": tune, "decode": crowd}.get(options.command, run)
     for name, row in work(options, record, deadline):
         record["rows"][name] = row
         write(path, record)
@@ -82,26 +75,33 @@ def run(options: argparse.Namespace, record: Record, deadline: float) -> Iterato
     """Every case that the record has not yet."""
     record.setdefault("copy_bytes_per_second", graphs.copy_bandwidth())
     record["against"] = cases.stock().against
-    for name, rows, case in every_case(options):
+    for variant, rows in product(options.variants.split(","), map(int, options.rows.split(","))):
+        for case in cases.cases(cases.VARIANTS[variant], rows):
+            name = f"{variant} {rows} {case.name}"
+            if name in record["rows"]:
+                continue
+            if time.monotonic() > deadline:
+                print(f"stopped before {name}: call again to go on", file=sys.stderr)
+                return
+            yield name, measured(case, rows, record["copy_bytes_per_second"])
+
+
+def crowd(
+    options: argparse.Namespace, record: Record, deadline: float
+) -> Iterator[tuple[str, Any]]:
+    """Attention of many requests in every layer that the record has not yet."""
+    record.setdefault("copy_bytes_per_second", graphs.copy_bandwidth())
+    record["against"] = cases.stock().against
+    variants = options.variants.split(",")
+    crowds.compile_all(variants)
+    for name, case in crowds.every_case(variants, list(map(int, options.rows.split(",")))):
         if name in record["rows"]:
             continue
         if time.monotonic() > deadline:
             print(f"stopped before {name}: call again to go on", file=sys.stderr)
-            return
-        yield name, measured(case, rows, record["copy_bytes_per_second"])
-
-
-def every_case(options: argparse.Namespace) -> Iterator[tuple[str, int, cases.Case]]:
-    """Name, batch and case of what the command line asks for."""
-    for variant, rows in product(options.variants.split(","), map(int, options.rows.split(","))):
-        sizes = cases.VARIANTS[variant]
-        if options.command == "run":
-            for case in cases.cases(sizes, rows):
-                yield f"{variant} {rows} {case.name}", rows, case
-            continue
-        for tile in DECODE_TILES:
-            for case in cases.decode_cases(sizes, rows, tile):
-                yield f"{variant} {rows} {case.name} {' '.join(map(str, tile))}", rows, case
+            break
+        yield name, crowds.measured(case, difference)
+    tiles.stop()
 
 
 def measured(case: cases.Case, rows: int, bandwidth: float) -> Record:
@@ -164,6 +164,12 @@ def show(record: Record) -> None:
             print(
                 f"{name:44} {row['fused_us']:9.2f} us, stock {row['stock_us']:9.2f}: "
                 f"{row['ratio']:.2f}x, {row['share_of_copy']:.0%} of a copy"
+            )
+        elif "fastest" in row:
+            speed = row["bytes"] / row["us"] / 1e6
+            print(
+                f"{name:44} {row['us']:9.2f} us {row['fastest']}, stock {row['stock_us']:9.2f}: "
+                f"{row['stock_us'] / row['us']:.2f}x, {speed:.2f} TB/s"
             )
         else:
             print(

@@ -72,7 +72,7 @@ def best(product: cases.Product, rows: int) -> dict[str, Any]:
     choose = configs.row if rows == 1 else configs.rows
     present = choose(architecture, product.n, product.k, gated=product.gated)
     tried = list(dict.fromkeys((present, *candidates(product, rows))))
-    compiled = list(_pool().map(partial(_compile, product, rows), tried))
+    compiled = list(pool().map(partial(_compile, product, rows), tried))
     case = cases.Case(product.name, product.bytes, partial(_calls, product, rows))
     fused, plain = zip(*(case.make(number) for number in range(case.copies)), strict=True)
     times = {}
@@ -154,7 +154,7 @@ def _compile(product: cases.Product, rows: int, chosen: Tiles) -> bool:
 
 
 @cache
-def _pool() -> ProcessPoolExecutor:
+def pool() -> ProcessPoolExecutor:
     """Processes that compile; they start anew, as CUDA cannot be forked."""
     count = min(PROCESSES, os.cpu_count() or 1)
     return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
@@ -162,4 +162,4 @@ def _pool() -> ProcessPoolExecutor:
 
 def stop() -> None:
     """End the processes."""
-    _pool().shutdown()
+    pool().shutdown()

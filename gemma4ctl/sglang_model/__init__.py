@@ -15,6 +15,7 @@ own code, and the server's log says so in one line a process.
 | ``models`` | the package SGLang loads model classes from |
 | ``layers`` | the forward passes of the decoder layer, attention and text model |
 | ``decode`` | attention of decode batches |
+| ``logits`` | the softcap of the logits |
 | ``adopt`` | switches a model that SGLang built to those layers, or leaves it as it is |
 | ``kernels`` | the Triton kernels and their references in plain PyTorch |
 """

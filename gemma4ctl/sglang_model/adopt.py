@@ -22,6 +22,7 @@ PART_TITLES = {
     "linear": "linears of small batches",
     "experts": "experts of small batches",
     "decode": "attention of decode batches",
+    "logits": "softcap of the logits",
 }
 
 
@@ -47,7 +48,7 @@ def _adopt_parts(
     name: str, model: Any, text_model: Gemma4TextModel
 ) -> tuple[tuple[str, ...], str | None]:
     """Switch the parts that work here; they, and why there is none."""
-    asked = [part for part in switches.parts(os.environ) if _has(text_model, part)]
+    asked = [part for part in switches.parts(os.environ) if _has(model, text_model, part)]
     wrong = _kernel_problems(text_model, asked)
     for part, found in wrong.items():
         announce.stock_part(name, PART_TITLES[part], found)
@@ -56,13 +57,17 @@ def _adopt_parts(
         none = "no kernel passes its check" if asked else f"{switches.PARTS_VARIABLE} names none"
         return (), none
     text_model.placeholders = prefill_graphs.placeholders(model.config)
-    _switch(text_model, kept)
+    _switch(model, text_model, kept)
     titles = ([PART_TITLES[part] for part in chosen] for chosen in (kept, wrong))
     announce.fused(name, len(text_model.layers), *titles)
     return kept, None
 
 
-def _has(text_model: Gemma4TextModel, part: str) -> bool:
+def _has(model: Any, text_model: Gemma4TextModel, part: str) -> bool:
+    if part == "logits":
+        from gemma4ctl.sglang_model import logits
+
+        return logits.has_softcap(model)
     return part != "experts" or any(map(_expert_width, text_model.layers))
 
 
@@ -172,9 +177,9 @@ def is_plain(linear: Any) -> bool:
     return type(linear.quant_method) is UnquantizedLinearMethod
 
 
-def _switch(text_model: Gemma4TextModel, parts: tuple[str, ...]) -> None:
+def _switch(model: Any, text_model: Gemma4TextModel, parts: tuple[str, ...]) -> None:
     """Change the classes; the text model's last, so that it never calls a layer too early."""
-    from gemma4ctl.sglang_model import decode, layers, moe
+    from gemma4ctl.sglang_model import decode, layers, logits, moe
 
     if text_model.per_layer_model_projection is not None:
         # read once: they are tensors, on the GPU
@@ -199,5 +204,7 @@ def _switch(text_model: Gemma4TextModel, parts: tuple[str, ...]) -> None:
         method = layers.SmallBatches()
         for module in _plain_linears(text_model):
             module.quant_method = method
+    if "logits" in parts:
+        logits.switch(model)
     if "norms" in parts:
         text_model.__class__ = layers.FusedTextModel

@@ -51,14 +51,12 @@ class DecodeAttention(RadixAttention):
         """The KV to attend to; None where SGLang must.
 
         That is: no decode, or decode of a draft, whose KV is kept differently; another backend or
-        pool; KV of another type, or scaled; and batches for which SGLang is faster.
+        pool; KV of another type, or scaled.
         """
         backend = get_attn_backend()
         if not forward_batch.forward_mode.is_decode() or forward_batch.spec_info is not None:
             return None
         if type(backend) is not TritonAttnBackend or self.k_scale is not None:
-            return None
-        if not decode.faster(len(q) * self.tp_k_head_num, q.device):
             return None
         pool, metadata = backend.token_to_kv_pool, backend.forward_metadata
         if type(pool) is not SWAKVPool:

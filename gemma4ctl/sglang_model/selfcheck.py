@@ -32,6 +32,7 @@ from gemma4ctl.sglang_model.kernels import (
     decode,
     experts,
     linear,
+    logits,
     norms,
     per_layer,
     reference,
@@ -43,6 +44,8 @@ TOKENS = (1, linear.SMALL_BATCH, 33)  # up to and above what counts as a small b
 EXPERTS = 4
 SLOTS = 256
 CONTEXT = 700
+VOCABULARY = 5 * logits.BLOCK // 2  # a multiple of 16 as the models' are, not of the block
+SOFTCAP = 30.0
 ROUNDINGS = 4  # in a row, at most
 SUMS = 2**-18  # of fp32 values in another order
 
@@ -169,9 +172,12 @@ def checks(
             yield from _decode(shape, tokens, make)
             if shape.experts and tokens <= experts.LARGEST_BATCH:
                 yield from _experts(shape, tokens, make)
+        yield from _decode(shape, decode.crowd(shape.kv_heads, make.device), make)
     for product in products:
         for tokens in (1, linear.SMALL_BATCH):
             yield from _product(product, tokens, make)
+    for tokens in batches:
+        yield from _logits(tokens, make)
 
 
 def _norms(shape: Shape, tokens: int, make: Tensors) -> Iterator[Check]:
@@ -286,6 +292,14 @@ def _product(product: Product, tokens: int, make: Tensors) -> Iterator[Check]:
     tail = (x, norm, make.normal(tokens, product.width), after, weight, EPS)
     plain = reference.attention_tail_gate_up
     yield Check("linear", linear.attention_tail_gate_up, plain, tail)
+
+
+def _logits(tokens: int, make: Tensors) -> Iterator[Check]:
+    """Logits about as large as the cap, in a buffer and not."""
+    made = make.normal(tokens, VOCABULARY, spread=SOFTCAP)
+    buffer = make.normal(tokens, VOCABULARY, dtype=torch.float32)
+    yield Check("logits", logits.softcap, reference.softcap, (made, SOFTCAP))
+    yield Check("logits", logits.softcap, reference.softcap, (made, SOFTCAP, buffer))
 
 
 def compare(check: Check) -> Difference:

@@ -98,7 +98,10 @@ def expert_scale(requests: Requests, stack: ExitStack) -> None:
 
 def softcap(requests: Requests, stack: ExitStack) -> None:
     """Logits are not capped."""
-    requests.model.logits_processor.final_logit_softcapping = None
+    from sglang.srt.layers.logits_processor import LogitsProcessor
+
+    processor = requests.model.logits_processor
+    processor.__class__, processor.final_logit_softcapping = LogitsProcessor, None
 
 
 EVERY = (residual, layer_scalar, window, slots, key_norm, softcap)

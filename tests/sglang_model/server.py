@@ -66,7 +66,7 @@ def fused_classes() -> Iterator[None]:
 
     def switch(model: Any, text_model: Any) -> None:
         text_model.placeholders = prefill_graphs.placeholders(model.config)
-        adopt._switch(text_model, switches.PARTS)
+        adopt._switch(model, text_model, switches.PARTS)
 
     ours = {each.__name__: each for each in classes.ALL}
     with patch.dict(ModelRegistry.models, ours), patch.object(classes, "adopt", switch):
@@ -75,8 +75,8 @@ def fused_classes() -> Iterator[None]:
 
 @contextmanager
 def interpreted_kernels() -> Iterator[None]:
-    """The kernels for products, experts and decode attention take fp32, on a small GPU."""
-    from gemma4ctl.sglang_model.kernels import decode, experts, linear
+    """The kernels for products, experts, decode attention and logits take fp32, on a small GPU."""
+    from gemma4ctl.sglang_model.kernels import decode, experts, linear, logits
 
     def small(largest: int, x: torch.Tensor) -> bool:
         return 0 < x.shape[0] <= largest
@@ -85,6 +85,7 @@ def interpreted_kernels() -> Iterator[None]:
         patch.object(linear, "small", partial(small, linear.SMALL_BATCH)),
         patch.object(experts, "small", partial(small, experts.LARGEST_BATCH)),
         patch.object(decode, "TYPES", (torch.float32,)),
+        patch.object(logits, "TYPES", (torch.float32,)),
         patch.object(decode, "_multiprocessors", return_value=MULTIPROCESSORS),
     ):
         yield

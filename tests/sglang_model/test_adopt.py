@@ -10,6 +10,8 @@ import pytest
 
 from gemma4ctl.sglang_model import adopt, switches
 
+CLASSES = ("norms", "attention", "linear", "logits")  # parts that show in classes of modules
+
 
 @pytest.fixture
 def real(real_sglang: None) -> Any:
@@ -28,14 +30,15 @@ def willing(real: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def built(real: Any) -> Any:
     """A model of gemma4ctl's own class."""
-    config = real.text_config(**real.E2B)
+    config = real.text_config(**real.E2B, final_logit_softcapping=30.0)
     return real.build("gemma4ctl.sglang_model.classes", "Gemma4ForCausalLM", config)
 
 
 def is_stock(model: Any) -> bool:
     from sglang.srt.models import gemma4_causal
 
-    kinds = {type(module) for module in model.model.modules()}
+    modules = (*model.model.modules(), model.logits_processor)
+    kinds = {type(module) for module in modules}
     return not {kind for kind in kinds if kind.__module__.startswith("gemma4ctl")} and isinstance(
         model.model, gemma4_causal.Gemma4TextModel
     )
@@ -50,7 +53,7 @@ def test_a_supported_model_is_switched_and_said(
     assert [r.getMessage() for r in caplog.records if "kernels:" in r.getMessage()] == [
         "gemma4ctl 0.1.0 kernels: fused, Gemma4ForCausalLM, 10 layers: norms with residuals and "
         "per-layer embeddings, QKV norm with RoPE and KV store, linears of small batches, "
-        "attention of decode batches"
+        "attention of decode batches, softcap of the logits"
     ]
 
 
@@ -61,6 +64,7 @@ def classes(model: Any) -> dict[str, str]:
         "norms": {type(layer), type(model.model)},
         "attention": {type(layer.self_attn)},
         "linear": {type(layer.mlp), type(layer.self_attn.o_proj.quant_method)},
+        "logits": {type(model.logits_processor)},
     }
     ours = "gemma4ctl"
     return {
@@ -69,17 +73,17 @@ def classes(model: Any) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("part", ["norms", "attention", "linear"])
+@pytest.mark.parametrize("part", CLASSES)
 def test_each_part_works_alone(willing: Any, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     monkeypatch.setenv(switches.PARTS_VARIABLE, part)
     model = built(willing)
-    expected = dict.fromkeys(("norms", "attention", "linear"), "stock") | {part: "gemma4ctl"}
+    expected = dict.fromkeys(CLASSES, "stock") | {part: "gemma4ctl"}
     assert classes(model) == expected
     if part == "norms":
         assert not any(layer.small_linears for layer in model.model.layers)
 
 
-@pytest.mark.parametrize("part", ["norms", "attention", "linear"])
+@pytest.mark.parametrize("part", CLASSES)
 def test_a_part_that_fails_its_check_is_left_alone(
     willing: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
 ) -> None:
@@ -87,7 +91,7 @@ def test_a_part_that_fails_its_check_is_left_alone(
     monkeypatch.setattr(adopt, "_kernel_problems", lambda *rest: found)
     with caplog.at_level(logging.INFO):
         model = built(willing)
-    expected = dict.fromkeys(("norms", "attention", "linear"), "gemma4ctl") | {part: "stock"}
+    expected = dict.fromkeys(CLASSES, "gemma4ctl") | {part: "stock"}
     assert classes(model) == expected
     lines = [r.getMessage() for r in caplog.records if "kernels" in r.getMessage()]
     title = adopt.PART_TITLES[part]

@@ -163,18 +163,6 @@ def other_layout(server: Server) -> None:
     server.pool.full_kv_pool.kv_cache_layout = server.pool.swa_kv_pool.kv_cache_layout = "hnd"
 
 
-@pytest.mark.parametrize(("multiprocessors", "own"), [(2, 1), (4, 2)])
-def test_large_batches_are_left_to_sglang(
-    attention: Any, multiprocessors: int, own: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two requests are two pairs with the one KV head of the full layer, four with the other's."""
-    monkeypatch.setattr(attention.module.decode, "_multiprocessors", lambda device: multiprocessors)
-    server = Server(attention.module)
-    for number in range(2):
-        server.attend(number)
-    assert (len(attention.used), len(server.stock)) == (own, 2 - own)
-
-
 @pytest.mark.parametrize(
     "change", [extend, verify, draft, other_backend, other_pool, fp8, scaled, other_layout]
 )
@@ -218,6 +206,6 @@ def test_layers_are_switched_where_the_part_is_named(attention: Any) -> None:
     config = real.text_config(**real.DENSE)
     for parts, count in ((("norms", "attention"), 0), (("attention", "decode"), 4)):
         model = real.build("sglang.srt.models.gemma4_causal", "Gemma4ForCausalLM", config)
-        adopt._switch(model.model, parts)
+        adopt._switch(model, model.model, parts)
         kinds = [type(layer.self_attn.attn).__name__ for layer in model.model.layers]
         assert kinds.count("DecodeAttention") == count

@@ -43,7 +43,7 @@ def fused(real: Any, case: str, parts: tuple[str, ...] = ("norms", "attention", 
     from gemma4ctl.sglang_model import adopt
 
     model = stock(real, case)
-    adopt._switch(model.model, parts)
+    adopt._switch(model, model.model, parts)
     return model
 
 
@@ -79,7 +79,7 @@ def test_layers_are_those_that_sglang_built(real: Any, plain_kernels: Any) -> No
     parameters = [id(tensor) for tensor in model.parameters()]
     from gemma4ctl.sglang_model import adopt
 
-    adopt._switch(model.model, ("norms", "attention", "linear"))
+    adopt._switch(model, model.model, ("norms", "attention", "linear"))
     assert [id(tensor) for tensor in model.parameters()] == parameters
     assert [name for name, _ in model.named_parameters()] == names
     assert set(model.state_dict()) == set(before.state_dict())
@@ -193,7 +193,7 @@ def test_a_draft_reads_the_targets_kv(real: Any, plain_kernels: Any) -> None:
         real.hidden_states(target, behind, CHUNKS)
         draft = real.draft(target.config)
         if switch:
-            adopt._switch(draft.model, ("norms", "attention", "linear"))
+            adopt._switch(draft, draft.model, ("norms", "attention", "linear"))
         draft.bind_frozen_kv_context(draft.build_frozen_kv_mtp_context(target, behind.pool))
         embeds = torch.randn(1, 32, generator=torch.Generator().manual_seed(3))
         with torch.no_grad(), behind.batch(1, decode=True) as batch:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-PARTS = ("norms", "attention", "linear", "experts", "decode")
+PARTS = ("norms", "attention", "linear", "experts", "decode", "logits")
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Any:
     pytest.importorskip("torch")
     selfcheck = importlib.import_module("gemma4ctl.sglang_model.selfcheck")
     plain = vars(selfcheck.reference)
-    for name in ("norms", "per_layer", "attention", "linear", "experts", "decode"):
+    for name in ("norms", "per_layer", "attention", "linear", "experts", "decode", "logits"):
         module = getattr(selfcheck, name)
         same = {key: plain.get(key, value) for key, value in vars(module).items()}
         monkeypatch.setattr(selfcheck, name, SimpleNamespace(**same))
@@ -89,6 +89,7 @@ def not_a_number(tensor: Any) -> None:
         ("linear", "linear", "linear"),
         ("linear", "linear", "gate_up"),
         ("linear", "linear", "attention_tail_gate_up"),
+        ("logits", "logits", "softcap"),
     ],
 )
 def test_a_wrong_result_is_found(
@@ -120,6 +121,8 @@ def replaced(number: int, change: Callable[[Any], Any]) -> Callable[..., tuple[A
         pytest.param("experts", "experts", replaced(2, lambda x: x.flip(1)), id="experts"),
         pytest.param("decode", "attend", replaced(4, lambda x: (x + 1) % 256), id="KV slot"),
         pytest.param("decode", "attend", replaced(5, lambda x: 1.1), id="scale"),
+        pytest.param("logits", "softcap", replaced(1, lambda x: 1e9), id="softcap"),
+        pytest.param("logits", "softcap", replaced(1, lambda x: x + 0.01), id="another softcap"),
     ],
 )
 def test_what_a_kernel_leaves_out_is_found(

@@ -30,7 +30,7 @@ def test_no_switch_is_an_option_of_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("listed", "parts"),
     [
-        (None, ("norms", "attention", "linear", "experts", "decode")),
+        (None, ("norms", "attention", "linear", "experts", "decode", "logits")),
         ("norms", ("norms",)),
         ("linear", ("linear",)),
         ("decode,norms", ("norms", "decode")),

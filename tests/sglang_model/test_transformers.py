@@ -138,7 +138,7 @@ def test_a_fault_in_stock_is_seen(tiny: Any, computed: Any, case: str, name: str
     assert difference(found, expected) > 100 * CLOSE
 
 
-@pytest.mark.parametrize("name", ["residual", "layer_scalar", "slots"])
+@pytest.mark.parametrize("name", ["residual", "layer_scalar", "slots", "softcap"])
 def test_a_fault_in_fused_layers_is_seen(tiny: Any, computed: Any, name: str) -> None:
     faults = importlib.import_module("tests.sglang_model.faults")
     folder, prompt, expected = tiny("E2B")

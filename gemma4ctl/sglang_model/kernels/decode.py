@@ -5,9 +5,10 @@ tokens), pads 8 query heads to 16 rows, and merges in a second launch that waits
 Here
 
 - a grid is as large as the GPU where batch and KV heads leave room, and each request uses as many
-  of its splits as it has 64 tokens for. Where they leave little, only long requests are split. The
-  grid depends on the batch, never on lengths, which the kernel reads itself: a CUDA graph replays
-  for any;
+  of its splits as it has 64 tokens for. Where they leave little, requests are split into shares
+  small enough that no multiprocessor waits long for the last, and several programs run on each.
+  The grid depends on the batch, never on lengths, which the kernel reads itself: a CUDA graph
+  replays for any;
 - K and V of earlier steps are requested before the preceding launch has ended (programmatic
   dependent launch), those of the newest token after it;
 - few splits are merged by the last of them to arrive, without another launch. It counts arrivals
@@ -19,9 +20,6 @@ SGLang's Triton backend keeps them: ``kv_indptr`` and ``kv_indices`` of full lay
 ``window_kv_indptr`` and ``window_kv_indices`` of sliding ones, whose rows are of their own pool.
 Scores and sums are fp32, weights are rounded before they multiply V, as in stock. Offsets into the
 pools are 64-bit.
-
-With more pairs of requests and KV heads than multiprocessors the programs, of which one runs on
-each at a time, wait for each other, and stock's smaller ones are faster: see :func:`faster`.
 """
 
 from __future__ import annotations
@@ -40,64 +38,88 @@ LARGEST_HEAD = 512
 LEAST = 64  # tokens of a split at least: fewer are not worth merging
 PAIRS = 1 << 14  # of requests and KV heads, whose splits can be counted
 
-_LONGEST_TILE = 64  # tokens of a tile at most
+_SHORTEST_TILE, _LONGEST_TILE = 16, 64  # tokens of a tile
 _MOST_SPLITS = 128
-_LONG_SPLITS = 4  # at least where a request may be much longer than the others,
-_LONG_LEAST = 512  # with more tokens each, so that the others stay whole
 _MOST_INSIDE = 16  # splits that the last to arrive merges at most,
 _MERGED_BYTES = 1 << 17  # and bytes: what one multiprocessor reads in about a microsecond
 _COLUMNS = 32  # of a program of the second launch
-_H100_MULTIPROCESSORS = 132  # for the interpreter
+_H100_MULTIPROCESSORS = 132
 
 
 class Tile(NamedTuple):
-    """Values of K, and of V, that a program holds at once, its warps, and how many run at once.
+    """Values of K, and of V, that a program holds at once, its warps, and tiles on their way.
 
-    ``programs`` is of a multiprocessor.
+    With one of these ``stages`` the next tile is in registers, and the first is requested before
+    the preceding launch has ended; with more they are in shared memory.
     """
 
     values: int
     warps: int
-    programs: int
+    stages: int = 1
 
 
-TILE = Tile(1 << 14, 8, 1)  # 32 KiB each of K and V
+class Many(NamedTuple):
+    """How requests are attended to that leave no room for many splits of each.
+
+    Each is split into up to ``splits`` of ``least`` tokens or more.
+    """
+
+    tile: Tile
+    splits: int
+    least: int
+
+
+TILE = Tile(1 << 14, 8)  # 32 KiB each of K and V: one program on a multiprocessor
+# The fastest of 40 with 100 requests in the layers of all variants on an H200, decode-H200.json.
+MANY = Many(Tile(1 << 12, 4), 4, 128)
+MANY_WIDE = Many(Tile(1 << 13, 4, 5), 2, 256)  # of heads wider than 256
 
 
 class Plan(NamedTuple):
-    """Splits of a request's KV head, tokens that each has at least, and who merges.
+    """A tile, splits of a request's KV head, tokens that each has at least, and who merges.
 
     The last split to arrive merges up to ``inside`` of them; 0: a second launch does.
     """
 
+    tile: Tile
     splits: int
     least: int
     inside: int
 
 
-def plan(pairs: int, group: int, head_dim: int, longest: int | None, at_once: int) -> Plan:
+def plan(
+    pairs: int,
+    group: int,
+    head_dim: int,
+    longest: int | None,
+    multiprocessors: int,
+    many: Many | None = None,
+) -> Plan:
     """How to split ``pairs`` of a request and a KV head, with ``group`` query heads each.
 
-    Splits fill one round of the programs that the GPU runs ``at_once``. Where they fill none and
-    no request is known to be longer than ``longest`` tokens (None), long requests are split.
+    Splits fill one round of programs, one on each of the ``multiprocessors``, where two or more of
+    a pair are in it. With more pairs it is done as ``many`` says, or the table. No request has more
+    than ``longest`` tokens, where that is known.
     """
-    splits, least = at_once // pairs, LEAST
+    if crowded(pairs, multiprocessors):
+        tile, splits, least = many or (MANY_WIDE if head_dim > 256 else MANY)
+    else:
+        tile, splits, least = TILE, multiprocessors // pairs, LEAST
     if longest is not None:
-        splits = min(splits, -(-longest // LEAST))
-    elif splits < _LONG_SPLITS:
-        splits, least = _LONG_SPLITS, _LONG_LEAST
+        splits = min(splits, -(-longest // least))
     splits = max(1, min(splits, _MOST_SPLITS))
     inside = min(_MOST_INSIDE, _MERGED_BYTES // (4 * group * head_dim))
-    return Plan(splits, least, inside if splits <= inside and pairs <= PAIRS else 0)
+    return Plan(tile, splits, least, inside if splits <= inside and pairs <= PAIRS else 0)
 
 
-def faster(pairs: int, device: torch.device) -> bool:
-    """Whether this is faster than stock for ``pairs`` of a request and a KV head.
+def crowded(pairs: int, multiprocessors: int) -> bool:
+    """Whether pairs of a request and a KV head leave no room for two programs of each."""
+    return 2 * pairs > multiprocessors
 
-    Measured on an H200 at 100 requests: as fast with 100 pairs (E2B), 1.25 times as slow with 200
-    (E4B) and with 200 and 800 (26B-A4B), ``profile-*-H200.json``.
-    """
-    return pairs <= _multiprocessors(device)
+
+def crowd(kv_heads: int, device: torch.device) -> int:
+    """The fewest requests that are attended to as a crowd."""
+    return _multiprocessors(device) // (2 * kv_heads) + 1
 
 
 def supported(heads: int, kv_heads: int, head_dim: int) -> bool:
@@ -115,13 +137,13 @@ def attend(
     slots: torch.Tensor,
     scale: float,
     longest: int | None,
-    tile: Tile = TILE,
+    many: Many | None = None,
 ) -> torch.Tensor:
     """Softmax attention of ``q`` [B, heads, D] over each request's KV, [B, heads, D].
 
     The pools are [rows, KV heads, D] in the type of ``q`` (bf16 or fp16); ``starts`` [B + 1 or
     more] and ``slots`` are int32 or int64. ``longest`` bounds the tokens of a request (the sliding
-    window) or is None. A request without tokens gets zeros.
+    window) or is None; ``many`` is for measurements. A request without tokens gets zeros.
 
     Replaces two launches: stock's split attention and its merge.
     """
@@ -131,15 +153,15 @@ def attend(
     out = torch.empty((batch, heads, head_dim), dtype=q.dtype, device=q.device)
     if batch == 0:
         return out
-    at_once = tile.programs * _multiprocessors(q.device)
-    splits, least, inside = plan(pairs, group, head_dim, longest, at_once)
+    planned = plan(pairs, group, head_dim, longest, _multiprocessors(q.device), many)
+    tile, splits, least, inside = planned
     sums = torch.empty((pairs, splits, group, head_dim), dtype=torch.float32, device=q.device)
     tops = torch.empty((pairs, splits, 2, group), dtype=torch.float32, device=q.device)
     kernels, launch = _kernels(), runtime.launch(q)
     sizes = {
         "GROUP": group,
         "D": head_dim,
-        "BLOCK": min(_LONGEST_TILE, tile.values // head_dim),
+        "BLOCK": min(_LONGEST_TILE, max(_SHORTEST_TILE, tile.values // head_dim)),
     }
     kernels.split_attention[(splits, kv_heads, batch)](
         q,
@@ -162,6 +184,7 @@ def attend(
         least,
         HEADS=max(8, runtime.power_of_two(group)),
         MERGE=inside,
+        STAGES=tile.stages,
         num_warps=tile.warps,
         num_stages=1,
         **sizes,
@@ -196,7 +219,8 @@ def arrivals(device: torch.device) -> torch.Tensor:
 
 @cache
 def _multiprocessors(device: torch.device) -> int:
-    if runtime.interpreted():
+    """Of a GPU; those of an H100 where there is none."""
+    if runtime.interpreted() or device.type != "cuda":
         return _H100_MULTIPROCESSORS
     return int(torch.cuda.get_device_properties(device).multi_processor_count)
 

@@ -259,3 +259,9 @@ def per_layer_inputs_of_tokens(
     rows = table[torch.where(inside, tokens, 0).long()]
     embeds = (rows.float() * embed_scale).to(table.dtype)
     return per_layer_inputs(projected, embeds, norm_weight, eps, projection_scale, input_scale)
+
+
+def softcap(logits: torch.Tensor, cap: float, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Widened to fp32, capped there, and not rounded again."""
+    capped = cap * torch.tanh(logits.float() / cap)
+    return capped if out is None else out.copy_(capped)

@@ -137,7 +137,7 @@ def test_the_record_has_every_difference_beside_its_bound(
     kernels = {kernel for kernel, dtype in rows if dtype == "float32"}
     assert kernels >= {"rms_norm", "layer_tail", "norm_rope_store", "per_layer_inputs"}
     assert {kernel for kernel, dtype in rows if dtype == "float16"} - kernels == {
-        *("linear", "gate_up", "attention_tail_gate_up", "attend")
+        *("linear", "gate_up", "attention_tail_gate_up", "attend", "softcap")
     }
     assert set(rows["rms_norm", "float16"]["sizes"]) == {"1x24", "3x24"}
     for one in record["rows"]:

@@ -112,7 +112,7 @@ def test_groups_and_types(group: int, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize(
     ("longest", "splits", "inside", "head_dim"),
-    [(300, 1, True, 512), (300, 4, True, 512), (None, 4, True, 512), (None, 20, False, 64)],
+    [(300, 2, True, 512), (300, 4, True, 512), (None, 4, True, 512), (None, 20, False, 64)],
 )
 def test_lengths_around_tiles_and_splits(
     longest: int | None, splits: int, inside: bool, head_dim: int, monkeypatch: pytest.MonkeyPatch
@@ -129,7 +129,8 @@ def test_lengths_around_tiles_and_splits(
 def test_a_long_request_among_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only that one is split, however many there are."""
     gpu_of(2, monkeypatch)
-    assert decode.plan(3, 1, 64, None, 2)[:2] == (4, 512)
+    monkeypatch.setattr(decode, "MANY", decode.Many(decode.Tile(1 << 12, 4), 4, 512))
+    assert decode.plan(3, 1, 64, None, 2)[1:3] == (4, 512)
     batch = Batch([512, 5, 1100], 1, 1, 64)
     assert off(batch.run(), batch.run(reference)) < BOUND[torch.bfloat16]
 
@@ -157,7 +158,7 @@ def test_no_requests() -> None:
 
 def test_counters_are_zero_after_every_call() -> None:
     batch = Batch([200, 1, 130], 4, 2, 64)
-    assert decode.plan(6, 2, 64, 200, 12)[::2] == (2, 16)
+    assert decode.plan(6, 2, 64, 200, 12)[1::2] == (2, 16)
     first = batch.run(longest=200)
     for _ in range(3):
         assert not decode.arrivals(batch.q.device).any()
@@ -214,39 +215,49 @@ def test_a_slot_off_by_one_or_a_split_left_out_is_seen(
     assert off(batch.run(starts=shorter), expected) > 0.1
 
 
-def test_small_batches_fill_the_gpu_and_large_ones_are_not_split() -> None:
-    def programs(pairs: int, longest: int | None = 10**6) -> int:
-        return pairs * decode.plan(pairs, 8, 256, longest, 132).splits
+def test_small_batches_fill_the_gpu_and_large_ones_have_small_shares() -> None:
+    for pairs in range(1, 67):
+        assert 88 <= pairs * decode.plan(pairs, 8, 256, 10**6, 132).splits <= 132
+    assert decode.plan(1, 8, 256, 511, 132).splits == 8  # 64 tokens each
+    assert decode.plan(1, 8, 256, 1, 132).splits == 1
+    many = decode.Many(decode.Tile(1 << 12, 4), 4, 128)
+    for pairs in (67, 100, 1000, 10**5):
+        assert decode.plan(pairs, 8, 256, None, 132, many)[:3] == many
+        assert decode.plan(pairs, 8, 256, 300, 132, many)[:3] == (many.tile, 3, 128)
+        assert decode.plan(pairs, 8, 256, 100, 132, many).splits == 1
 
-    for pairs in range(1, 132):
-        assert 66 <= programs(pairs) <= 132
-    for pairs in (132, 133, 1000):
-        assert programs(pairs) == pairs
-    assert programs(1, longest=511) == 8  # 64 tokens each
-    assert programs(1, longest=1) == 1
 
-
-def test_short_requests_stay_whole_in_large_batches() -> None:
-    for pairs in (34, 100, 1000):
-        assert decode.plan(pairs, 8, 512, None, 132)[:2] == (4, 512)
-    assert decode.plan(33, 8, 512, None, 132)[:2] == (4, 64)
+@pytest.mark.parametrize("kv_heads", [1, 2, 4, 8, 16])
+def test_the_fewest_requests_of_a_crowd(kv_heads: int) -> None:
+    """What the check at start has, so that what they run was compared."""
+    gpu = torch.device(DEVICE)
+    requests = decode.crowd(kv_heads, gpu)
+    assert decode.crowded(requests * kv_heads, 12)
+    assert not decode.crowded((requests - 1) * kv_heads, 12)
 
 
 def test_who_merges() -> None:
-    assert decode.plan(1, 8, 256, 511, 132) == (8, 64, 16)  # E2B sliding: 64 KiB
-    assert decode.plan(8, 2, 256, 1023, 132) == (16, 64, 16)  # 26B-A4B sliding
-    assert decode.plan(1, 8, 512, None, 132) == (128, 64, 0)  # E2B full: 2 MiB
-    assert decode.plan(16, 8, 512, None, 132) == (8, 64, 8)
+    assert decode.plan(1, 8, 256, 511, 132)[1:] == (8, 64, 16)  # E2B sliding: 64 KiB
+    assert decode.plan(8, 2, 256, 1023, 132)[1:] == (16, 64, 16)  # 26B-A4B sliding
+    assert decode.plan(1, 8, 512, None, 132)[1:] == (128, 64, 0)  # E2B full: 2 MiB
+    assert decode.plan(16, 8, 512, None, 132)[1:] == (8, 64, 8)
     assert decode.plan(decode.PAIRS, 8, 512, None, 132).inside
     assert not decode.plan(decode.PAIRS + 1, 8, 512, None, 132).inside
 
 
-@pytest.mark.parametrize(("pairs", "own"), [(1, True), (132, True), (133, False)])
-def test_pairs_for_which_stock_is_faster(
-    pairs: int, own: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stages", [1, 2, 5])
+@pytest.mark.parametrize(("group", "head_dim"), [(2, 256), (8, 512)])
+def test_crowds_of_every_length(
+    group: int, head_dim: int, stages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gpu_of(132, monkeypatch)
-    assert decode.faster(pairs, torch.device(DEVICE)) is own
+    """Whole, in shares with a last one of one token, and in more tokens than shares have."""
+    gpu_of(2, monkeypatch)
+    many = decode.Many(decode.Tile(1 << 12, 4, stages), 3, 32)
+    batch = Batch([1, 31, 32, 33, 65, 96, 97, 150], group, 1, head_dim)
+    arguments = (*batch.pools, batch.starts, batch.slots, 1.0, None)
+    made = decode.attend(batch.q, *arguments, many)
+    assert off(made, batch.run(reference)) < BOUND[torch.bfloat16]
+    assert not decode.arrivals(batch.q.device).any()
 
 
 def launches(v: Variant, requests: int) -> int:
@@ -257,8 +268,7 @@ def launches(v: Variant, requests: int) -> int:
         longest = v.sliding_window - 1 if kind == "sliding" else None
         group = v.attention_heads // kv_heads
         planned = decode.plan(requests * kv_heads, group, head_dim, longest, 132)
-        one = planned.inside and requests * kv_heads <= 132
-        count += getattr(v.layers, kind) * (1 if one else 2)
+        count += getattr(v.layers, kind) * (1 if planned.inside else 2)
     return count
 
 

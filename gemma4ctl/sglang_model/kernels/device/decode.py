@@ -31,6 +31,15 @@ def _rows(slots, tokens, end):
     return tl.load(slots + tokens, mask=tokens < end, other=0).to(tl.int64)[:, None]
 
 
+@triton.jit
+def _weigh(k, queries, scale, present, top):
+    """The largest scores so far, a factor of what came before, and the tile's weights."""
+    scores = tl.dot(k, queries) * (scale * LOG2_E)
+    scores = tl.where(present, scores, float("-inf"))
+    higher = tl.maximum(top, tl.max(scores, axis=0))
+    return higher, tl.exp2(top - higher), tl.exp2(scores - higher[None, :])
+
+
 @triton.jit(do_not_specialize=["splits", "least"])
 def split_attention(
     q,  # [B, KV_HEADS * GROUP, D]
@@ -56,6 +65,7 @@ def split_attention(
     D: tl.constexpr,
     BLOCK: tl.constexpr,  # tokens at once
     MERGE: tl.constexpr,  # splits that the last of them to arrive merges; 0: another launch does
+    STAGES: tl.constexpr,  # tiles in shared memory; 1: the next one in registers, asked for early
     PDL: tl.constexpr,
 ):
     """Programs (split, KV head, request); a short request needs only the first of its splits."""
@@ -70,48 +80,55 @@ def split_attention(
     if (split > 0) & (first >= length):
         return
 
-    # All but the newest token's K and V was written in earlier steps: it is requested before the
-    # preceding launches have ended.
     end = tl.minimum(first + share, length)
-    newest = length - 1
     cols = tl.arange(0, D)
     heads = tl.arange(0, HEADS)
     real = heads < GROUP
-    tokens = first + tl.arange(0, BLOCK)
     k_rows = k_pool + kv_head * stride_k_head + cols[None, :]
     v_rows = v_pool + kv_head * stride_v_head + cols[None, :]
-    row = _rows(slots + start, tokens, end)
-    next_row = _rows(slots + start, tokens + BLOCK, end)
-    old = ((tokens < end) & (tokens < newest))[:, None]
-    k = tl.load(k_rows + row * stride_k_slot, mask=old, other=0.0)
-    v = tl.load(v_rows + row * stride_v_slot, mask=old, other=0.0)
-    wait(PDL)
-    new = (tokens == newest)[:, None]
-    k = tl.load(k_rows + row * stride_k_slot, mask=new, other=k)
-    v = tl.load(v_rows + row * stride_v_slot, mask=new, other=v)
     q_rows = q + request * stride_q + (kv_head * GROUP + heads[:, None]) * stride_q_head
-    queries = tl.trans(tl.load(q_rows + cols[None, :], mask=real[:, None], other=0.0))
-
     top = tl.full([HEADS], LOWEST, tl.float32)
     weight = tl.zeros([HEADS], tl.float32)
     total = tl.zeros([D, HEADS], tl.float32)
-    for ahead in range(first + BLOCK, end + BLOCK, BLOCK):
-        present = (tokens < end)[:, None]
-        tokens = ahead + tl.arange(0, BLOCK)
-        inside = (tokens < end)[:, None]
-        row = next_row
+    if STAGES > 1:
+        wait(PDL)
+        queries = tl.trans(tl.load(q_rows + cols[None, :], mask=real[:, None], other=0.0))
+        for begins in tl.range(first, end, BLOCK, num_stages=STAGES):
+            tokens = begins + tl.arange(0, BLOCK)
+            row = _rows(slots + start, tokens, end)
+            present = (tokens < end)[:, None]
+            k = tl.load(k_rows + row * stride_k_slot, mask=present, other=0.0)
+            v = tl.load(v_rows + row * stride_v_slot, mask=present, other=0.0)
+            top, fade, weights = _weigh(k, queries, scale, present, top)
+            weight = weight * fade + tl.sum(weights, axis=0)
+            total = tl.dot(tl.trans(v), weights.to(v.dtype), total * fade[None, :])
+    else:
+        # All but the newest token's K and V was written in earlier steps: it is requested before
+        # the preceding launches have ended.
+        newest = length - 1
+        tokens = first + tl.arange(0, BLOCK)
+        row = _rows(slots + start, tokens, end)
         next_row = _rows(slots + start, tokens + BLOCK, end)
-        next_k = tl.load(k_rows + row * stride_k_slot, mask=inside, other=0.0)
-        scores = tl.dot(k, queries) * (scale * LOG2_E)
-        scores = tl.where(present, scores, float("-inf"))
-        higher = tl.maximum(top, tl.max(scores, axis=0))
-        fade = tl.exp2(top - higher)
-        weights = tl.exp2(scores - higher[None, :])
-        weight = weight * fade + tl.sum(weights, axis=0)
-        total = tl.dot(tl.trans(v), weights.to(v.dtype), total * fade[None, :])
-        v = tl.load(v_rows + row * stride_v_slot, mask=inside, other=0.0)
-        top = higher
-        k = next_k
+        old = ((tokens < end) & (tokens < newest))[:, None]
+        k = tl.load(k_rows + row * stride_k_slot, mask=old, other=0.0)
+        v = tl.load(v_rows + row * stride_v_slot, mask=old, other=0.0)
+        wait(PDL)
+        new = (tokens == newest)[:, None]
+        k = tl.load(k_rows + row * stride_k_slot, mask=new, other=k)
+        v = tl.load(v_rows + row * stride_v_slot, mask=new, other=v)
+        queries = tl.trans(tl.load(q_rows + cols[None, :], mask=real[:, None], other=0.0))
+        for ahead in range(first + BLOCK, end + BLOCK, BLOCK):
+            present = (tokens < end)[:, None]
+            tokens = ahead + tl.arange(0, BLOCK)
+            inside = (tokens < end)[:, None]
+            row = next_row
+            next_row = _rows(slots + start, tokens + BLOCK, end)
+            next_k = tl.load(k_rows + row * stride_k_slot, mask=inside, other=0.0)
+            top, fade, weights = _weigh(k, queries, scale, present, top)
+            weight = weight * fade + tl.sum(weights, axis=0)
+            total = tl.dot(tl.trans(v), weights.to(v.dtype), total * fade[None, :])
+            v = tl.load(v_rows + row * stride_v_slot, mask=inside, other=0.0)
+            k = next_k
 
     pair = request * tl.num_programs(1) + kv_head
     target = out + (pair * GROUP + heads[None, :]) * D + cols[:, None]
