@@ -13,7 +13,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import median
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -146,18 +146,20 @@ def cold_starts(record: Record) -> Record | None:
 
 
 def summed_up(pairs: Pairs, metric: Metric, base: str, name: str = OURS) -> Record | None:
-    """Means and speed-ups of pairs of ``base`` and ``name``, None without any."""
+    """Medians and speed-ups of pairs of ``base`` and ``name``, None without any.
+
+    The ratio is the median of the pairs' own: one run that something else held up counts little.
+    """
     if not pairs:
         return None
 
     def speed_up(of_base: float, of_ours: float) -> float:
         return of_base / of_ours if metric.lower_is_better else of_ours / of_base
 
-    means = fmean(base for base, _ in pairs.values()), fmean(ours for _, ours in pairs.values())
     return {
-        base: round(means[0], 4),
-        name: round(means[1], 4),
-        "ratio": round(speed_up(*means), 4),
+        base: round(median(base for base, _ in pairs.values()), 4),
+        name: round(median(ours for _, ours in pairs.values()), 4),
+        "ratio": round(median(speed_up(*pair) for pair in pairs.values()), 4),
         "pairs": [
             {
                 "session": session, "round": number, base: of_base, name: of_ours,

@@ -3,7 +3,7 @@
 
     roofline.py bytes                  bytes of a step, by tensor: needs no GPU
     roofline.py bandwidth OUT          what a copy on this GPU reaches: OUT/bandwidth-GPU.json
-    roofline.py table RUNS BANDWIDTH [RESULT]   with the records of model.py (measure c1)
+    roofline.py table RESULTS [FILE]   with the tpot-c1 and bandwidth records in RESULTS
 
 Bytes are those of bf16 weights and KV that one step cannot do without: rows of the embeddings
 that are not looked up, experts that are not chosen, KV beyond the sliding window, and K and V
@@ -20,12 +20,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import results
 import servers
 from redaction import redacted
 from shared import write
@@ -139,29 +138,26 @@ def _copied(torch: Any, source: Any, target: Any) -> float:
     return float(began.elapsed_time(ended))
 
 
-def table(runs: Path, speeds: Path) -> list[dict[str, Any]]:
-    """Measured steps beside the bound, for every record of ``runs`` whose GPU has a bandwidth."""
-    found = [json.loads(path.read_text()) for path in sorted(speeds.glob("bandwidth-*.json"))]
+def table(folder: Path) -> list[dict[str, Any]]:
+    """Measured steps beside the bound, for every result of c1 whose GPU has a bandwidth."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("bandwidth-*.json"))]
     by_gpu = {record["gpu"]: record["bytes_per_second"] for record in found}
     rows = []
-    for name, records in results.campaigns(runs).items():
-        record = results.merged(records)
-        speed = by_gpu.get(record["gpu"])
-        tpot = {
-            kind: list(results.values(record, results.METRICS["tpot-c1"], kind).values())
-            for kind in dict.fromkeys(server["contender"] for server in record["servers"])
-        }
-        if speed is None or not any(tpot.values()):
-            print(f"{name}: no bandwidth of {record['gpu']}, or no TPOT", file=sys.stderr)
+    for path in sorted(folder.glob("*-tpot-c1.json")):
+        result = json.loads(path.read_text())
+        speed = by_gpu.get(result["gpu"])
+        if speed is None:
+            print(f"{path.name}: no bandwidth of {result['gpu']}", file=sys.stderr)
             continue
-        read = summed(VARIANTS[record["variant"]], C1_TOKENS)["all"]
+        read = summed(VARIANTS[result["variant"]], C1_TOKENS)["all"]
         bound = 1e3 * read.least / speed
+        tpot = {kind: median(ms) for kind, ms in result["runs"].items() if ms}
         rows.append({
-            **{key: record[key] for key in MACHINE}, "context_tokens": C1_TOKENS,
+            **{key: result[key] for key in MACHINE}, "context_tokens": C1_TOKENS,
             "bytes_per_second": speed, "bytes_at_least": read.least, "bytes_of_stock": read.stock,
             "bound_ms": round(bound, 4),
-            "step_ms": {kind: round(fmean(ms), 4) for kind, ms in tpot.items() if ms},
-            "times_bound": {kind: round(fmean(ms) / bound, 3) for kind, ms in tpot.items() if ms},
+            "step_ms": {kind: round(ms, 4) for kind, ms in tpot.items()},
+            "times_bound": {kind: round(ms / bound, 3) for kind, ms in tpot.items()},
         })  # fmt: skip
     return rows
 
@@ -196,19 +192,18 @@ def main(words: Sequence[str]) -> None:
     counting.add_argument("--tokens", type=int, default=C1_TOKENS)
     actions.add_parser("bandwidth").add_argument("out", type=Path, metavar="OUT")
     comparing = actions.add_parser("table")
-    comparing.add_argument("runs", type=Path, metavar="RUNS")
-    comparing.add_argument("speeds", type=Path, metavar="BANDWIDTH")
-    comparing.add_argument("result", type=Path, nargs="?", metavar="RESULT")
+    comparing.add_argument("folder", type=Path, metavar="RESULTS")
+    comparing.add_argument("file", type=Path, nargs="?", metavar="FILE")
     args = parser.parse_args(words)
     if args.action == "bytes":
         show_bytes(args.tokens)
     elif args.action == "bandwidth":
         bandwidth(args.out)
     else:
-        rows = table(args.runs, args.speeds)
+        rows = table(args.folder)
         show_table(rows)
-        if args.result:
-            write(args.result, redacted(document(rows, ["roofline.py", *words])))
+        if args.file:
+            write(args.file, redacted(document(rows, ["roofline.py", *words])))
 
 
 if __name__ == "__main__":

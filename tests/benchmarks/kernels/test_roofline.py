@@ -57,22 +57,18 @@ def test_bytes_are_shown(script: Script, capsys: pytest.CaptureFixture[str]) -> 
 def test_measured_steps_beside_the_bound(
     script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    runs = [
-        {"contender": kind, "round": 1, "session": "a", "measure": "c1", "failed": 0,
-         "figures": {"tpot_ms.mean": ms}} for kind, ms in (("stock", 4.0), ("fused", 2.0))
-    ]  # fmt: skip
     record = {
         "variant": "E2B", "gpu": "NVIDIA H200", "driver_version": "580.1", "date": "2026-01-02",
         "sglang_version": "0.5.16", "torch_version": "2", "triton_version": "3",
-        "gemma4ctl_version": "0.1.0", "failures": [], "runs": runs,
-        "servers": [{"contender": "stock"}, {"contender": "fused"}],
+        "gemma4ctl_version": "0.1.0",
+        "runs": {"stock": [4.0, 3.9, 4.3], "fused": [2.0], "stock-compile": []},
     }  # fmt: skip
-    (tmp_path / "E2B-H200-main.json").write_text(json.dumps(record))
-    (tmp_path / "E4B-A100-main.json").write_text(json.dumps({**record, "gpu": "NVIDIA A100"}))
+    (tmp_path / "E2B-H200-tpot-c1.json").write_text(json.dumps(record))
+    (tmp_path / "E4B-A100-tpot-c1.json").write_text(json.dumps({**record, "gpu": "NVIDIA A100"}))
     speed = {"gpu": "NVIDIA H200", "bytes_per_second": 4.0e12}
     (tmp_path / "bandwidth-H200.json").write_text(json.dumps(speed))
     result = tmp_path / "roofline.json"
-    script("roofline").main(["table", str(tmp_path), str(tmp_path), str(result)])
+    script("roofline").main(["table", str(tmp_path), str(result)])
     document = json.loads(result.read_text())
     assert document["command"][:2] == ["roofline.py", "table"]
     (row,) = document["rows"]
