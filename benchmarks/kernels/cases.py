@@ -275,11 +275,12 @@ def decode_cases(v: Variant, rows: int, contexts: Iterable[int]) -> Iterator[Cas
 def _decode(
     heads: tuple[int, int, int], window: int | None, context: int, rows: int, number: int
 ) -> Calls:
-    """Requests of one length, their tokens all over the pools."""
+    """Requests of one length, each in one piece of the pools, as prefill leaves them."""
     queries, kv, size = heads
     q = random(number, rows, queries, size, spread=size**-0.5)
     pools = [random(number + seed, rows * context, kv, size) for seed in range(2)]
-    slots = torch.randperm(rows * context, generator=torch.Generator().manual_seed(number))
+    places = torch.randperm(rows, generator=torch.Generator().manual_seed(number))
+    slots = (places[:, None] * context + torch.arange(context)).flatten()
     starts = torch.arange(rows + 1, dtype=torch.int32) * context
     batch = starts.to(DEVICE), slots.to(DEVICE)
     return (

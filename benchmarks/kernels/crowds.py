@@ -1,4 +1,7 @@
-"""Attention of many requests at once: ways to split them, and their times beside stock's."""
+"""Attention of many requests at once: ways to split them, and their times beside stock's.
+
+Candidates are tiles and splits of the module's kernel, and the kernel of ``streams.py``.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import cases
 import graphs
+import streams
 import tiles
+import torch
 from cases import Case
 
 from gemma4ctl.sglang_model.kernels import decode
@@ -21,29 +26,36 @@ from gemma4ctl.sglang_model.kernels import decode
 CONTEXTS = (448, 1536)  # tokens of each request
 TILES = tuple(
     decode.Tile(1 << bits, warps, stages)
-    for bits, warps, stages in (
-        *((14, 8, 1), (13, 4, 1), (12, 4, 1)),
-        *((14, 8, 5), (13, 8, 5), (13, 4, 2), (13, 4, 5), (12, 4, 7)),
-    )
+    for bits, warps, stages in ((14, 8, 1), (13, 4, 1), (12, 4, 1), (13, 4, 2), (13, 4, 5))
 )
 SPLITS = ((1, 512), (2, 256), (4, 128), (4, 256), (8, 128))  # and tokens of each at least
 CANDIDATES = tuple(decode.Many(tile, *split) for tile, split in product(TILES, SPLITS))
+STREAMS = tuple(
+    streams.Stream(tokens, warps, *split)
+    for (tokens, warps), split in product(((2, 4), (4, 4), (8, 4), (4, 8), (4, 2)), SPLITS)
+)
+Way = decode.Many | streams.Stream
 NEAR = 0.02  # a result that is off by more, as a share of its norm, is wrong
 ENOUGH = 100  # requests that are many for every variant
+Call = partial[torch.Tensor]
 
 
 def compile_all(variants: Sequence[str]) -> None:
     """Compile every tile for the layers of the variants, in parallel processes."""
-    list(tiles.pool().map(_compile, *zip(*product(variants, TILES), strict=True)))
+    every = dict.fromkeys((*TILES, *(stream[:2] for stream in STREAMS)))
+    list(tiles.pool().map(_compile, *zip(*product(variants, every), strict=True)))
 
 
-def _compile(variant: str, tile: decode.Tile) -> None:
+def _compile(variant: str, tile: tuple[int, ...]) -> None:
     """Run a tile once in this process: what it compiles is found on disk by the others."""
     for case in cases.decode_cases(cases.VARIANTS[variant], ENOUGH, (32,)):
-        try:
-            case.make(0)[0](many=decode.Many(tile, 1, 512))
-        except Exception as error:
-            print(f"{variant} {case.name} {tile}: {type(error).__name__}", file=sys.stderr)
+        call, _ = case.make(0)
+        for way in ways(call):
+            if (way.tile if isinstance(way, decode.Many) else way[:2]) == tile:
+                try:
+                    made(call, way)()
+                except Exception as error:
+                    print(f"{variant} {case.name} {way}: {type(error).__name__}", file=sys.stderr)
 
 
 def every_case(variants: Sequence[str], rows: Sequence[int]) -> Iterator[tuple[str, Case]]:
@@ -57,14 +69,14 @@ def measured(case: Case, difference: Callable[..., float | None]) -> dict[str, A
     """Microseconds of every candidate and of stock; of candidates only those that are right."""
     fused, stock = zip(*(case.make(number) for number in range(case.copies)), strict=True)
     times: dict[str, float] = {}
-    for many in CANDIDATES:
-        calls = [partial(call, many=many) for call in fused]
+    for way in ways(fused[0]):
+        calls = [made(call, way) for call in fused]
         try:
             off = difference(calls[0], stock[0])
             if off is None or off < NEAR:
-                times[named(many)] = round(graphs.microseconds(calls), 2)
+                times[named(way)] = round(graphs.microseconds(calls), 2)
         except Exception as error:
-            print(f"{case.name} {named(many)}: {type(error).__name__}", file=sys.stderr)
+            print(f"{case.name} {named(way)}: {type(error).__name__}", file=sys.stderr)
     fastest = min(times, key=lambda name: times[name])
     return {
         "bytes": case.bytes,
@@ -75,6 +87,23 @@ def measured(case: Case, difference: Callable[..., float | None]) -> dict[str, A
     }
 
 
-def named(many: decode.Many) -> str:
-    """A candidate as a record names it: values, warps, stages, splits, tokens."""
-    return " ".join(map(str, (*many.tile, many.splits, many.least)))
+def ways(call: Call) -> Iterator[Way]:
+    """The candidates for a call of ``decode.attend``."""
+    q, k_pool, *_ = call.args
+    yield from CANDIDATES
+    if q.shape[1] == 2 * k_pool.shape[1]:
+        yield from STREAMS
+
+
+def made(call: Call, way: Way) -> Call:
+    """A call of a candidate instead."""
+    if isinstance(way, decode.Many):
+        return partial(call, many=way)
+    return partial(streams.attend, *call.args, way)
+
+
+def named(way: Way) -> str:
+    """A candidate as a record names it, by its numbers."""
+    if isinstance(way, decode.Many):
+        return " ".join(map(str, (*way.tile, way.splits, way.least)))
+    return " ".join(map(str, ("stream", *way)))
