@@ -153,6 +153,8 @@ def kernel_proofs() -> Iterator[Job]:
     certify = "kernels/certify_start.py {models} {out}/kernels"  # loads files: no dummy weights
     flags = "-- --grammar-backend none --mm-attention-backend triton_attn"
     yield Job("kernels-certify-E2B", 240, f"{certify} {flags}", flags=False)
+    words = "kernels/container_start.py {models} {out}/kernels --port {port}"
+    yield Job("kernels-container-E2B", 110, words)
 
 
 def kernel_speeds() -> Iterator[Job]:

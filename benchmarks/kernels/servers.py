@@ -212,7 +212,7 @@ class Process:
     """A server, from its start on; its log tells what it does.
 
     One that is ``held`` imports its libraries, and waits for :meth:`let_go` before it touches the
-    GPU (inside/gate.py).
+    GPU (inside/gate.py). ``path``: its PYTHONPATH, instead of this checkout and what is INSIDE.
     """
 
     def __init__(
@@ -222,6 +222,7 @@ class Process:
         port: int,
         log: Path,
         held: bool = False,
+        path: str | None = None,
     ) -> None:
         self.argv, self.environment, self.log = list(argv), dict(environment), log
         self.endpoint = Endpoint(url=f"http://127.0.0.1:{port}")
@@ -233,7 +234,7 @@ class Process:
         self._gate.unlink(missing_ok=True)
         if held:
             inherited["GATE"] = str(self._gate)
-        path = python_path(folder / "plugin")
+        path = path or python_path(folder / "plugin")
         self._began = time.monotonic()
         with log.open("w") as file:
             self._process = subprocess.Popen(
@@ -273,6 +274,11 @@ class Process:
     def text(self) -> str:
         """Its log so far."""
         return self.log.read_text(errors="replace")
+
+    def announced(self) -> list[str]:
+        """What our module said in the log."""
+        ours = (line for line in self.text().splitlines() if f"gemma4ctl {__version__} " in line)
+        return [line[:300] for line in dict.fromkeys(ours)][:6]
 
 
 class Server(Process):
@@ -336,9 +342,7 @@ class Server(Process):
 
         ``cold``: it was the first of its kind on the machine, for which kernels are compiled.
         """
-        text = self.text()
-        reported = logs.parse(text.splitlines(keepends=True)).reported
-        ours = [line for line in text.splitlines() if f"gemma4ctl {__version__} " in line]
+        reported = logs.parse(self.text().splitlines(keepends=True)).reported
         return {
             "command": [*(f"{k}={v}" for k, v in self.environment.items()), *self.argv],
             "seconds_to_ready": self.seconds_to_ready,
@@ -349,7 +353,7 @@ class Server(Process):
             "weights_gb": reported.weights_gb,
             "free_gb_at_start": reported.free_gb_at_start,
             "free_gb_after_weights": reported.free_gb_after_weights,
-            "announced": [line[:300] for line in dict.fromkeys(ours)][:6],
+            "announced": self.announced(),
             "prefills": self.prefills()._asdict(),
         }
 

@@ -158,6 +158,8 @@ def main():
         sys.exit(1)
     if FUSED:
         log(f"gemma4ctl {__version__} kernels: fused, Gemma4ForCausalLM, 35 layers: norms")
+        if GRAPHS:
+            log(f"gemma4ctl {__version__} prefill: graphs of {ASKED.replace(',', ', ')} tokens")
     if SHARED:
         log(f"gemma4ctl {__version__} KV: shared, 15 of 35 layers own KV")
     log(
