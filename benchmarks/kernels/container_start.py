@@ -115,11 +115,16 @@ def record(image: Image, port: int, log: Path) -> dict[str, Any]:
     mounted = bool(module) and Path(module).is_relative_to(image.inside(image.modules))
     active = all(any(text in line for line in said) for text in OURS)
     return {
+        "metric": "the model module in SGLang as a container brings it along",
         **servers.host(servers.gpus()[0]),
         "date": datetime.date.today().isoformat(),
         "command": image.argv(port),
-        "environment": {**image.variables, "PYTHONPATH": image.modules},
-        "mounts": sorted(target for target in image.binds if target.startswith(image.modules)),
+        "environment": image.variables,
+        "mounts": sorted(
+            target.removeprefix(f"{image.modules}/")
+            for target in image.binds
+            if target.startswith(f"{image.modules}/")
+        ),
         "found_in_the_mounts": mounted,
         "found_without_them": bool(alone),
         "seconds_to_ready": server.seconds_to_ready,
