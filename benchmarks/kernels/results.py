@@ -178,10 +178,7 @@ def result(record: Record, name: str) -> Record | None:
         return None
     target = metric.target(record["variant"])
     kinds = dict.fromkeys(server["contender"] for server in record["servers"])
-    tuned = {
-        kind: row for kind in kinds
-        if is_tuned(kind) and (row := compared(record, metric, kind)) is not None
-    }  # fmt: skip
+    tuned = beside_tuned(record, metric)
     flagged = {
         kind: row for kind in kinds
         if kind.startswith(f"{OURS}-")
@@ -211,6 +208,33 @@ def result(record: Record, name: str) -> Record | None:
             server["contender"]: server["announced"] for server in record["servers"]
         },
     }  # fmt: skip
+
+
+def beside_tuned(record: Record, metric: Metric) -> dict[str, Record]:
+    """Each kind of tuned stock that fused met."""
+    kinds = dict.fromkeys(server["contender"] for server in record["servers"])
+    return {
+        kind: row for kind in kinds
+        if is_tuned(kind) and (row := compared(record, metric, kind)) is not None
+    }  # fmt: skip
+
+
+def with_tuned(found: Record, record: Record) -> Record:
+    """A result with what ``record`` has of tuned stock.
+
+    The kinds come from a campaign of their own, which need not have been on the same machine: each
+    row is of pairs of one call, with the fused server that it met there.
+    """
+    metric = METRICS[found["metric"]]
+    tuned = beside_tuned(record, metric)
+    servers = [one for one in record["servers"] if one["contender"] in tuned]
+    parts: dict[str, Record] = {
+        "tuned_stock": tuned,
+        "runs": {kind: single(record, metric, kind) for kind in tuned},
+        "commands": {one["contender"]: one["command"] for one in servers},
+        "announced": {one["contender"]: one["announced"] for one in servers},
+    }
+    return {**found, **{key: {**found[key], **part} for key, part in parts.items()}}
 
 
 def beside_it(record: Record, metric: Metric) -> Record:
@@ -255,12 +279,18 @@ def campaigns(out: Path) -> dict[str, list[Record]]:
 
 
 def compare(out: Path, results: Path | None) -> None:
-    """Print every metric beside its target, and write a result file for each."""
+    """Print every metric beside its target, and write a result file for each.
+
+    Where only tuned stock met fused, it is added to the file that is there.
+    """
     for name, records in campaigns(out).items():
         record = merged(records)
         print(f"{name}: SGLang {record['sglang_version']}, {record['date']}")
         for metric in METRICS:
+            earlier = read(results / f"{name}-{metric}.json") if results else None
             found = result(record, metric)
+            if found is None and earlier and beside_tuned(record, METRICS[metric]):
+                found = with_tuned(earlier, record)
             if found is None:
                 continue
             print(f"  {line(found)}")

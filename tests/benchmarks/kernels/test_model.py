@@ -288,6 +288,31 @@ def test_compare_names_what_is_reached_and_writes_results(
     assert found["fused_kernels_active"] is True
 
 
+def test_tuned_stock_of_a_campaign_of_its_own_is_added_to_the_result(
+    model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """The rows of stock and fused stay those of their campaign."""
+    measures = ("--variants", "E2B", "--measures", "c1", "--pairs", "1", "--contenders")
+    compare = ["compare", str(tmp_path / "out"), str(tmp_path / "results")]
+    model.main(machine(*measures, "stock", "fused"))
+    model.main(compare)
+    path = tmp_path / "results" / "E2B-H200-tpot-c1.json"
+    before = json.loads(path.read_text())
+    for file in (tmp_path / "out").glob("*.json"):
+        file.unlink()  # another machine
+    model.main(machine(*measures, "fused", "stock-compile", "--campaign", "tuned"))
+    model.main(compare)
+    after = json.loads(path.read_text())
+    assert {key: after[key] for key in ("stock", "fused", "ratio", "pairs", "date")} == {
+        key: before[key] for key in ("stock", "fused", "ratio", "pairs", "date")
+    }
+    assert after["runs"] == {**before["runs"], "stock-compile": after["runs"]["stock-compile"]}
+    (pair,) = after["tuned_stock"]["stock-compile"]["pairs"]
+    assert after["runs"]["stock-compile"] == [pair["stock-compile"]]
+    assert "--enable-torch-compile" in after["commands"]["stock-compile"]
+    assert set(before["tuned_stock"]) == set()
+
+
 def test_every_gpu_gets_a_process_of_its_own(
     model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
