@@ -15,10 +15,12 @@ GPUS = ("sm_90",)  # of the fused kernels; the KV pools do not depend on the GPU
 # Release, GPU and variant that answer as SGLang's own code and faster, by what is kept under
 # benchmarks/results/kernels: what ``--kernels auto`` may use, once certified for the weights.
 MEASURED: frozenset[tuple[str, str, str]] = frozenset(
-    ("0.5.16", "sm_90", variant) for variant in ("E2B", "E4B", "26B-A4B")
+    ("0.5.16", "sm_90", variant) for variant in ("E2B", "E4B", "12B", "31B", "26B-A4B")
 )
 # Release, GPU and variant that prefill from CUDA graphs faster, with the same answers.
-PREFILL_GRAPHS_MEASURED: frozenset[tuple[str, str, str]] = frozenset({("0.5.16", "sm_90", "E2B")})
+PREFILL_GRAPHS_MEASURED: frozenset[tuple[str, str, str]] = frozenset(
+    ("0.5.16", "sm_90", variant) for variant in ("E2B", "E4B", "12B", "31B", "26B-A4B")
+)
 # Tokens of each graph. A batch is padded to the next of them, which must not take longer than the
 # launches that are saved: of larger models only the smaller ones (``ttft-padded``).
 _PREFILL_GRAPHS = (16, 32, 64, 128, 256, 384, 512, 640, 768, 1024, 1536, 2048)
