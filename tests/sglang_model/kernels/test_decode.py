@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import geometric_mean
 
 import pytest
 
@@ -225,6 +227,17 @@ def test_small_batches_fill_the_gpu_and_large_ones_have_small_shares() -> None:
         assert decode.plan(pairs, 8, 256, None, 132, many)[:3] == many
         assert decode.plan(pairs, 8, 256, 300, 132, many)[:3] == (many.tile, 3, 128)
         assert decode.plan(pairs, 8, 256, 100, 132, many).splits == 1
+
+
+def test_crowds_are_split_as_was_the_fastest() -> None:
+    """By the geometric mean over the layers of a kind; 256 values wide are the sliding ones."""
+    results = Path(__file__).parents[3] / "benchmarks" / "results" / "kernels"
+    rows = json.loads((results / "decode-H200.json").read_text())["rows"]
+    for kind, many in (("sliding", decode.MANY), ("full", decode.MANY_WIDE)):
+        found = [row for name, row in rows.items() if f" {kind} " in name]
+        ways = set.intersection(*(set(row["tried"]) for row in found))
+        best = min(ways, key=lambda way: geometric_mean(row["tried"][way] for row in found))
+        assert best == " ".join(map(str, (*many.tile, many.splits, many.least)))
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4, 8, 16])
