@@ -175,3 +175,21 @@ def test_answers() -> None:
             for one in server["comparisons"].values()
         ]
         assert f"| {case['variant']} | {' | '.join(pairs)} |" in PLAIN
+
+
+def test_the_readme_and_the_changelog() -> None:
+    """The ratios of one request and of 100, in the order of their sentences."""
+    order = ("E2B", "E4B", "26B-A4B", "12B", "31B")
+    one, many = (
+        {row["variant"]: f"{row['ratio']:.2f}" for row in measured(metric)}
+        for metric in ("tpot-c1", "output-throughput-c100")
+    )
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    *first, last = (f"{one[name]} ({name})" for name in order[:-1])
+    assert f"{', '.join((*first, last))} and {one['31B']} times (31B) as fast" in readme
+    *first, last = (many[name] for name in order)
+    assert f"100 at once {', '.join(first)} and {last} times" in readme
+    changes = " ".join((ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split())
+    ours = ", ".join(f"{one[name]} with {name}" for name in order[1:-1])
+    assert f"{one['E2B']} times as fast with E2B, {ours} and {one['31B']} with 31B" in changes
+    assert f"100 at once {many['E2B']} to {many['31B']} times" in changes
