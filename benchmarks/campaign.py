@@ -40,9 +40,9 @@ VARIANTS = ("E2B", "E4B", "12B", "26B-A4B", "31B")
 ON_ONE_GPU = "--logs {out}/servers/{name} --port {port} --gpus {gpus}"
 # Of model.py, which goes on where an earlier call stopped (model.py estimate): stock and fused, and
 # tuned stock, which fits beside them with the first two; the same without one request at a time.
-SPEED_S = {"E2B": 520, "E4B": 600, "12B": 400, "26B-A4B": 350, "31B": 750}
-MANY_S = {"E2B": 200, "E4B": 210, "12B": 260, "26B-A4B": 200}
-TUNED_S = {"12B": 260, "26B-A4B": 410, "31B": 550}
+SPEED_S = {"E2B": 520, "E4B": 600, "12B": 400, "26B-A4B": 350, "31B": 600}
+MANY_S = {"E2B": 110, "E4B": 140, "12B": 190, "26B-A4B": 170, "31B": 400}
+TUNED_S = {"12B": 260, "26B-A4B": 350, "31B": 450}
 SPARE_S = 10  # of a job's deadline, to end its servers
 
 

@@ -23,9 +23,10 @@ stay on a GPU, one working and the others idle, all with pools of the same numbe
 not all fit with the large pools of c100, the servers are started anew for it, with small pools
 before. Where not all fit even so, groups of them meet, fused in each; where only one fits, the two
 of a group are started in turn, each for the last half of a pair and the first half of the next
-(A, B B, A A, B). Starts of stock and fused at the same moment, or alone in turn, are the pairs of
-start-up. A server that is to prefill from CUDA graphs and does not, by its log, gets no run of one
-request at a time recorded.
+(A, B B, A A, B), and the next imports its libraries while the one before is measured. Starts of
+stock and fused at the same moment, or alone in turn and not held back, are the pairs of start-up. A
+server that is to prefill from CUDA graphs and does not, by its log, gets no run of one request at a
+time recorded.
 
 A record is written after every measurement. A pair is only begun when there is time for all of
 it, and counts only when all of it was measured in one call; a later call with the same OUT adds
@@ -226,6 +227,7 @@ class Match:
         self.phase = self.phases[0]
         self.failed: set[str] = set()
         self.running: dict[str, servers.Server] = {}
+        self.held: dict[str, servers.Server] = {}  # back, until the one before has ended
         self.end = time.monotonic() + args.deadline
         self.path = args.out / f"{variant}-{gpu.short}-{args.campaign}.json"
         self.record = results.read(self.path) or {
@@ -244,11 +246,13 @@ class Match:
                 except OutOfTimeError as reason:
                     self.say(f"no time for {reason}; call again")
         finally:
+            self.drop_held()
             for server in self.running.values():
                 server.stop()
 
     def enter(self, phase: Phase) -> None:
         """End the servers that a phase has no use for."""
+        self.drop_held()
         kept = phase.contenders if phase.tokens == self.phase.tokens else ()
         for name in [name for name in self.running if name not in kept]:
             self.release(name)
@@ -354,7 +358,31 @@ class Match:
         """A contender's server, started where it does not run; None where it failed."""
         if contender.name not in self.failed and contender.name not in self.running:
             self.start(self.fitting(contender))
+            self.hold_the_next(contender)
         return self.running.get(contender.name)
+
+    def hold_the_next(self, running: servers.Contender) -> None:
+        """Where only one fits, let the other import its libraries while this one is measured."""
+        others = [found for found in self.contenders if found is not running]
+        if self.phase.room == 1 and len(others) == 1 and self.lacks_runs(others[0]):
+            (other,) = others
+            self.held[other.name] = self.launched(other, self.gpu, held=True)
+
+    def lacks_runs(self, contender: servers.Contender) -> bool:
+        """Whether a contender has still to run in a round of the phase."""
+        runs, names = self.record["runs"], [found.name for found in self.contenders]
+        return any(
+            not results.measured(runs, self.session, number, contender.name, name)
+            for number in self.phase.rounds(self.args.pairs)
+            if not results.complete(runs, number, self.phase.runs(names))
+            for name in self.phase.loads(contender.name)
+        )
+
+    def drop_held(self) -> None:
+        """End the server that is held back."""
+        for server in self.held.values():
+            server.end()
+        self.held.clear()
 
     def fitting(self, contender: servers.Contender) -> list[servers.Contender]:
         """What is started for a contender: where there is room, the others too.
@@ -369,19 +397,8 @@ class Match:
 
     def start(self, wanted: Sequence[servers.Contender]) -> None:
         """Start servers side by side, and record them or how they failed."""
-        gpu = servers.gpus()[self.gpu.index]
-        needed = size(self.variant, self.phase.tokens)
-        flags = [
-            *servers.pool_flags(gpu, needed, self.phase.tokens, self.phase.room),
-            "--max-running-requests", str(RUNNING), *self.args.flags,
-        ]  # fmt: skip
         for contender in wanted:
-            place = servers.Place(
-                self.checkpoint, gpu,
-                self.args.port + 100 * gpu.index + list(servers.CONTENDERS).index(contender.name),
-                self.args.logs / f"{self.variant}-{contender.name}-{gpu.index}.log",
-            )  # fmt: skip
-            self.running[contender.name] = servers.Server(contender, place, flags)
+            self.running[contender.name] = self.started_or_let_go(contender)
         company = list(self.running)
         with ThreadPoolExecutor(len(wanted)) as waiting:  # each is ready at a time of its own
             problems = list(waiting.map(self.problem, wanted))
@@ -390,6 +407,30 @@ class Match:
                 self.started(contender, [name for name in company if name != contender.name])
             else:
                 self.fail(contender, problem)
+
+    def started_or_let_go(self, contender: servers.Contender) -> servers.Server:
+        """A contender's server, the one that is held back where there is one."""
+        held = self.held.pop(contender.name, None)
+        if held is None:
+            return self.launched(contender, servers.gpus()[self.gpu.index])
+        held.let_go()
+        return held
+
+    def launched(
+        self, contender: servers.Contender, gpu: servers.Gpu, held: bool = False
+    ) -> servers.Server:
+        """A server for the phase, on a GPU that is as free as ``gpu`` says."""
+        needed = size(self.variant, self.phase.tokens)
+        flags = [
+            *servers.pool_flags(gpu, needed, self.phase.tokens, self.phase.room),
+            "--max-running-requests", str(RUNNING), *self.args.flags,
+        ]  # fmt: skip
+        place = servers.Place(
+            self.checkpoint, gpu,
+            self.args.port + 100 * gpu.index + list(servers.CONTENDERS).index(contender.name),
+            self.args.logs / f"{self.variant}-{contender.name}-{gpu.index}.log",
+        )  # fmt: skip
+        return servers.Server(contender, place, flags, held=held)
 
     def problem(self, contender: servers.Contender) -> str | None:
         """Wait until a server is ready; why it is not, None where it is."""
@@ -402,7 +443,10 @@ class Match:
     def started(self, contender: servers.Contender, beside: Sequence[str]) -> None:
         """Record a start."""
         server = self.running[contender.name]
-        about = {"contender": contender.name, "session": self.session, "beside": beside}
+        about = {
+            "contender": contender.name, "session": self.session, "beside": beside,
+            "held": server.held,
+        }  # fmt: skip
         self.record["servers"].append({**about, **server.facts()})
         self.write()
         self.say(f"{contender.name} ready after {server.seconds_to_ready} s")

@@ -89,7 +89,8 @@ def start_pairs(starts: Iterable[Record], base: str, *, cold: bool = False) -> P
     """Seconds of starts of ``base`` and of fused under equal conditions, in their order.
 
     Equal are starts of one session with the same servers on the GPU, if any, and all of them the
-    first of their kind on the machine (``cold``: kernels are compiled) or none.
+    first of their kind on the machine (``cold``: kernels are compiled) or none. Servers that were
+    held back had imported their libraries before, and do not count.
     """
     found: defaultdict[tuple[str, frozenset[str]], dict[str, list[float]]]
     found = defaultdict(lambda: {base: [], OURS: []})
@@ -97,7 +98,7 @@ def start_pairs(starts: Iterable[Record], base: str, *, cold: bool = False) -> P
         alone = not start["beside"]
         company = frozenset() if alone else frozenset([start["contender"], *start["beside"]])
         seconds = found[start["session"], company]
-        if start["cold"] is cold and start["contender"] in seconds:
+        if start["cold"] is cold and start["contender"] in seconds and not start.get("held"):
             seconds[start["contender"]].append(start["seconds_to_ready"])
     count: Counter[str] = Counter()
     pairs = {}
@@ -126,8 +127,10 @@ def single(record: Record, metric: Metric, contender: str) -> list[float]:
     """All figures of a contender, also those of no pair."""
     if metric.measure != "start":
         return list(values(record, metric, contender).values())
-    starts = (s for s in record["servers"] if s["contender"] == contender and not s["cold"])
-    return [start["seconds_to_ready"] for start in starts]
+    return [
+        start["seconds_to_ready"] for start in record["servers"]
+        if start["contender"] == contender and not (start["cold"] or start.get("held"))
+    ]  # fmt: skip
 
 
 def compared(record: Record, metric: Metric, base: str, name: str = OURS) -> Record | None:

@@ -225,6 +225,7 @@ class Process:
         path: str | None = None,
     ) -> None:
         self.argv, self.environment, self.log = list(argv), dict(environment), log
+        self.held = held
         self.endpoint = Endpoint(url=f"http://127.0.0.1:{port}")
         self.seconds_to_ready: float | None = None
         folder = log.parent

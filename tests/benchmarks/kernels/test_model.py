@@ -78,6 +78,26 @@ def test_servers_that_do_not_fit_together_are_started_in_turn(
     assert kinds == ["stock", "fused", "fused", "stock", "stock", "fused"]
     assert [s["contender"] for s in found["servers"]] == ["stock", "fused", "stock", "fused"]
     assert [server["cold"] for server in found["servers"]] == [True, True, False, False]
+    # the next is held back until the one before has ended; nobody is to follow the last
+    assert [server["held"] for server in found["servers"]] == [False, True, True, True]
+    assert not list((tmp_path / "logs").glob("*.pid")) + list((tmp_path / "logs").glob("*.go"))
+
+
+def test_a_server_that_is_held_back_is_ended_where_it_is_not_needed(
+    model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(model.servers, "fitting", lambda *_: 1)
+
+    def no_time(*_: Any) -> None:
+        raise model.OutOfTimeError("round 1")
+
+    monkeypatch.setattr(model.Match, "measure", no_time)
+    with pytest.raises(SystemExit, match="not everything"):
+        model.main(machine(*ONE, "--measures", "c1", "--pairs", "3"))
+    assert [server["contender"] for server in record(tmp_path)["servers"]] == ["stock"]
+    assert (tmp_path / "logs" / "E2B-fused-0.log").exists()
+    assert not list((tmp_path / "logs").glob("*.pid"))
 
 
 def test_a_contender_that_fails_leaves_the_others_and_its_log(
@@ -442,6 +462,7 @@ def test_starts_under_equal_conditions_are_pairs(script: Script) -> None:
         start_of("fused", 90.0, "stock-splits-16"), start_of("stock", 50.0, session="b"),
         start_of("fused", 51.0, "stock", session="b"), start_of("stock", 65.0, session="c"),
         start_of("fused", 99.0, session="c", cold=True),
+        {**start_of("fused", 20.0, session="c"), "held": True},
     ]  # fmt: skip
     starts = [*first, *alone, *beside, *unequal]
     assert results.start_pairs(starts, "stock") == {("a", 1): (62.0, 60.0), ("a", 2): (70.0, 71.0)}
