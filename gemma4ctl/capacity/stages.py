@@ -69,7 +69,8 @@ def cuda_graphs(v: Variant, largest_batch: int) -> int:
     return GRAPHS_FIXED + largest_batch * v.vocab_size * LOGIT_BYTES
 
 
-# Beside the buffers of the largest: what a graph takes for each layer. The 12 of E2B took 0.58 GiB.
+# Beside the buffers of the largest: what a graph takes for each layer. The 6 of 31B took 0.33 GiB
+# (benchmarks/results/kernels/prefill-graphs-memory-H200.json).
 GRAPH_OF_A_LAYER = 640 * 1024
 
 

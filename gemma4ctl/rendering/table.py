@@ -30,7 +30,7 @@ from gemma4ctl.rendering import command
 from gemma4ctl.rendering.shell import shell
 
 WIDE = 110  # columns from which a decision takes one row of three columns
-DEVICES_BREAK = ",\n"  # in a narrow column
+LIST_BREAK = ",\n"  # in a narrow column
 VALUE_WIDTH = 41  # a device's UUID with a comma
 IMAGE_STATUS = {"verified": "a tag in use", "guess": "the tag is a guess", "user": "yours"}
 STYLES = {
@@ -138,16 +138,23 @@ def _decision_list(rows: Iterable[tuple[str, str, Text]]) -> Group:
     parts: list[RenderableType] = []
     for setting, value, why in rows:
         joint = " " if setting.startswith("--") else "="
-        line = f"{setting}{joint}{value.replace(DEVICES_BREAK, ',')}".rstrip()
+        line = f"{setting}{joint}{value.replace(LIST_BREAK, ',')}".rstrip()
         parts += [Text(line, style="bold"), _indented(why)]
     return Group(*parts)
 
 
 def _value(decision: Decision) -> str:
-    """The value as it stands in the command; a list of devices takes a line each."""
+    """The value as it stands in the command; a list is broken between its items."""
     if decision.flag:
         return shlex.join(command.words(decision)[1:])
-    return shlex.quote(str(decision.value)).replace(",", DEVICES_BREAK)
+    lines = [""]
+    for item in shlex.quote(str(decision.value)).split(","):
+        longer = f"{lines[-1]},{item}" if lines[-1] else item
+        if lines[-1] and len(longer) >= VALUE_WIDTH:
+            lines.append(item)
+        else:
+            lines[-1] = longer
+    return LIST_BREAK.join(lines)
 
 
 def _why(decision: Decision) -> Text:

@@ -44,6 +44,21 @@ def test_plan_table_marks_estimates_origins_and_the_users_own_flags() -> None:
     assert re.search(r"--chunked-prefill-size +-1 +yours, after --", yours)
 
 
+def test_a_list_is_broken_between_items_where_the_column_is_full() -> None:
+    sizes = "16,32,64,128,256,384,512,640,768,1024,1536,2048"
+    cards = [f"GPU-8f2b7c1e-{n}{n}{n}{n}-4c1d-9a77-0123456789ab" for n in (1, 2)]
+    for value, lines in (
+        (sizes, ["16,32,64,128,256,384,512,640,768,1024,", "1536,2048"]),
+        (",".join(cards), [f"{cards[0]},", cards[1]]),
+    ):
+        listed = decision("x", value, env="X")
+        wide = plain(plan_table(make(flags=(listed,)), 120), 120).splitlines()
+        first = next(n for n, line in enumerate(wide) if line.startswith("X  "))
+        assert [wide[first + n].split()[n == 0] for n in (0, 1)] == lines
+        narrow = squeezed(plain(plan_table(make(flags=(listed,)), 80), 80))
+        assert narrow.count(f"X={value}") == 2  # in the command, and with its reason
+
+
 def test_plan_table_shows_warning_with_remedy() -> None:
     text = plain(plan_table(PLANS["mi300x-e2b"], 80), 80)
     assert GUESSED_IMAGE.remedy in text

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
 
 import pytest
 
+from gemma4ctl.capacity import stages
+from gemma4ctl.profiles.load import load
+from gemma4ctl.sglang_model import support
+
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "benchmarks" / "results" / "kernels"
 PAGE = " ".join((ROOT / "docs" / "kernels.md").read_text(encoding="utf-8").split())
+PLAIN = PAGE.replace("**", "")
+VARIANTS = ("E2B", "E4B", "26B-A4B", "12B", "31B")
 
 
 def record(name: str) -> dict[str, Any]:
@@ -85,20 +92,85 @@ def test_attention_of_crowds() -> None:
     assert f"attention is {times} as fast as SGLang's" in PLAIN
 
 
-def test_a_step_of_100_requests() -> None:
-    for variant in ("26B-A4B", "E4B", "E2B", "12B"):
-        ours, stock = (
-            {kernel["name"]: kernel["us"] / 1e3 for kernel in one["kernels"]}
-            for contender in ("fused", "stock")
-            for one in record(f"profile-{variant}-H200.json")["profiles"]
-            if (one["contender"], one["batch"]) == (contender, 100)
-        )
+def profiles(variant: str, batch: int) -> dict[str, dict[str, Any]]:
+    """The profiles of both servers with so many requests."""
+    rows = record(f"profile-{variant}-H200.json")["profiles"]
+    return {row["contender"]: row for row in rows if row["batch"] == batch}
+
+
+def kernels(row: dict[str, Any]) -> dict[str, float]:
+    """Milliseconds a step of each kernel of a profile."""
+    return {kernel["name"]: kernel["us"] / 1e3 for kernel in row["kernels"]}
+
+
+def test_steps_of_one_request() -> None:
+    for variant in VARIANTS:
+        found = profiles(variant, 1)
+        stock, fused = found["stock"], found["fused"]
+        launches = f"{stock['launches']:,.0f} | {fused['launches']:,.0f}"
+        busy = f"{stock['busy_us'] / 1e3:.2f} | {fused['busy_us'] / 1e3:.2f}"
+        assert f"| {variant} | {launches} | {busy} |" in PLAIN
+
+
+def test_steps_of_100_requests() -> None:
+    copies = "unrolled_elementwise_kernel direct_copy_kernel_cuda"
+    for variant in ("E2B", "E4B", "26B-A4B", "12B"):
+        found = profiles(variant, 100)
+        ours, stock = kernels(found["fused"]), kernels(found["stock"])
         theirs = (stock["_fwd_grouped_kernel_stage1"], stock["_fwd_kernel_stage2"])
-        beside = f"beside {theirs[0]:.2f} and {theirs[1]:.2f}"
-        assert f"{ours['split_attention']:.2f} ms {beside}" in PLAIN or (
-            f"{ours['split_attention']:.2f}, {beside}" in PLAIN
-            or f"{ours['split_attention']:.2f} {beside}" in PLAIN
-        )
+        row = " | ".join(f"{time:.2f}" for time in (ours["split_attention"], *theirs))
+        assert f"| {variant} | {row} |" in PLAIN
+        beside = f"{stock[copies]:.2f} of copies and {stock['softcap_inplace_logits_kernel']:.2f}"
+        assert f"takes {ours['softcap']:.2f} ms in one launch, beside {beside} of" in PLAIN
+    assert not profiles("31B", 100) and "31B has none" in PLAIN
+
+
+def test_experts_of_100_requests_are_bound_by_their_bytes() -> None:
+    found = profiles("26B-A4B", 100)
+    fused, stock = (kernels(found[name])["fused_moe_kernel"] for name in ("fused", "stock"))
+    step = f"{found['fused']['busy_us'] / 1e3:.1f} ms"
+    assert f"26B-A4B's {step} the experts take {fused:.1f}, in both" in PLAIN
+    assert f"{fused:.1f}" == f"{stock:.1f}"
+    variant = load().variants["26B-A4B"]
+    assert variant.experts is not None
+    bytes_read = 2 * variant.experts.parameters  # bf16, all of them
+    assert f"reading the {bytes_read / 1e9:.1f} GB of all experts" in PLAIN
+    copy = record("bandwidth-H200.json")["bytes_per_second"]
+    assert bytes_read / (fused / 1e3) == pytest.approx(copy, rel=0.02)
+
+
+def test_kernels_against_pytorch() -> None:
+    rows = [row for name in ("small", "large") for row in record(f"check-{name}-H200.json")["rows"]]
+    assert f"{sum(row['checks'] for row in rows):,} comparisons, all within a third" in PLAIN
+    assert all(row["passed"] for row in rows)
+    for of, bound in (("norm_of_differences", "norm"), ("largest_difference", "largest")):
+        assert max(row[of] / row[f"bound_of_{bound}"] for row in rows) <= 1 / 3
+    chains = record("check-chain-H200.json")["rows"]
+    assert f"in all of {sum(row['replays'] for row in chains)} replays" in PLAIN
+    assert not any(row["different"] for row in chains)
+
+
+def test_memory_of_prefill_graphs() -> None:
+    """Only 31B started alone; the others' logs hold what servers beside took or gave back."""
+    rows = record("prefill-graphs-memory-H200.json")["rows"]
+    counted = {}
+    for variant in VARIANTS:
+        sizes = list(support.prefill_graph_sizes(variant))
+        found = [row for row in rows if (row["variant"], row["sizes"]) == (variant, sizes)]
+        least, most = (pick(row["gib"] for row in found) for pick in (min, max))
+        counted[variant] = stages.prefill_graphs(load().variants[variant], sizes, 1) / 2**30
+        if variant == "31B":
+            assert not any(row["beside"] for row in found)
+            seconds = f"at most {max(row['seconds'] for row in found):.2f} s of its start"
+            assert f"31B's {len(sizes)} sizes took {most:.2f} GiB and {seconds}" in PLAIN
+            assert most < counted[variant] < 1.2 * most
+        else:
+            assert all(row["beside"] for row in found)
+            text = f"{least:.2f} to {most:.2f}"
+            assert f"{text} ({variant})" in PLAIN or f"{text} GiB ({variant})" in PLAIN
+    low, high = min(counted.values()), max(counted.values())
+    assert f"Plans count on {low:.2f} (31B) to {high:.2f} GiB (E4B)" in PLAIN
+    assert (low, high) == (counted["31B"], counted["E4B"])
 
 
 def test_answers_with_prefill_from_graphs() -> None:
@@ -112,9 +184,6 @@ def test_answers_with_prefill_from_graphs() -> None:
         means = [one[kind]["mean"] for one in server["comparisons"].values()]
         ranges.append(f"{min(means):.3f} to {max(means):.3f}")
     assert f"{ranges[0]} nats where stock's own are {ranges[1]}" in PAGE
-
-
-PLAIN = PAGE.replace("**", "")
 
 
 def measured(metric: str) -> list[dict[str, Any]]:
@@ -139,6 +208,7 @@ def test_start_up() -> None:
     }
     assert [len(times[name]) for name in ("E2B", "E4B", "26B-A4B", "31B", "12B")] == [3, 3, 3, 2, 1]
     for name in ("E2B", "E4B", "26B-A4B"):
+        assert times[name][-1] <= 1.1
         assert f"{times[name][0]:.2f} to {times[name][-1]:.2f} ({name})" in PLAIN
     first, second = times["31B"]
     assert f"31B took {first:.2f} and {second:.2f} in two pairs in turn" in PLAIN
@@ -163,27 +233,78 @@ def test_kv_pools() -> None:
         assert f"{found['load']['stock_and_ours']['same']:.0%} ({variant})" in PLAIN
         assert found["load"]["roomy_stock_and_ours"]["same"] == 1  # "all those"
         runs = found["load"]["runs"]
+        assert {run["retracted_requests"] for run in runs["roomy stock"]} == {0}
         assert {run["retracted_requests"] for run in runs["stock"]} == {33}
         assert {run["retracted_requests"] for run in runs["shared-kv"]} == {0}
 
 
-def test_answers() -> None:
-    for case in record("prefill-graphs-answers-H200.json")["cases"]:
-        (server,) = case["servers"]
-        pairs = [
+ANSWERS = {  # rows of the table: file, case, contender, title
+    **{(name, "fused"): ("prefill-graphs-answers", name) for name in VARIANTS},
+    ("E2B-tp2", "fused"): ("answers-tp2", "E2B on two GPUs (TP 2)"),
+    ("26B-A4B-tp2", "fused"): ("answers-tp2", "26B-A4B on two GPUs (TP 2)"),
+    ("E2B-mtp", "fused"): ("answers", "E2B with MTP"),
+    **{
+        (name, f"broken-{fault}"): ("answers", f"{name}, {title}")
+        for name in ("E2B", "26B-A4B")
+        for fault, title in (
+            ("residual", "no residual"),
+            ("scalar", "no layer scalar"),
+            ("slot", "KV slots off by one"),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize(("case", "contender"), ANSWERS)
+def test_answers(case: str, contender: str) -> None:
+    file, title = ANSWERS[case, contender]
+    (found,) = (row for row in record(f"{file}-H200.json")["cases"] if row["case"] == case)
+    (server,) = (row for row in found["servers"] if row["contender"] == contender)
+    comparisons = server["comparisons"]
+    alone = comparisons["alone"]
+    prompts, same = alone["prompts"], alone["fused"]["same_texts"]
+    if contender == "fused":
+        cells = [
             f"{one['fused']['mean']:.3f} ({one['noise']['mean']:.3f})"
-            for one in server["comparisons"].values()
+            for one in comparisons.values()
         ]
-        assert f"| {case['variant']} | {' | '.join(pairs)} |" in PLAIN
+        texts = f"{same} of {prompts} ({alone['noise']['same_texts']})"
+    else:
+        means = [one["fused"]["mean"] for one in comparisons.values()]
+        digits = 2 if min(means) > 0.2 else 3
+        cells = [f"{mean:.{digits}f}" for mean in means]
+        texts = f"{same} of {prompts}: refused"
+        assert not any(one["passed"] for one in comparisons.values())
+    assert f"| {title} | {' | '.join(cells)} | {texts} |" in PLAIN
+
+
+def test_prefills_of_the_answers() -> None:
+    cases = record("prefill-graphs-answers-H200.json")["cases"]
+    counts = [case["servers"][0]["prefills"]["from_graphs"] for case in cases]
+    assert f"({min(counts)} to {max(counts)} batches" in PLAIN
+    load_of_experts = max(case["expert_load"] or 0 for case in cases)
+    assert f"the most used expert had {load_of_experts:.1f} times the mean load" in PLAIN
+
+
+def ratios() -> Iterator[dict[str, str]]:
+    """Of one request and of 100, by variant."""
+    for metric in ("tpot-c1", "output-throughput-c100"):
+        yield {row["variant"]: f"{row['ratio']:.2f}" for row in measured(metric)}
+
+
+def test_the_first_lines_of_the_page() -> None:
+    one, many = ratios()
+    assert f"times as fast with E2B, {one['E4B']} with E4B, {one['26B-A4B']} with 26B-A4B" in PLAIN
+    assert f"its tokens {one['E2B']} times" in PLAIN
+    assert f"{one['12B']} with 12B and {one['31B']} with 31B" in PLAIN
+    *first, last = (many[name] for name in VARIANTS)
+    assert f"100 requests at once get them {', '.join(first)} and {last} times" in PLAIN
 
 
 def test_the_readme_and_the_changelog() -> None:
     """The ratios of one request and of 100, in the order of their sentences."""
-    order = ("E2B", "E4B", "26B-A4B", "12B", "31B")
-    one, many = (
-        {row["variant"]: f"{row['ratio']:.2f}" for row in measured(metric)}
-        for metric in ("tpot-c1", "output-throughput-c100")
-    )
+    order = VARIANTS
+    one, many = ratios()
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     *first, last = (f"{one[name]} ({name})" for name in order[:-1])
     assert f"{', '.join((*first, last))} and {one['31B']} times (31B) as fast" in readme
