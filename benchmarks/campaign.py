@@ -153,8 +153,9 @@ def kernel_proofs() -> Iterator[Job]:
     certify = "kernels/certify_start.py {models} {out}/kernels"  # loads files: no dummy weights
     flags = "-- --grammar-backend none --mm-attention-backend triton_attn"
     yield Job("kernels-certify-E2B", 240, f"{certify} {flags}", flags=False)
-    words = "kernels/container_start.py {models} {out}/kernels --port {port}"
-    yield Job("kernels-container-E2B", 110, words)
+    words = "kernels/container_start.py {models} {out}/kernels --port {port} --variant"
+    for variant in VARIANTS:
+        yield Job(f"kernels-container-{variant}", 90, f"{words} {variant}")
 
 
 def kernel_speeds() -> Iterator[Job]:

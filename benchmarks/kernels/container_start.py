@@ -110,6 +110,7 @@ def record(image: Image, port: int, log: Path) -> dict[str, Any]:
         asked = {"input_ids": [list(range(5, 25))], "sampling_params": {"max_new_tokens": 8}}
         answer = http.post(server.endpoint, "/generate", asked, 60) if ready else None
         said = server.announced()
+        graphs = [line for line in server.text().splitlines() if "CUDA graph end" in line]
     finally:
         server.end()
     mounted = bool(module) and Path(module).is_relative_to(image.inside(image.modules))
@@ -130,6 +131,7 @@ def record(image: Image, port: int, log: Path) -> dict[str, Any]:
         "seconds_to_ready": server.seconds_to_ready,
         "answered": answer is not None and answer.ok,
         "announced": said,
+        "graphs": [line[:200] for line in graphs],  # memory of each kind, nothing starts beside it
         "passed": mounted and not alone and active and answer is not None and answer.ok,
     }
 
