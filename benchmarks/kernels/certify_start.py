@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "inside"))
 
 from redaction import machine_names, redacted
-from servers import own_path
+from servers import module_digest, own_path
 from serving import CLI
 from shared import gpu_names, split_flags, write
 
@@ -97,6 +97,7 @@ def main() -> None:
     record = {
         "date": datetime.date.today().isoformat(),
         "gpu": gpu_names()[0],
+        "model_module": module_digest(),
         "command": ["gemma4ctl", *command],
         "exit_status": status,
         "seconds": round(time.monotonic() - began, 1),

@@ -95,18 +95,14 @@ class Image:
         return done.stdout.strip()
 
 
-def start(image: Image, port: int, log: Path) -> tuple[servers.Process, bool]:
-    """The server, and whether it became ready."""
-    server = servers.Process(image.argv(port), image.variables, port, log, path=image.path)
-    return server, server.ready(time.monotonic() + READY_S)
-
-
 def record(image: Image, port: int, log: Path) -> dict[str, Any]:
     """How the module was loaded; ``passed`` where it was, from the mounts alone, and answers."""
     module = image.found(image.path)
     alone = image.found(os.pathsep.join(image.path.split(os.pathsep)[1:]))
-    server, ready = start(image, port, log)
+    servers.clear(log.parent)
+    server = servers.Process(image.argv(port), image.variables, port, log, path=image.path)
     try:
+        ready = server.ready(time.monotonic() + READY_S)
         asked = {"input_ids": [list(range(5, 25))], "sampling_params": {"max_new_tokens": 8}}
         answer = http.post(server.endpoint, "/generate", asked, 60) if ready else None
         said = server.announced()

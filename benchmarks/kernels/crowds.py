@@ -77,6 +77,8 @@ def measured(case: Case, difference: Callable[..., float | None]) -> dict[str, A
                 times[named(way)] = round(graphs.microseconds(calls), 2)
         except Exception as error:
             print(f"{case.name} {named(way)}: {type(error).__name__}", file=sys.stderr)
+    if not times:
+        return {"error": "no candidate is right"}
     fastest = min(times, key=lambda name: times[name])
     return {
         "bytes": case.bytes,

@@ -39,7 +39,7 @@ INSIDE = Path(__file__).parent / "inside"  # what runs in the servers' processes
 GROUP, ENTRY_POINT = "sglang.srt.plugins", "gemma4ctl = gemma4ctl.sglang_model.plugin:load"
 OURS = (
     switches.PACKAGE_VARIABLE, switches.KERNELS_VARIABLE, switches.KV_VARIABLE,
-    switches.PREFILL_GRAPHS_VARIABLE,
+    switches.PREFILL_GRAPHS_VARIABLE, switches.PARTS_VARIABLE,
 )  # fmt: skip
 LOGS = Path("/tmp/gemma4ctl-kernels")
 STARTED = LOGS / "started"  # a file for every kind of server that was ready on this machine

@@ -70,9 +70,10 @@ class Many(NamedTuple):
 
 
 TILE = Tile(1 << 14, 8)  # 32 KiB each of K and V: one program on a multiprocessor
-# The fastest of 40 with 100 requests in the layers of all variants on an H200, decode-H200.json.
+# Of 40 the fastest with 100 requests in the layers of all variants on an H200 (decode-H200.json)
+# that split a request into four or more: one may be much longer than the others.
 MANY = Many(Tile(1 << 12, 4), 4, 128)
-MANY_WIDE = Many(Tile(1 << 13, 4, 5), 2, 256)  # of heads wider than 256
+MANY_WIDE = Many(Tile(1 << 13, 4, 5), 4, 256)  # of heads wider than 256
 
 
 class Plan(NamedTuple):
@@ -107,9 +108,11 @@ def plan(
         tile, splits, least = TILE, multiprocessors // pairs, LEAST
     if longest is not None:
         splits = min(splits, -(-longest // least))
+    if pairs > PAIRS:  # more than are counted: nobody merges
+        splits = 1
     splits = max(1, min(splits, _MOST_SPLITS))
     inside = min(_MOST_INSIDE, _MERGED_BYTES // (4 * group * head_dim))
-    return Plan(tile, splits, least, inside if splits <= inside and pairs <= PAIRS else 0)
+    return Plan(tile, splits, least, inside if splits <= inside else 0)
 
 
 def crowded(pairs: int, multiprocessors: int) -> bool:

@@ -85,7 +85,7 @@ def test_attention_of_crowds() -> None:
     """The geometric means over all layers of a kind."""
     rows = record("decode-H200.json")["rows"]
     ratios = {}
-    for kind, name in (("sliding", "4096 4 1 4 128"), ("full", "8192 4 5 2 256")):
+    for kind, name in (("sliding", "4096 4 1 4 128"), ("full", "8192 4 5 4 256")):
         found = [row for key, row in rows.items() if f" {kind} " in key]
         ratios[kind] = geometric_mean(row["stock_us"] / row["tried"][name] for row in found)
     times = f"{ratios['sliding']:.2f} (sliding layers) and {ratios['full']:.2f} times (full ones)"

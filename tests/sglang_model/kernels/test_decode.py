@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import geometric_mean
+from types import SimpleNamespace
 
 import pytest
 
@@ -223,19 +224,34 @@ def test_small_batches_fill_the_gpu_and_large_ones_have_small_shares() -> None:
     assert decode.plan(1, 8, 256, 511, 132).splits == 8  # 64 tokens each
     assert decode.plan(1, 8, 256, 1, 132).splits == 1
     many = decode.Many(decode.Tile(1 << 12, 4), 4, 128)
-    for pairs in (67, 100, 1000, 10**5):
+    for pairs in (67, 100, 1000):
         assert decode.plan(pairs, 8, 256, None, 132, many)[:3] == many
         assert decode.plan(pairs, 8, 256, 300, 132, many)[:3] == (many.tile, 3, 128)
         assert decode.plan(pairs, 8, 256, 100, 132, many).splits == 1
+        assert decode.plan(pairs, 8, 256, None, 132)[:3] == decode.MANY
+        assert decode.plan(pairs, 8, 512, None, 132)[:3] == decode.MANY_WIDE
+    assert decode.plan(66, 8, 512, None, 132).tile == decode.TILE
+
+
+def test_more_pairs_than_are_counted_are_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They run the kernel that the check at start has compared."""
+    for head_dim in (256, 512):
+        fewer, more = (decode.plan(decode.PAIRS + n, 2, head_dim, None, 132) for n in (0, 1))
+        assert more == fewer._replace(splits=1) and more.inside
+    monkeypatch.setattr(decode, "PAIRS", 3)
+    gpu_of(2, monkeypatch)
+    batch = Batch([300, 1, 130, 64], 4, 1, 64)
+    assert off(batch.run(), batch.run(reference)) < BOUND[torch.bfloat16]
 
 
 def test_crowds_are_split_as_was_the_fastest() -> None:
-    """By the geometric mean over the layers of a kind; 256 values wide are the sliding ones."""
+    """By the geometric mean over the layers of a kind; of ways with four splits or more."""
     results = Path(__file__).parents[3] / "benchmarks" / "results" / "kernels"
     rows = json.loads((results / "decode-H200.json").read_text())["rows"]
     for kind, many in (("sliding", decode.MANY), ("full", decode.MANY_WIDE)):
         found = [row for name, row in rows.items() if f" {kind} " in name]
         ways = set.intersection(*(set(row["tried"]) for row in found))
+        ways = {way for way in ways if int(way.split()[-2]) >= 4}
         best = min(ways, key=lambda way: geometric_mean(row["tried"][way] for row in found))
         assert best == " ".join(map(str, (*many.tile, many.splits, many.least)))
 
@@ -255,7 +271,24 @@ def test_who_merges() -> None:
     assert decode.plan(1, 8, 512, None, 132)[1:] == (128, 64, 0)  # E2B full: 2 MiB
     assert decode.plan(16, 8, 512, None, 132)[1:] == (8, 64, 8)
     assert decode.plan(decode.PAIRS, 8, 512, None, 132).inside
-    assert not decode.plan(decode.PAIRS + 1, 8, 512, None, 132).inside
+
+
+def launches_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The stages of every launch from now on."""
+    found: list[int] = []
+    kernels = decode._kernels()
+
+    class Recorded:
+        def __getitem__(self, grid: object) -> object:
+            def launch(*arguments: object, **options: int) -> None:
+                found.append(options["STAGES"])
+                kernels.split_attention[grid](*arguments, **options)
+
+            return launch
+
+    recorded = SimpleNamespace(split_attention=Recorded(), merge=kernels.merge)
+    monkeypatch.setattr(decode, "_kernels", lambda: recorded)
+    return found
 
 
 @pytest.mark.parametrize("stages", [1, 2, 5])
@@ -268,7 +301,9 @@ def test_crowds_of_every_length(
     many = decode.Many(decode.Tile(1 << 12, 4, stages), 3, 32)
     batch = Batch([1, 31, 32, 33, 65, 96, 97, 150], group, 1, head_dim)
     arguments = (*batch.pools, batch.starts, batch.slots, 1.0, None)
+    launched = launches_of(monkeypatch)
     made = decode.attend(batch.q, *arguments, many)
+    assert launched == [stages]
     assert off(made, batch.run(reference)) < BOUND[torch.bfloat16]
     assert not decode.arrivals(batch.q.device).any()
 

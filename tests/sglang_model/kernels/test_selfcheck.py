@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
 
 from gemma4ctl.sglang_model import selfcheck  # noqa: E402
+from gemma4ctl.sglang_model.kernels import decode  # noqa: E402
 from gemma4ctl.sglang_model.switches import PARTS  # noqa: E402
 from tests.sglang_model.kernels.tensors import DEVICE  # noqa: E402
 
@@ -40,3 +41,17 @@ def test_other_types_pass(
     monkeypatch.setattr(selfcheck, "CONTEXT", 130)
     found = selfcheck.problems(SHAPES, PRODUCTS, dtype, torch.device(DEVICE), parts)
     assert found == {}
+
+
+def test_a_crowd_of_each_layer_is_checked() -> None:
+    """As large batches are attended to otherwise than small ones."""
+    layers = [selfcheck.Shape(64, 0, 8, kv_heads, 32, 0) for kv_heads in (1, 4)]
+    make = selfcheck.Tensors(torch.bfloat16, torch.device(DEVICE))
+    checked = {
+        (len(check.arguments[0]), check.arguments[1].shape[1])
+        for check in selfcheck.checks(layers, [], make, (1,)) if check.part == "decode"
+    }  # fmt: skip
+    for layer in layers:
+        crowd = decode.crowd(layer.kv_heads, make.device)
+        assert {(1, layer.kv_heads), (crowd, layer.kv_heads)} <= checked
+        assert decode.crowded(crowd * layer.kv_heads, decode._multiprocessors(make.device))
