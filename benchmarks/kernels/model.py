@@ -23,7 +23,7 @@ stay on a GPU, one working and the others idle, all with pools of the same numbe
 not all fit with the large pools of c100, the servers are started anew for it, with small pools
 before. Where not all fit even so, groups of them meet, fused in each; where only one fits, the two
 of a group are started in turn, each for the last half of a pair and the first half of the next
-(A, B B, A A, B), and the next imports its libraries while the one before is measured. Starts of
+(A, B B, A A, B), where all import their libraries together before the first is measured. Starts of
 stock and fused at the same moment, or alone in turn and not held back, are the pairs of start-up. A
 server that is to prefill from CUDA graphs and does not, by its log, gets no run of one request at a
 time recorded.
@@ -227,7 +227,8 @@ class Match:
         self.phase = self.phases[0]
         self.failed: set[str] = set()
         self.running: dict[str, servers.Server] = {}
-        self.held: dict[str, servers.Server] = {}  # back, until the one before has ended
+        self.held: list[servers.Server] = []  # back, until the one before has ended
+        self.holds = False  # whether those of the phase have been started
         self.end = time.monotonic() + args.deadline
         self.path = args.out / f"{variant}-{gpu.short}-{args.campaign}.json"
         self.record = results.read(self.path) or {
@@ -253,6 +254,7 @@ class Match:
     def enter(self, phase: Phase) -> None:
         """End the servers that a phase has no use for."""
         self.drop_held()
+        self.holds = False
         kept = phase.contenders if phase.tokens == self.phase.tokens else ()
         for name in [name for name in self.running if name not in kept]:
             self.release(name)
@@ -345,6 +347,7 @@ class Match:
         took = [
             float(start["seconds_to_ready"]) for start in self.record["servers"]
             if (start["session"], start["contender"], start["cold"]) == key
+            and not start.get("held")
         ]  # fmt: skip
         cold = not servers.started(self.checkpoint, contender).exists()
         return max(took, default=start_seconds(self.variant, contender) + cold * COLD_S)
@@ -357,30 +360,44 @@ class Match:
     def server(self, contender: servers.Contender) -> servers.Server | None:
         """A contender's server, started where it does not run; None where it failed."""
         if contender.name not in self.failed and contender.name not in self.running:
+            self.hold_those_to_come()
             self.start(self.fitting(contender))
-            self.hold_the_next(contender)
+            self.wait_for_held()
         return self.running.get(contender.name)
 
-    def hold_the_next(self, running: servers.Contender) -> None:
-        """Where only one fits, let the other import its libraries while this one is measured."""
-        others = [found for found in self.contenders if found is not running]
-        if self.phase.room == 1 and len(others) == 1 and self.lacks_runs(others[0]):
-            (other,) = others
-            self.held[other.name] = self.launched(other, self.gpu, held=True)
+    def hold_those_to_come(self) -> None:
+        """Where only one fits, start all of a phase at once: they import their libraries and wait.
 
-    def lacks_runs(self, contender: servers.Contender) -> bool:
-        """Whether a contender has still to run in a round of the phase."""
+        So no measurement has an import beside it.
+        """
+        if self.phase.room == 1 and not self.holds:
+            self.holds = True
+            for number, name in enumerate(self.starts_to_come(), 1):
+                contender = servers.CONTENDERS[name]
+                self.held.append(self.launched(contender, self.gpu, held=number))
+
+    def starts_to_come(self) -> list[str]:
+        """The contenders that are started one after the other for the rounds that are missing."""
         runs, names = self.record["runs"], [found.name for found in self.contenders]
-        return any(
-            not results.measured(runs, self.session, number, contender.name, name)
-            for number in self.phase.rounds(self.args.pairs)
-            if not results.complete(runs, number, self.phase.runs(names))
-            for name in self.phase.loads(contender.name)
-        )
+        running, found = next(iter(self.running), None), []
+        for number in self.phase.rounds(self.args.pairs):
+            if results.complete(runs, number, self.phase.runs(names)):
+                continue
+            ordered = names if number % 2 else names[::-1]
+            for name in sorted(ordered, key=lambda name: name != running):
+                if name != running:
+                    found.append(name)
+                running = name
+        return found
+
+    def wait_for_held(self) -> None:
+        """Until all that are held back wait for nothing but to be let go."""
+        while not all(server.waits() for server in self.held) and time.monotonic() < self.end:
+            time.sleep(0.1)
 
     def drop_held(self) -> None:
-        """End the server that is held back."""
-        for server in self.held.values():
+        """End the servers that are held back."""
+        for server in self.held:
             server.end()
         self.held.clear()
 
@@ -409,28 +426,33 @@ class Match:
                 self.fail(contender, problem)
 
     def started_or_let_go(self, contender: servers.Contender) -> servers.Server:
-        """A contender's server, the one that is held back where there is one."""
-        held = self.held.pop(contender.name, None)
-        if held is None:
-            return self.launched(contender, servers.gpus()[self.gpu.index])
-        held.let_go()
-        return held
+        """A contender's server, one that is held back where there is one."""
+        for number, held in enumerate(self.held):
+            if held.contender is contender and held.alive():
+                held.let_go()
+                return self.held.pop(number)
+        return self.launched(contender, servers.gpus()[self.gpu.index])
 
     def launched(
-        self, contender: servers.Contender, gpu: servers.Gpu, held: bool = False
+        self, contender: servers.Contender, gpu: servers.Gpu, held: int = 0
     ) -> servers.Server:
-        """A server for the phase, on a GPU that is as free as ``gpu`` says."""
+        """A server for the phase, on a GPU that is as free as ``gpu`` says.
+
+        ``held``: its number among those that are held back, 0 where it is not.
+        """
         needed = size(self.variant, self.phase.tokens)
         flags = [
             *servers.pool_flags(gpu, needed, self.phase.tokens, self.phase.room),
             "--max-running-requests", str(RUNNING), *self.args.flags,
         ]  # fmt: skip
+        suffix = f"-{held}" if held else ""
+        kinds = list(servers.CONTENDERS)  # a port for each, and those that are held back follow
+        port = len(kinds) + held if held else kinds.index(contender.name)
         place = servers.Place(
-            self.checkpoint, gpu,
-            self.args.port + 100 * gpu.index + list(servers.CONTENDERS).index(contender.name),
-            self.args.logs / f"{self.variant}-{contender.name}-{gpu.index}.log",
+            self.checkpoint, gpu, self.args.port + 100 * gpu.index + port,
+            self.args.logs / f"{self.variant}-{contender.name}-{gpu.index}{suffix}.log",
         )  # fmt: skip
-        return servers.Server(contender, place, flags, held=held)
+        return servers.Server(contender, place, flags, held=bool(held))
 
     def problem(self, contender: servers.Contender) -> str | None:
         """Wait until a server is ready; why it is not, None where it is."""

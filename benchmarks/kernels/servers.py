@@ -232,7 +232,8 @@ class Process:
         folder.mkdir(parents=True, exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if name not in OURS}
         self._gate = log.with_suffix(".go")
-        self._gate.unlink(missing_ok=True)
+        self._waiting = Path(f"{self._gate}.waiting")
+        self._clear_gate()
         if held:
             inherited["GATE"] = str(self._gate)
         path = path or python_path(folder / "plugin")
@@ -249,6 +250,10 @@ class Process:
         """Let it use the GPU; the seconds to ready begin here."""
         self._gate.touch()
         self._began = time.monotonic()
+
+    def waits(self) -> bool:
+        """Whether it is held back and has nothing left to import, or has ended."""
+        return self._waiting.exists() or not self.alive()
 
     def ready(self, end: float, mark: str | None = None) -> bool:
         """Whether it answers, or its log shows ``mark``, before it ends or ``end`` is reached."""
@@ -270,7 +275,11 @@ class Process:
         kill_group(self._process.pid)
         self._process.wait()
         self._pid_file.unlink(missing_ok=True)
-        self._gate.unlink(missing_ok=True)
+        self._clear_gate()
+
+    def _clear_gate(self) -> None:
+        for file in (self._gate, self._waiting):
+            file.unlink(missing_ok=True)
 
     def text(self) -> str:
         """Its log so far."""
@@ -306,6 +315,11 @@ class Server(Process):
         self._started = started(place.checkpoint, contender)
         self.cold = not self._started.exists()
         super().__init__(argv, environment, place.port, place.log, held)
+
+    def let_go(self) -> None:
+        """As for any; kernels may have been compiled since it was started."""
+        self.cold = not self._started.exists()
+        super().let_go()
 
     def ready(self, end: float, mark: str | None = None) -> bool:
         """As for any; one that answers has compiled its kernels."""

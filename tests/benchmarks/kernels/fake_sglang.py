@@ -151,8 +151,10 @@ def main():
         "Load weight end. elapsed=2.11 s, type=Gemma4ForConditionalGeneration, "
         "avail mem=128.68 GB, mem usage=10.00 GB."
     )
-    while "GATE" in os.environ and not Path(os.environ["GATE"]).exists():
-        time.sleep(0.01)
+    if "GATE" in os.environ:
+        Path(os.environ["GATE"] + ".waiting").touch()
+        while not Path(os.environ["GATE"]).exists():
+            time.sleep(0.01)
     if "--broken" in ARGV:
         log("torch.OutOfMemoryError: CUDA out of memory.")
         sys.exit(1)

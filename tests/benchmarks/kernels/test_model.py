@@ -78,9 +78,10 @@ def test_servers_that_do_not_fit_together_are_started_in_turn(
     assert kinds == ["stock", "fused", "fused", "stock", "stock", "fused"]
     assert [s["contender"] for s in found["servers"]] == ["stock", "fused", "stock", "fused"]
     assert [server["cold"] for server in found["servers"]] == [True, True, False, False]
-    # the next is held back until the one before has ended; nobody is to follow the last
-    assert [server["held"] for server in found["servers"]] == [False, True, True, True]
-    assert not list((tmp_path / "logs").glob("*.pid")) + list((tmp_path / "logs").glob("*.go"))
+    # each is held back until the one before has ended
+    assert all(server["held"] for server in found["servers"])
+    left = [file.suffix for file in (tmp_path / "logs").iterdir()]
+    assert not {".pid", ".go", ".waiting"} & set(left)
 
 
 def test_a_server_that_is_held_back_is_ended_where_it_is_not_needed(
@@ -96,8 +97,23 @@ def test_a_server_that_is_held_back_is_ended_where_it_is_not_needed(
     with pytest.raises(SystemExit, match="not everything"):
         model.main(machine(*ONE, "--measures", "c1", "--pairs", "3"))
     assert [server["contender"] for server in record(tmp_path)["servers"]] == ["stock"]
-    assert (tmp_path / "logs" / "E2B-fused-0.log").exists()
+    assert (tmp_path / "logs" / "E2B-fused-0-2.log").exists()
     assert not list((tmp_path / "logs").glob("*.pid"))
+
+
+def test_nothing_is_measured_while_another_imports(
+    model: ModuleType, machine: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model.servers, "fitting", lambda *_: 1)
+    measure, waited = model.Match.measure, []
+
+    def seen(match: Any, *given: Any) -> None:
+        waited.append([server.waits() for server in match.held])
+        measure(match, *given)
+
+    monkeypatch.setattr(model.Match, "measure", seen)
+    model.main(machine(*ONE, "--measures", "c1", "--pairs", "3"))
+    assert waited == [[True] * count for count in (3, 2, 2, 1, 1, 0)]  # A, B B, A A, B
 
 
 def test_a_contender_that_fails_leaves_the_others_and_its_log(
