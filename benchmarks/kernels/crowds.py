@@ -1,7 +1,4 @@
-"""Attention of many requests at once: ways to split them, and their times beside stock's.
-
-Candidates are tiles and splits of the module's kernel, and the kernel of ``streams.py``.
-"""
+"""Attention of many requests at once: ways to split them, and their times beside stock's."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import cases
 import graphs
-import streams
 import tiles
 import torch
 from cases import Case
@@ -30,11 +26,10 @@ TILES = tuple(
 )
 SPLITS = ((1, 512), (2, 256), (4, 128), (4, 256), (8, 128))  # and tokens of each at least
 CANDIDATES = tuple(decode.Many(tile, *split) for tile, split in product(TILES, SPLITS))
-STREAMS = tuple(
-    streams.Stream(tokens, warps, *split)
-    for (tokens, warps), split in product(((2, 4), (4, 4), (8, 4), (4, 8), (4, 2)), SPLITS)
+STREAMS = tuple(  # where two query heads share KV
+    decode.Many(decode.Stream(*stream), *split)
+    for stream, split in product(((2, 4), (4, 4), (8, 4), (4, 8), (4, 2)), SPLITS)
 )
-Way = decode.Many | streams.Stream
 NEAR = 0.02  # a result that is off by more, as a share of its norm, is wrong
 ENOUGH = 100  # requests that are many for every variant
 Call = partial[torch.Tensor]
@@ -42,20 +37,20 @@ Call = partial[torch.Tensor]
 
 def compile_all(variants: Sequence[str]) -> None:
     """Compile every tile for the layers of the variants, in parallel processes."""
-    every = dict.fromkeys((*TILES, *(stream[:2] for stream in STREAMS)))
+    every = dict.fromkeys(many.tile for many in (*CANDIDATES, *STREAMS))
     list(tiles.pool().map(_compile, *zip(*product(variants, every), strict=True)))
 
 
-def _compile(variant: str, tile: tuple[int, ...]) -> None:
+def _compile(variant: str, tile: decode.Tile | decode.Stream) -> None:
     """Run a tile once in this process: what it compiles is found on disk by the others."""
     for case in cases.decode_cases(cases.VARIANTS[variant], ENOUGH, (32,)):
         call, _ = case.make(0)
-        for way in ways(call):
-            if (way.tile if isinstance(way, decode.Many) else way[:2]) == tile:
-                try:
-                    made(call, way)()
-                except Exception as error:
-                    print(f"{variant} {case.name} {way}: {type(error).__name__}", file=sys.stderr)
+        if tile not in {many.tile for many in ways(call)}:
+            continue
+        try:
+            call(many=decode.Many(tile, 1, 512))
+        except Exception as error:
+            print(f"{variant} {case.name} {tile}: {type(error).__name__}", file=sys.stderr)
 
 
 def every_case(variants: Sequence[str], rows: Sequence[int]) -> Iterator[tuple[str, Case]]:
@@ -69,14 +64,14 @@ def measured(case: Case, difference: Callable[..., float | None]) -> dict[str, A
     """Microseconds of every candidate and of stock; of candidates only those that are right."""
     fused, stock = zip(*(case.make(number) for number in range(case.copies)), strict=True)
     times: dict[str, float] = {}
-    for way in ways(fused[0]):
-        calls = [made(call, way) for call in fused]
+    for many in ways(fused[0]):
+        calls = [partial(call, many=many) for call in fused]
         try:
             off = difference(calls[0], stock[0])
             if off is None or off < NEAR:
-                times[named(way)] = round(graphs.microseconds(calls), 2)
+                times[named(many)] = round(graphs.microseconds(calls), 2)
         except Exception as error:
-            print(f"{case.name} {named(way)}: {type(error).__name__}", file=sys.stderr)
+            print(f"{case.name} {named(many)}: {type(error).__name__}", file=sys.stderr)
     if not times:
         return {"error": "no candidate is right"}
     fastest = min(times, key=lambda name: times[name])
@@ -89,7 +84,7 @@ def measured(case: Case, difference: Callable[..., float | None]) -> dict[str, A
     }
 
 
-def ways(call: Call) -> Iterator[Way]:
+def ways(call: Call) -> Iterator[decode.Many]:
     """The candidates for a call of ``decode.attend``."""
     q, k_pool, *_ = call.args
     yield from CANDIDATES
@@ -97,15 +92,7 @@ def ways(call: Call) -> Iterator[Way]:
         yield from STREAMS
 
 
-def made(call: Call, way: Way) -> Call:
-    """A call of a candidate instead."""
-    if isinstance(way, decode.Many):
-        return partial(call, many=way)
-    return partial(streams.attend, *call.args, way)
-
-
-def named(way: Way) -> str:
+def named(many: decode.Many) -> str:
     """A candidate as a record names it, by its numbers."""
-    if isinstance(way, decode.Many):
-        return " ".join(map(str, (*way.tile, way.splits, way.least)))
-    return " ".join(map(str, ("stream", *way)))
+    kind = "stream " if isinstance(many.tile, decode.Stream) else ""
+    return kind + " ".join(map(str, (*many.tile, many.splits, many.least)))

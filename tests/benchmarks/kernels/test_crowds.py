@@ -46,10 +46,10 @@ def test_every_candidate_is_right(script: Script, tiny: Any, context: int) -> No
     for case, streams in ((sliding, True), (full, False)):
         fused, stock = case.make(0)
         ways = list(crowds.ways(fused))
-        assert any(isinstance(way, crowds.streams.Stream) for way in ways) is streams
-        shortest = {way[:-2]: way._replace(splits=2, least=32) for way in ways}
-        for way in shortest.values():
-            assert micro.difference(crowds.made(fused, way), stock) < 0.02, crowds.named(way)
+        assert any(isinstance(many.tile, cases.decode.Stream) for many in ways) is streams
+        for many in {many.tile: many._replace(splits=2, least=32) for many in ways}.values():
+            call = cases.partial(fused, many=many)
+            assert micro.difference(call, stock) < 0.02, crowds.named(many)
 
 
 def test_a_wrong_candidate_is_seen(script: Script, tiny: Any) -> None:
@@ -66,27 +66,4 @@ def test_a_wrong_candidate_is_seen(script: Script, tiny: Any) -> None:
 def test_names_tell_candidates_apart(script: Script) -> None:
     crowds = script("crowds")
     every = (*crowds.CANDIDATES, *crowds.STREAMS)
-    assert len({crowds.named(way) for way in every}) == len(every)
-
-
-@pytest.mark.parametrize(("tokens", "warps"), [(4, 4), (2, 8), (8, 2)])
-@pytest.mark.parametrize(("splits", "least"), [(1, 64), (4, 32), (8, 64)])
-def test_streams_of_every_length(
-    script: Script, tokens: int, warps: int, splits: int, least: int
-) -> None:
-    from gemma4ctl.sglang_model.kernels import reference
-
-    streams = script("streams")
-    generator = torch.Generator().manual_seed(1)
-    lengths = [1, 31, 32, 33, 0, 65, 96, 97, 150]
-    q = torch.randn(len(lengths), 4, 64, generator=generator).bfloat16() / 8
-    pools = [torch.randn(90, 2, 64, generator=generator).bfloat16() for _ in "kv"]
-    starts = torch.tensor([0, *lengths]).cumsum(0).int()
-    slots = torch.randint(90, (sum(lengths),), generator=generator)
-    stream = streams.Stream(tokens, warps, splits, least)
-    made = streams.attend(q, *pools, starts, slots, 1.0, None, stream)
-    expected = reference.attend(q, *pools, starts, slots, 1.0, None)
-    assert not made[4].any()
-    made, expected = (x[[0, 1, 2, 3, 5, 6, 7, 8]].float().flatten(1) for x in (made, expected))
-    assert ((made - expected).norm(dim=1) / expected.norm(dim=1)).max() < 2**-8
-    assert not streams.decode.arrivals(q.device).any()
+    assert len({crowds.named(many) for many in every}) == len(every)

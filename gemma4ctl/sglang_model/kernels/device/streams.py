@@ -1,25 +1,16 @@
-"""Attention of many requests with two query heads a KV head: a candidate without tensor cores.
+"""Triton: attention of one new token a request where two query heads share KV, by streams.
 
-Every warp streams tokens of its own and keeps its own maxima and sums; warps meet once, at the end
-of a request's share. No barrier and no shared memory stands between a load and the next.
+Every warp reads tokens of its own and keeps its own maxima and sums; the warps of a program meet
+once, at the end of its share. No barrier and no shared memory stands between a tile and the next,
+and no tensor cores are used, of whose rows two heads would fill few.
 """
 
 # ruff: noqa: N803 (compile-time arguments are written in capitals)
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, no-untyped-call"
 
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-from typing import NamedTuple
-
-import torch
 import triton
 import triton.language as tl
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from gemma4ctl.sglang_model.kernels import decode, runtime
 from gemma4ctl.sglang_model.kernels.device.decode import (
     LEAST_WEIGHT,
     LOG2_E,
@@ -28,64 +19,6 @@ from gemma4ctl.sglang_model.kernels.device.decode import (
     _share,
 )
 from gemma4ctl.sglang_model.kernels.device.ops import begin, wait
-
-
-class Stream(NamedTuple):
-    """Tokens that a warp holds, warps of a program, and splits of at least so many tokens."""
-
-    tokens: int
-    warps: int
-    splits: int
-    least: int
-
-
-def attend(
-    q: torch.Tensor,
-    k_pool: torch.Tensor,
-    v_pool: torch.Tensor,
-    starts: torch.Tensor,
-    slots: torch.Tensor,
-    scale: float,
-    longest: int | None,
-    stream: Stream,
-) -> torch.Tensor:
-    """As ``decode.attend``, for two query heads a KV head and splits that one program merges."""
-    (batch, heads, head_dim), kv_heads = q.shape, k_pool.shape[1]
-    out = torch.empty((batch, heads, head_dim), dtype=q.dtype, device=q.device)
-    splits = stream.splits
-    if longest is not None:
-        splits = min(splits, -(-longest // stream.least))
-    pairs = batch * kv_heads
-    sums = torch.empty((pairs, splits, 2, head_dim), dtype=torch.float32, device=q.device)
-    tops = torch.empty((pairs, splits, 2, 2), dtype=torch.float32, device=q.device)
-    stream_attention[(splits, kv_heads, batch)](
-        q,
-        k_pool,
-        v_pool,
-        starts,
-        slots,
-        out,
-        sums,
-        tops,
-        decode.arrivals(q.device),
-        scale,
-        q.stride(0),
-        q.stride(1),
-        k_pool.stride(0),
-        k_pool.stride(1),
-        v_pool.stride(0),
-        v_pool.stride(1),
-        splits,
-        stream.least,
-        D=head_dim,
-        TOKENS=stream.tokens,
-        WARPS=stream.warps,
-        MERGE=max(2, runtime.power_of_two(splits)),
-        num_warps=stream.warps,
-        num_stages=1,
-        **runtime.launch(q),
-    )
-    return out
 
 
 @triton.jit
@@ -117,15 +50,15 @@ def _together(top, weight, total):
 
 @triton.jit(do_not_specialize=["splits", "least"])
 def stream_attention(
-    q,
-    k_pool,
-    v_pool,
-    starts,
-    slots,
-    out,
-    sums,
-    tops,
-    arrived,
+    q,  # [B, KV_HEADS * 2, D]
+    k_pool,  # [slots, KV_HEADS, D]
+    v_pool,  # [slots, KV_HEADS, D]
+    starts,  # [B + 1] int: where a request's slots begin and end
+    slots,  # int, rows of the pools; of a request's, the newest token's is the last
+    out,  # [B, KV_HEADS * 2, D] contiguous
+    sums,  # [B, KV_HEADS, splits, 2, D] fp32: V summed by weight
+    tops,  # [B, KV_HEADS, splits, 2, 2] fp32: largest scores, and sums of the weights
+    arrived,  # [B * KV_HEADS] int32: zero before and after
     scale,
     stride_q,
     stride_q_head,
@@ -134,13 +67,14 @@ def stream_attention(
     stride_v_slot,
     stride_v_head,
     splits,
-    least,
+    least,  # tokens of a split at least; a multiple of those of a tile
     D: tl.constexpr,
-    TOKENS: tl.constexpr,
+    TOKENS: tl.constexpr,  # of a warp at once
     WARPS: tl.constexpr,
-    MERGE: tl.constexpr,
+    MERGE: tl.constexpr,  # splits that the last of them to arrive merges; 0: another launch does
     PDL: tl.constexpr,
 ):
+    """Programs (split, KV head, request); a short request needs only the first of its splits."""
     begin(PDL)
     block: tl.constexpr = TOKENS * WARPS
     split = tl.program_id(0)
@@ -210,10 +144,10 @@ def stream_attention(
         tl.store(tops + place * 4 + 1, top_b)
         tl.store(tops + place * 4 + 2, weight_a)
         tl.store(tops + place * 4 + 3, weight_b)
-        tl.debug_barrier()
-        parts = tl.cdiv(length, share)
-        if tl.atomic_add(arrived + pair, 1, sem="acq_rel") == parts - 1:
-            tl.store(arrived + pair, 0)
-            heads = tl.arange(0, 2)
-            both = out + (pair * 2 + heads[None, :]) * D + cols[:, None]
-            _merge_all(sums, tops, both, pair * splits, parts, 2, 2, D, MERGE)
+        if MERGE > 0:
+            tl.debug_barrier()  # until all threads have stored
+            parts = tl.cdiv(length, share)
+            if tl.atomic_add(arrived + pair, 1, sem="acq_rel") == parts - 1:
+                tl.store(arrived + pair, 0)
+                both = target[:, None] + tl.arange(0, 2)[None, :] * D
+                _merge_all(sums, tops, both, pair * splits, parts, 2, 2, D, MERGE)
