@@ -32,12 +32,15 @@ def _rows(slots, tokens, end):
 
 
 @triton.jit
-def _weigh(k, queries, scale, present, top):
-    """The largest scores so far, a factor of what came before, and the tile's weights."""
+def _with_tile(k, v, queries, scale, present, top, weight, total):
+    """Largest scores, sums of the weights and of V by weight, with those of one more tile."""
     scores = tl.dot(k, queries) * (scale * LOG2_E)
     scores = tl.where(present, scores, float("-inf"))
     higher = tl.maximum(top, tl.max(scores, axis=0))
-    return higher, tl.exp2(top - higher), tl.exp2(scores - higher[None, :])
+    fade = tl.exp2(top - higher)
+    weights = tl.exp2(scores - higher[None, :])
+    weight = weight * fade + tl.sum(weights, axis=0)
+    return higher, weight, tl.dot(tl.trans(v), weights.to(v.dtype), total * fade[None, :])
 
 
 @triton.jit(do_not_specialize=["splits", "least"])
@@ -99,9 +102,7 @@ def split_attention(
             present = (tokens < end)[:, None]
             k = tl.load(k_rows + row * stride_k_slot, mask=present, other=0.0)
             v = tl.load(v_rows + row * stride_v_slot, mask=present, other=0.0)
-            top, fade, weights = _weigh(k, queries, scale, present, top)
-            weight = weight * fade + tl.sum(weights, axis=0)
-            total = tl.dot(tl.trans(v), weights.to(v.dtype), total * fade[None, :])
+            top, weight, total = _with_tile(k, v, queries, scale, present, top, weight, total)
     else:
         # All but the newest token's K and V was written in earlier steps: it is requested before
         # the preceding launches have ended.
@@ -124,9 +125,7 @@ def split_attention(
             row = next_row
             next_row = _rows(slots + start, tokens + BLOCK, end)
             next_k = tl.load(k_rows + row * stride_k_slot, mask=inside, other=0.0)
-            top, fade, weights = _weigh(k, queries, scale, present, top)
-            weight = weight * fade + tl.sum(weights, axis=0)
-            total = tl.dot(tl.trans(v), weights.to(v.dtype), total * fade[None, :])
+            top, weight, total = _with_tile(k, v, queries, scale, present, top, weight, total)
             v = tl.load(v_rows + row * stride_v_slot, mask=inside, other=0.0)
             k = next_k
 
