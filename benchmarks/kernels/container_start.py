@@ -12,7 +12,6 @@ OUT/container-VARIANT.json: where the module was found, what it announced, an an
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
 import shutil
 import subprocess
@@ -114,7 +113,6 @@ def record(image: Image, port: int, log: Path) -> dict[str, Any]:
     return {
         "metric": "the model module in SGLang as a container brings it along",
         **servers.host(servers.gpus()[0]),
-        "date": datetime.date.today().isoformat(),
         "command": image.argv(port),
         "environment": image.variables,
         "mounts": sorted(

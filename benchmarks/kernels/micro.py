@@ -20,10 +20,10 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -36,6 +36,7 @@ import torch
 from shared import write
 
 Record = dict[str, Any]
+T = TypeVar("T")
 FILES = {"run": "micro"}
 
 
@@ -71,35 +72,51 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def missing(
+    named: Iterable[tuple[str, T]], record: Record, deadline: float
+) -> Iterator[tuple[str, T]]:
+    """What the record has not yet, until there is no time for more."""
+    for name, one in named:
+        if name in record["rows"]:
+            continue
+        if time.monotonic() > deadline:
+            print(f"stopped before {name}: call again to go on", file=sys.stderr)
+            return
+        yield name, one
+
+
+def about(record: Record) -> None:
+    """Note what a copy reaches, and whose launches the kernels are compared with."""
+    if "copy_bytes_per_second" not in record:
+        record["copy_bytes_per_second"] = graphs.copy_bandwidth()
+    record["against"] = cases.stock().against
+
+
+def wanted(options: argparse.Namespace) -> tuple[list[str], list[int]]:
+    """Variants and numbers of rows."""
+    return options.variants.split(","), list(map(int, options.rows.split(",")))
+
+
 def run(options: argparse.Namespace, record: Record, deadline: float) -> Iterator[tuple[str, Any]]:
     """Every case that the record has not yet."""
-    record.setdefault("copy_bytes_per_second", graphs.copy_bandwidth())
-    record["against"] = cases.stock().against
-    for variant, rows in product(options.variants.split(","), map(int, options.rows.split(","))):
-        for case in cases.cases(cases.VARIANTS[variant], rows):
-            name = f"{variant} {rows} {case.name}"
-            if name in record["rows"]:
-                continue
-            if time.monotonic() > deadline:
-                print(f"stopped before {name}: call again to go on", file=sys.stderr)
-                return
-            yield name, measured(case, rows, record["copy_bytes_per_second"])
+    about(record)
+    every = (
+        (f"{variant} {rows} {case.name}", (case, rows))
+        for variant, rows in product(*wanted(options))
+        for case in cases.cases(cases.VARIANTS[variant], rows)
+    )
+    for name, (case, rows) in missing(every, record, deadline):
+        yield name, measured(case, rows, record["copy_bytes_per_second"])
 
 
 def crowd(
     options: argparse.Namespace, record: Record, deadline: float
 ) -> Iterator[tuple[str, Any]]:
     """Attention of many requests in every layer that the record has not yet."""
-    record.setdefault("copy_bytes_per_second", graphs.copy_bandwidth())
-    record["against"] = cases.stock().against
-    variants = options.variants.split(",")
+    about(record)
+    variants, rows = wanted(options)
     crowds.compile_all(variants)
-    for name, case in crowds.every_case(variants, list(map(int, options.rows.split(",")))):
-        if name in record["rows"]:
-            continue
-        if time.monotonic() > deadline:
-            print(f"stopped before {name}: call again to go on", file=sys.stderr)
-            break
+    for name, case in missing(crowds.every_case(variants, rows), record, deadline):
         yield name, crowds.measured(case, difference)
     tiles.stop()
 
@@ -135,19 +152,15 @@ def difference(fused: Callable[[], Any], stock: Callable[[], Any]) -> float | No
 
 def tune(options: argparse.Namespace, record: Record, deadline: float) -> Iterator[tuple[str, Any]]:
     """The fastest tiles of every product that the record has not yet."""
-    wanted = {
+    variants, batches = wanted(options)
+    products = {
         tiles.name(one, rows): (one, rows)
-        for variant in options.variants.split(",")
-        for rows in map(int, options.rows.split(","))
+        for variant in variants
+        for rows in batches
         for one in cases.products(cases.VARIANTS[variant])
         if one.name != "output layer"  # stays SGLang's
     }
-    for name, (one, rows) in wanted.items():
-        if name in record["rows"]:
-            continue
-        if time.monotonic() > deadline:
-            print(f"stopped before {name}: call again to go on", file=sys.stderr)
-            break
+    for name, (one, rows) in missing(products.items(), record, deadline):
         yield name, tiles.best(one, rows)
     tiles.stop()
 

@@ -41,7 +41,7 @@ import datetime
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -228,7 +228,6 @@ class Match:
         self.failed: set[str] = set()
         self.running: dict[str, servers.Server] = {}
         self.held: list[servers.Server] = []  # back, until the one before has ended
-        self.holds = False  # whether those of the phase have been started
         self.end = time.monotonic() + args.deadline
         self.path = args.out / f"{variant}-{gpu.short}-{args.campaign}.json"
         self.record = results.read(self.path) or {
@@ -254,11 +253,11 @@ class Match:
     def enter(self, phase: Phase) -> None:
         """End the servers that a phase has no use for."""
         self.drop_held()
-        self.holds = False
         kept = phase.contenders if phase.tokens == self.phase.tokens else ()
         for name in [name for name in self.running if name not in kept]:
             self.release(name)
         self.phase = phase
+        self.hold_those_to_come()
 
     def measure_phase(self) -> None:
         """All rounds and profiles that are missing, or starts."""
@@ -306,7 +305,7 @@ class Match:
         if results.complete(self.record["runs"], number, self.phase.runs(names)):
             return
         todo = [
-            (contender, name) for contender in self.order(number)
+            (contender, name) for contender in self.order(number, self.running)
             for name in self.phase.loads(contender.name)
             if not results.measured(self.record["runs"], self.session, number, contender.name, name)
         ]  # fmt: skip
@@ -319,10 +318,13 @@ class Match:
             except (Gemma4ctlError, OSError) as error:
                 self.fail(contender, str(error))
 
-    def order(self, number: int) -> list[servers.Contender]:
-        """The contenders of a round; every other one begins at the other end."""
+    def order(self, number: int, running: Collection[str]) -> list[servers.Contender]:
+        """The contenders of a round; every other one begins at the other end.
+
+        Those that are ``running`` come first.
+        """
         ordered = self.contenders if number % 2 else self.contenders[::-1]
-        return sorted(ordered, key=lambda contender: contender.name not in self.running)
+        return sorted(ordered, key=lambda contender: contender.name not in running)
 
     def round_seconds(self, todo: Iterable[tuple[servers.Contender, str]]) -> float:
         """How long the measurements take, with the starts they need."""
@@ -360,7 +362,6 @@ class Match:
     def server(self, contender: servers.Contender) -> servers.Server | None:
         """A contender's server, started where it does not run; None where it failed."""
         if contender.name not in self.failed and contender.name not in self.running:
-            self.hold_those_to_come()
             self.start(self.fitting(contender))
             self.wait_for_held()
         return self.running.get(contender.name)
@@ -370,24 +371,21 @@ class Match:
 
         So no measurement has an import beside it.
         """
-        if self.phase.room == 1 and not self.holds:
-            self.holds = True
-            for number, name in enumerate(self.starts_to_come(), 1):
-                contender = servers.CONTENDERS[name]
+        if self.phase.room == 1:
+            for number, contender in enumerate(self.starts_to_come(), 1):
                 self.held.append(self.launched(contender, self.gpu, held=number))
 
-    def starts_to_come(self) -> list[str]:
+    def starts_to_come(self) -> list[servers.Contender]:
         """The contenders that are started one after the other for the rounds that are missing."""
-        runs, names = self.record["runs"], [found.name for found in self.contenders]
-        running, found = next(iter(self.running), None), []
+        names = [contender.name for contender in self.contenders]
+        running, found = list(self.running), []
         for number in self.phase.rounds(self.args.pairs):
-            if results.complete(runs, number, self.phase.runs(names)):
+            if results.complete(self.record["runs"], number, self.phase.runs(names)):
                 continue
-            ordered = names if number % 2 else names[::-1]
-            for name in sorted(ordered, key=lambda name: name != running):
-                if name != running:
-                    found.append(name)
-                running = name
+            for contender in self.order(number, running):
+                if contender.name not in running:
+                    found.append(contender)
+                running = [contender.name]
         return found
 
     def wait_for_held(self) -> None:

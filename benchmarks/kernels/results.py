@@ -180,10 +180,8 @@ def result(record: Record, name: str) -> Record | None:
     if found is None:
         return None
     target = metric.target(record["variant"])
-    kinds = dict.fromkeys(server["contender"] for server in record["servers"])
-    tuned = beside_tuned(record, metric)
     flagged = {
-        kind: row for kind in kinds
+        kind: row for kind in kinds(record)
         if kind.startswith(f"{OURS}-")
         and metric.measure != "start"
         and (row := compared(record, metric, OURS, kind)) is not None
@@ -199,25 +197,34 @@ def result(record: Record, name: str) -> Record | None:
         **found,
         "target": round(target, 4),
         "reached": found["ratio"] >= target,
-        "tuned_stock": tuned,
+        "tuned_stock": beside_tuned(record, metric),
         "other_fused": flagged,
         **beside_it(record, metric),
         "fused_kernels_active": active(record["servers"]),
-        "runs": {kind: single(record, metric, kind) for kind in kinds},
-        "commands": {
-            server["contender"]: server["command"] for server in record["servers"]
-        },
-        "announced": {
-            server["contender"]: server["announced"] for server in record["servers"]
-        },
+        **told(record, metric, kinds(record)),
     }  # fmt: skip
+
+
+def kinds(record: Record) -> list[str]:
+    """The contenders that were started."""
+    return list(dict.fromkeys(server["contender"] for server in record["servers"]))
+
+
+def told(record: Record, metric: Metric, contenders: Iterable[str]) -> dict[str, Record]:
+    """Runs, commands and announcements of some contenders."""
+    chosen = list(contenders)
+    servers = [server for server in record["servers"] if server["contender"] in chosen]
+    return {
+        "runs": {kind: single(record, metric, kind) for kind in chosen},
+        "commands": {server["contender"]: server["command"] for server in servers},
+        "announced": {server["contender"]: server["announced"] for server in servers},
+    }
 
 
 def beside_tuned(record: Record, metric: Metric) -> dict[str, Record]:
     """Each kind of tuned stock that fused met."""
-    kinds = dict.fromkeys(server["contender"] for server in record["servers"])
     return {
-        kind: row for kind in kinds
+        kind: row for kind in kinds(record)
         if is_tuned(kind) and (row := compared(record, metric, kind)) is not None
     }  # fmt: skip
 
@@ -230,13 +237,7 @@ def with_tuned(found: Record, record: Record) -> Record:
     """
     metric = METRICS[found["metric"]]
     tuned = beside_tuned(record, metric)
-    servers = [one for one in record["servers"] if one["contender"] in tuned]
-    parts: dict[str, Record] = {
-        "tuned_stock": tuned,
-        "runs": {kind: single(record, metric, kind) for kind in tuned},
-        "commands": {one["contender"]: one["command"] for one in servers},
-        "announced": {one["contender"]: one["announced"] for one in servers},
-    }
+    parts = {"tuned_stock": tuned, **told(record, metric, tuned)}
     return {**found, **{key: {**found[key], **part} for key, part in parts.items()}}
 
 
