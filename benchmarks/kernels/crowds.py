@@ -14,7 +14,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 import cases
 import graphs
 import tiles
-import torch
 from cases import Case
 
 from gemma4ctl.sglang_model.kernels import decode
@@ -26,29 +25,20 @@ TILES = tuple(
 )
 SPLITS = ((1, 512), (2, 256), (4, 128), (4, 256), (8, 128))  # and tokens of each at least
 CANDIDATES = tuple(decode.Many(tile, *split) for tile, split in product(TILES, SPLITS))
-STREAMS = tuple(  # where two query heads share KV
-    decode.Many(decode.Stream(*stream), *split)
-    for stream, split in product(((2, 4), (4, 4), (8, 4), (4, 8), (4, 2)), SPLITS)
-)
 NEAR = 0.02  # a result that is off by more, as a share of its norm, is wrong
 ENOUGH = 100  # requests that are many for every variant
-Call = partial[torch.Tensor]
 
 
 def compile_all(variants: Sequence[str]) -> None:
     """Compile every tile for the layers of the variants, in parallel processes."""
-    every = dict.fromkeys(many.tile for many in (*CANDIDATES, *STREAMS))
-    list(tiles.pool().map(_compile, *zip(*product(variants, every), strict=True)))
+    list(tiles.pool().map(_compile, *zip(*product(variants, TILES), strict=True)))
 
 
-def _compile(variant: str, tile: decode.Tile | decode.Stream) -> None:
+def _compile(variant: str, tile: decode.Tile) -> None:
     """Run a tile once in this process: what it compiles is found on disk by the others."""
     for case in cases.decode_cases(cases.VARIANTS[variant], ENOUGH, (32,)):
-        call, _ = case.make(0)
-        if tile not in {many.tile for many in ways(call)}:
-            continue
         try:
-            call(many=decode.Many(tile, 1, 512))
+            case.make(0)[0](many=decode.Many(tile, 1, 512))
         except Exception as error:
             print(f"{variant} {case.name} {tile}: {type(error).__name__}", file=sys.stderr)
 
@@ -64,7 +54,7 @@ def measured(case: Case, difference: Callable[..., float | None]) -> dict[str, A
     """Microseconds of every candidate and of stock; of candidates only those that are right."""
     fused, stock = zip(*(case.make(number) for number in range(case.copies)), strict=True)
     times: dict[str, float] = {}
-    for many in ways(fused[0]):
+    for many in CANDIDATES:
         calls = [partial(call, many=many) for call in fused]
         try:
             off = difference(calls[0], stock[0])
@@ -84,15 +74,6 @@ def measured(case: Case, difference: Callable[..., float | None]) -> dict[str, A
     }
 
 
-def ways(call: Call) -> Iterator[decode.Many]:
-    """The candidates for a call of ``decode.attend``."""
-    q, k_pool, *_ = call.args
-    yield from CANDIDATES
-    if q.shape[1] == 2 * k_pool.shape[1]:
-        yield from STREAMS
-
-
 def named(many: decode.Many) -> str:
     """A candidate as a record names it, by its numbers."""
-    kind = "stream " if isinstance(many.tile, decode.Stream) else ""
-    return kind + " ".join(map(str, (*many.tile, many.splits, many.least)))
+    return " ".join(map(str, (*many.tile, many.splits, many.least)))
