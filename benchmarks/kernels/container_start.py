@@ -40,12 +40,18 @@ READY_S = 300
 def service(
     model: Path, out: Path, flags: Sequence[str], options: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The service of the Compose file for a checkpoint with fused kernels."""
+    """The service of the Compose file for a checkpoint with fused kernels.
+
+    Raises:
+        SystemExit: gemma4ctl did not write one, and has said why.
+    """
     words = ["docker", "--model-path", str(model), "--kernels", "fused", "--compose", *options]
     environment = {**os.environ, "PYTHONPATH": servers.own_path(out / "plugin")}
     done = subprocess.run(
-        [*CLI, *words, "--", *flags], env=environment, stdout=subprocess.PIPE, text=True, check=True
+        [*CLI, *words, "--", *flags], env=environment, stdout=subprocess.PIPE, text=True
     )
+    if done.returncode:
+        sys.exit(done.returncode)
     (found,) = yaml.safe_load(done.stdout)["services"].values()
     return dict(found)
 

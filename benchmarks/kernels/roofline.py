@@ -201,6 +201,8 @@ def main(words: Sequence[str]) -> None:
         bandwidth(args.out)
     else:
         rows = table(args.folder)
+        if not rows:
+            sys.exit(f"{args.folder}: no *-tpot-c1.json of a GPU with a bandwidth-*.json")
         show_table(rows)
         if args.file:
             write(args.file, redacted(document(rows, ["roofline.py", *words])))

@@ -79,3 +79,13 @@ def test_a_server_that_ends_is_no_pass(
     monkeypatch.setattr(container.Image, "argv", lambda self, port: ["false"])
     status, record = run(container, tmp_path)
     assert (status, record["answered"], record["seconds_to_ready"]) == (1, False, None)
+
+
+def test_a_checkpoint_that_is_not_there(
+    container: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """gemma4ctl says why, with its own status."""
+    with pytest.raises(SystemExit) as ended:
+        container.main([str(tmp_path / "models"), str(tmp_path / "out"), *FLAGS])
+    assert ended.value.code == 2
+    assert "there is no folder" in capfd.readouterr().err

@@ -79,3 +79,9 @@ def test_measured_steps_beside_the_bound(
     assert row["step_ms"] == {"stock": 4.0, "fused": 2.0}
     said = capsys.readouterr()
     assert "E2B" in said.out and "no bandwidth of NVIDIA A100" in said.err
+
+
+def test_no_table_without_results(script: Script, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no \\*-tpot-c1.json"):
+        script("roofline").main(["table", str(tmp_path), str(tmp_path / "roofline.json")])
+    assert not list(tmp_path.iterdir())
