@@ -82,6 +82,6 @@ def test_measured_steps_beside_the_bound(
 
 
 def test_no_table_without_results(script: Script, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="no \\*-tpot-c1.json"):
+    with pytest.raises(SystemExit, match=r"no \*-tpot-c1\.json"):
         script("roofline").main(["table", str(tmp_path), str(tmp_path / "roofline.json")])
     assert not list(tmp_path.iterdir())
