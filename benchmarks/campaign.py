@@ -162,9 +162,10 @@ def kernel_speeds() -> Iterator[Job]:
     """How fast the fused kernels are."""
     bandwidth = "kernels/roofline.py bandwidth {out}/kernels"
     yield Job("kernels-bandwidth", 20, bandwidth, flags=False)
-    words = "kernels/micro.py decode {out}/kernels --variants 26B-A4B,E4B,E2B,12B,31B"
-    words += " --rows 100 --seconds 170"
-    yield Job("kernels-decode-tiles", 190, words, flags=False)
+    words = "kernels/micro.py decode {out}/kernels --rows 100 --seconds 170 --variants 26B-A4B,"
+    yield Job("kernels-decode-tiles", 190, f"{words}E4B,E2B,12B,31B", flags=False)
+    words = words.replace("{out}/kernels", "{out}/kernels/paired") + "31B --kinds sliding"
+    yield Job("kernels-decode-paired", 120, words, flags=False)  # where two heads share KV
     for variant in VARIANTS:
         words = f"kernels/micro.py tune {{out}}/tiles-{variant} --variants {variant} --rows 1,8"
         yield Job(f"kernels-tiles-{variant}", 190, f"{words} --seconds 170", flags=False)
@@ -174,7 +175,7 @@ def kernel_speeds() -> Iterator[Job]:
         untuned = "" if variant not in TUNED_S else " --contenders stock fused"
         yield Job(f"kernels-speed-{variant}", seconds, f"{words}{untuned}", part=250)
     for variant, seconds in MANY_S.items():
-        words = f"{run} --variants {variant} --measures p64 padded profile c100 --campaign many"
+        words = f"{run} --variants {variant} --measures profile c100 --campaign many"
         yield Job(f"kernels-many-{variant}", seconds, f"{words} --contenders stock fused", part=150)
     for variant, seconds in TUNED_S.items():
         words = f"{run} --variants {variant} --measures c1 --campaign tuned --contenders fused"

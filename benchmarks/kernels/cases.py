@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -363,12 +364,15 @@ def stock() -> Any:
 
         return split_and_merge
 
-    # The two settings of a server that SGLang's experts ask for.
+    # What SGLang's experts ask of a server: two settings, and where their output is to be.
     settings = SimpleNamespace(
         enable_fused_moe_sum_all_reduce=False, enable_deterministic_inference=False
     )
     for module in (fused_moe, fused_moe_triton_config):
         module.get_server_args = lambda: settings
+    fused_moe.get_tp_group = lambda: None
+    fused_moe.is_allocation_symmetric = lambda: False
+    fused_moe.use_symmetric_memory = lambda *group, disabled: nullcontext()
 
     def many(x: torch.Tensor, shares: Any, ids: Any, gate_up: Any, down: Any) -> Any:
         chosen = StandardTopKOutput(shares, ids, shares)

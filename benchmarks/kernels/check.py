@@ -49,7 +49,7 @@ WRITTEN_EARLIER = {  # arguments that no kernel of a forward pass writes
     *("k_pool", "v_pool"),  # decode's earlier tokens; it reads the newest one later
 }
 # Its programs without work end at once; those of a request's first split always wait.
-SOME_WAIT = {"split_attention"}
+SOME_WAIT = {"split_attention", "stream_attention"}
 BATCHES = (*selfcheck.TOKENS, 128)
 # What the kernels take: attention and products of decoding are for two types only.
 PARTS = {

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import cases
 import graphs
 import tiles
+import torch
 from cases import Case
 
 from gemma4ctl.sglang_model.kernels import decode
@@ -25,36 +26,50 @@ TILES = tuple(
 )
 SPLITS = ((1, 512), (2, 256), (4, 128), (4, 256), (8, 128))  # and tokens of each at least
 CANDIDATES = tuple(decode.Many(tile, *split) for tile, split in product(TILES, SPLITS))
+STREAMS = tuple(  # where two query heads share KV
+    decode.Many(decode.Stream(*stream), *split)
+    for stream, split in product(
+        ((4, 1), (4, 2), (4, 4)), ((4, 512), (4, 256), (4, 192), (4, 128), (8, 64))
+    )
+)
 NEAR = 0.02  # a result that is off by more, as a share of its norm, is wrong
 ENOUGH = 100  # requests that are many for every variant
+Call = partial[torch.Tensor]
 
 
 def compile_all(variants: Sequence[str]) -> None:
     """Compile every tile for the layers of the variants, in parallel processes."""
-    list(tiles.pool().map(_compile, *zip(*product(variants, TILES), strict=True)))
+    every = dict.fromkeys(many.tile for many in (*CANDIDATES, *STREAMS))
+    list(tiles.pool().map(_compile, *zip(*product(variants, every), strict=True)))
 
 
-def _compile(variant: str, tile: decode.Tile) -> None:
+def _compile(variant: str, tile: decode.Tile | decode.Stream) -> None:
     """Run a tile once in this process: what it compiles is found on disk by the others."""
     for case in cases.decode_cases(cases.VARIANTS[variant], ENOUGH, (32,)):
+        call, _ = case.make(0)
+        if tile not in {many.tile for many in ways(call)}:
+            continue
         try:
-            case.make(0)[0](many=decode.Many(tile, 1, 512))
+            call(many=decode.Many(tile, 1, 512))
         except Exception as error:
             print(f"{variant} {case.name} {tile}: {type(error).__name__}", file=sys.stderr)
 
 
-def every_case(variants: Sequence[str], rows: Sequence[int]) -> Iterator[tuple[str, Case]]:
-    """Attention of so many requests in the layers of every variant, named for the record."""
+def every_case(
+    variants: Sequence[str], rows: Sequence[int], kinds: Sequence[str]
+) -> Iterator[tuple[str, Case]]:
+    """Attention of so many requests in layers of the variants, named for the record."""
     for context, count, variant in product(CONTEXTS, rows, variants):
         for case in cases.decode_cases(cases.VARIANTS[variant], count, (context,)):
-            yield f"{variant} {count} {case.name}", case
+            if case.name.split()[1] in kinds:
+                yield f"{variant} {count} {case.name}", case
 
 
 def measured(case: Case, difference: Callable[..., float | None]) -> dict[str, Any]:
     """Microseconds of every candidate and of stock; of candidates only those that are right."""
     fused, stock = zip(*(case.make(number) for number in range(case.copies)), strict=True)
     times: dict[str, float] = {}
-    for many in CANDIDATES:
+    for many in ways(fused[0]):
         calls = [partial(call, many=many) for call in fused]
         try:
             off = difference(calls[0], stock[0])
@@ -74,6 +89,15 @@ def measured(case: Case, difference: Callable[..., float | None]) -> dict[str, A
     }
 
 
+def ways(call: Call) -> Iterator[decode.Many]:
+    """The candidates for a call of ``decode.attend``."""
+    q, k_pool, *_ = call.args
+    yield from CANDIDATES
+    if q.shape[1] == 2 * k_pool.shape[1]:
+        yield from STREAMS
+
+
 def named(many: decode.Many) -> str:
     """A candidate as a record names it, by its numbers."""
-    return " ".join(map(str, (*many.tile, many.splits, many.least)))
+    kind = "stream " if isinstance(many.tile, decode.Stream) else ""
+    return kind + " ".join(map(str, (*many.tile, many.splits, many.least)))

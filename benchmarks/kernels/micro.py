@@ -3,7 +3,7 @@
 
     micro.py run OUT [--variants E2B,E4B] [--rows 1,8,32] [--seconds 170]
     micro.py tune OUT [--variants E2B] [--rows 1,8] [--seconds 170]
-    micro.py decode OUT [--variants E2B,E4B] [--rows 64,100] [--seconds 170]
+    micro.py decode OUT [--variants E2B,E4B] [--rows 64,100] [--kinds sliding] [--seconds 170]
     micro.py show OUT
 
 ``run`` writes OUT/micro-GPU.json: microseconds of a call within a CUDA graph, fused and stock,
@@ -68,6 +68,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--variants", default="E2B,E4B,12B,26B-A4B,31B")
     parser.add_argument("--rows", default="1,8")
+    parser.add_argument("--kinds", default="sliding,full", help="layers that `decode` attends in")
     parser.add_argument("--seconds", type=float, default=170)
     return parser.parse_args(arguments)
 
@@ -116,7 +117,8 @@ def crowd(
     about(record)
     variants, rows = wanted(options)
     crowds.compile_all(variants)
-    for name, case in missing(crowds.every_case(variants, rows), record, deadline):
+    every = crowds.every_case(variants, rows, options.kinds.split(","))
+    for name, case in missing(every, record, deadline):
         yield name, crowds.measured(case, difference)
     tiles.stop()
 

@@ -58,13 +58,20 @@ class Tile(NamedTuple):
     stages: int = 1
 
 
+class Stream(NamedTuple):
+    """Tokens that each warp of a program holds at once, without tensor cores: for two heads."""
+
+    tokens: int
+    warps: int
+
+
 class Many(NamedTuple):
     """How requests are attended to that leave no room for many splits of each.
 
     Each is split into up to ``splits`` of ``least`` tokens or more.
     """
 
-    tile: Tile
+    tile: Tile | Stream
     splits: int
     least: int
 
@@ -73,6 +80,7 @@ TILE = Tile(1 << 14, 8)  # 32 KiB each of K and V: one program on a multiprocess
 # Of 40 the fastest with 100 requests in the layers of all variants on an H200 (decode-H200.json)
 # that split a request into four or more: one may be much longer than the others.
 MANY = Many(Tile(1 << 12, 4), 4, 128)
+MANY_PAIRED = Many(Stream(4, 2), 4, 512)  # where two query heads share KV
 MANY_WIDE = Many(Tile(1 << 13, 4, 5), 4, 256)  # of heads wider than 256
 
 
@@ -82,7 +90,7 @@ class Plan(NamedTuple):
     The last split to arrive merges up to ``inside`` of them; 0: a second launch does.
     """
 
-    tile: Tile
+    tile: Tile | Stream
     splits: int
     least: int
     inside: int
@@ -103,7 +111,7 @@ def plan(
     than ``longest`` tokens, where that is known.
     """
     if crowded(pairs, multiprocessors):
-        tile, splits, least = many or (MANY_WIDE if head_dim > 256 else MANY)
+        tile, splits, least = many or _many(group, head_dim)
     else:
         tile, splits, least = TILE, multiprocessors // pairs, LEAST
     if longest is not None:
@@ -113,6 +121,13 @@ def plan(
     splits = max(1, min(splits, _MOST_SPLITS))
     inside = min(_MOST_INSIDE, _MERGED_BYTES // (4 * group * head_dim))
     return Plan(tile, splits, least, inside if splits <= inside else 0)
+
+
+def _many(group: int, head_dim: int) -> Many:
+    """What the table says of layers of these sizes."""
+    if head_dim > 256:
+        return MANY_WIDE
+    return MANY_PAIRED if group == 2 else MANY
 
 
 def crowded(pairs: int, multiprocessors: int) -> bool:
@@ -160,13 +175,10 @@ def attend(
     tile, splits, least, inside = planned
     sums = torch.empty((pairs, splits, group, head_dim), dtype=torch.float32, device=q.device)
     tops = torch.empty((pairs, splits, 2, group), dtype=torch.float32, device=q.device)
-    kernels, launch = _kernels(), runtime.launch(q)
-    sizes = {
-        "GROUP": group,
-        "D": head_dim,
-        "BLOCK": min(_LONGEST_TILE, max(_SHORTEST_TILE, tile.values // head_dim)),
-    }
-    kernels.split_attention[(splits, kv_heads, batch)](
+    (kernels, streams), launch = _kernels(), runtime.launch(q)
+    streamed = isinstance(tile, Stream)
+    attention = streams.stream_attention if streamed else kernels.split_attention
+    attention[(splits, kv_heads, batch)](
         q,
         k_pool,
         v_pool,
@@ -185,12 +197,10 @@ def attend(
         v_pool.stride(1),
         splits,
         least,
-        HEADS=max(8, runtime.power_of_two(group)),
         MERGE=inside,
-        STAGES=tile.stages,
         num_warps=tile.warps,
         num_stages=1,
-        **sizes,
+        **_constants(tile, group, head_dim),
         **launch,
     )
     if not inside:
@@ -202,12 +212,34 @@ def attend(
             out,
             splits,
             least,
+            GROUP=group,
+            D=head_dim,
+            BLOCK=_tokens(tile, head_dim),
             MOST=_MOST_SPLITS,
             COLUMNS=columns,
-            **sizes,
             **launch,
         )
     return out
+
+
+def _tokens(tile: Tile | Stream, head_dim: int) -> int:
+    """Tokens of a tile."""
+    if isinstance(tile, Stream):
+        return tile.tokens * tile.warps
+    return min(_LONGEST_TILE, max(_SHORTEST_TILE, tile.values // head_dim))
+
+
+def _constants(tile: Tile | Stream, group: int, head_dim: int) -> dict[str, int]:
+    """What a kernel is compiled for."""
+    if isinstance(tile, Stream):
+        return {"D": head_dim, "TOKENS": tile.tokens, "WARPS": tile.warps}
+    return {
+        "GROUP": group,
+        "HEADS": max(8, runtime.power_of_two(group)),
+        "D": head_dim,
+        "BLOCK": _tokens(tile, head_dim),
+        "STAGES": tile.stages,
+    }
 
 
 @cache
@@ -255,8 +287,9 @@ def _check(
 
 
 @cache
-def _kernels() -> ModuleType:
+def _kernels() -> tuple[ModuleType, ModuleType]:
+    """Those of splits and of streams."""
     runtime.need_triton()
-    from gemma4ctl.sglang_model.kernels.device import decode
+    from gemma4ctl.sglang_model.kernels.device import decode, streams
 
-    return decode
+    return decode, streams

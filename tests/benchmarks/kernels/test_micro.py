@@ -128,10 +128,12 @@ def tiny(script: Script, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("context", [1, 33, 70])
 def test_every_candidate_is_right(script: Script, tiny: Any, context: int) -> None:
     cases, crowds, micro = script("cases"), script("crowds"), script("micro")
-    every = {many.tile: many._replace(splits=2, least=32) for many in crowds.CANDIDATES}
-    for case in cases.decode_cases(tiny, 2, (context,)):
+    sliding, full = cases.decode_cases(tiny, 2, (context,))
+    for case, streams in ((sliding, True), (full, False)):
         fused, stock = case.make(0)
-        for many in every.values():
+        ways = list(crowds.ways(fused))
+        assert any(isinstance(many.tile, cases.decode.Stream) for many in ways) is streams
+        for many in {many.tile: many._replace(splits=2, least=32) for many in ways}.values():
             call = cases.partial(fused, many=many)
             assert micro.difference(call, stock) < 0.02, crowds.named(many)
 
@@ -149,5 +151,5 @@ def test_a_wrong_candidate_is_seen(script: Script, tiny: Any) -> None:
 
 def test_names_tell_candidates_apart(script: Script) -> None:
     crowds = script("crowds")
-    every = crowds.CANDIDATES
+    every = (*crowds.CANDIDATES, *crowds.STREAMS)
     assert len({crowds.named(many) for many in every}) == len(every)

@@ -273,37 +273,53 @@ def test_who_merges() -> None:
     assert decode.plan(decode.PAIRS, 8, 512, None, 132).inside
 
 
-def launches_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The stages of every launch from now on."""
-    found: list[int] = []
-    kernels = decode._kernels()
+def launches_of(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """The stages of every launch from now on, None of those by streams."""
+    found: list[int | None] = []
+    kernels, streams = decode._kernels()
 
-    class Recorded:
-        def __getitem__(self, grid: object) -> object:
-            def launch(*arguments: object, **options: int) -> None:
-                found.append(options["STAGES"])
-                kernels.split_attention[grid](*arguments, **options)
+    def recorded(kernel: object) -> object:
+        class Recorded:
+            def __getitem__(self, grid: object) -> object:
+                def launch(*arguments: object, **options: int) -> None:
+                    found.append(options.get("STAGES"))
+                    kernel[grid](*arguments, **options)  # type: ignore[index]
 
-            return launch
+                return launch
 
-    recorded = SimpleNamespace(split_attention=Recorded(), merge=kernels.merge)
-    monkeypatch.setattr(decode, "_kernels", lambda: recorded)
+        return Recorded()
+
+    split = SimpleNamespace(split_attention=recorded(kernels.split_attention), merge=kernels.merge)
+    streamed = SimpleNamespace(stream_attention=recorded(streams.stream_attention))
+    monkeypatch.setattr(decode, "_kernels", lambda: (split, streamed))
     return found
 
 
-@pytest.mark.parametrize("stages", [1, 2, 5])
-@pytest.mark.parametrize(("group", "head_dim"), [(2, 256), (8, 512)])
+@pytest.mark.parametrize("splits", [1, 3, 20])
+@pytest.mark.parametrize(
+    ("group", "head_dim", "tile"),
+    [
+        (2, 256, decode.Tile(1 << 12, 4)),
+        (8, 512, decode.Tile(1 << 12, 4, 5)),
+        (2, 256, decode.Stream(4, 4)),
+        (2, 64, decode.Stream(2, 8)),
+    ],
+)
 def test_crowds_of_every_length(
-    group: int, head_dim: int, stages: int, monkeypatch: pytest.MonkeyPatch
+    group: int,
+    head_dim: int,
+    tile: decode.Tile | decode.Stream,
+    splits: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whole, in shares with a last one of one token, and in more tokens than shares have."""
     gpu_of(2, monkeypatch)
-    many = decode.Many(decode.Tile(1 << 12, 4, stages), 3, 32)
+    many = decode.Many(tile, splits, 32)
     batch = Batch([1, 31, 32, 33, 65, 96, 97, 150], group, 1, head_dim)
     arguments = (*batch.pools, batch.starts, batch.slots, 1.0, None)
     launched = launches_of(monkeypatch)
     made = decode.attend(batch.q, *arguments, many)
-    assert launched == [stages]
+    assert launched == [getattr(tile, "stages", None)]
     assert off(made, batch.run(reference)) < BOUND[torch.bfloat16]
     assert not decode.arrivals(batch.q.device).any()
 
