@@ -282,19 +282,35 @@ def campaigns(out: Path) -> dict[str, list[Record]]:
     return found
 
 
-def compare(out: Path, results: Path | None) -> None:
-    """Print every metric beside its target, and write a result file for each.
+def measuring(records: Iterable[Record], metric: Metric) -> list[Record]:
+    """The campaigns with runs of a metric, whose commands and module its file names."""
+    if metric.measure == "start":
+        return list(records)
+    return [one for one in records if any(r["measure"] == metric.measure for r in one["runs"])]
 
-    Where only tuned stock met fused, it is added to the file that is there.
+
+def latest(records: Sequence[Record], metric: str, earlier: Record | None) -> Record | None:
+    """A metric's result of these campaigns, None where it has none.
+
+    Where only tuned stock met fused in them, it is added to the ``earlier`` result.
     """
+    if not records:
+        return None
+    record = merged(records)
+    found = result(record, metric)
+    if found is None and earlier and beside_tuned(record, METRICS[metric]):
+        return with_tuned(earlier, record)
+    return found
+
+
+def compare(out: Path, results: Path | None) -> None:
+    """Print every metric beside its target, and write a result file for each."""
     for name, records in campaigns(out).items():
         record = merged(records)
         print(f"{name}: SGLang {record['sglang_version']}, {record['date']}")
         for metric in METRICS:
             earlier = read(results / f"{name}-{metric}.json") if results else None
-            found = result(record, metric)
-            if found is None and earlier and beside_tuned(record, METRICS[metric]):
-                found = with_tuned(earlier, record)
+            found = latest(measuring(records, METRICS[metric]), metric, earlier)
             if found is None:
                 continue
             print(f"  {line(found)}")

@@ -349,6 +349,25 @@ def test_tuned_stock_of_a_campaign_of_its_own_is_added_to_the_result(
     assert set(before["tuned_stock"]) == set()
 
 
+def test_a_result_is_of_the_campaigns_that_measured_it(
+    model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """Also its commands: another campaign's servers had other pools."""
+    for measure, campaign in (("c1", "main"), ("c100", "many")):
+        words = (*ONE, "--measures", measure, "--pairs", "1", "--campaign", campaign)
+        model.main(machine(*words))
+        path = tmp_path / "out" / f"E2B-H200-{campaign}.json"
+        record = json.loads(path.read_text())
+        for server in record["servers"]:
+            server["command"].append(campaign)
+        path.write_text(json.dumps(record | {"model_module": campaign}))
+    model.main(["compare", str(tmp_path / "out"), str(tmp_path / "results")])
+    for metric, campaign in (("tpot-c1", "main"), ("output-throughput-c100", "many")):
+        found = json.loads((tmp_path / "results" / f"E2B-H200-{metric}.json").read_text())
+        assert found["model_module"] == campaign
+        assert {words[-1] for words in found["commands"].values()} == {campaign}
+
+
 def test_every_gpu_gets_a_process_of_its_own(
     model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -244,16 +244,25 @@ def test_more_pairs_than_are_counted_are_not_split(monkeypatch: pytest.MonkeyPat
     assert off(batch.run(), batch.run(reference)) < BOUND[torch.bfloat16]
 
 
-def test_crowds_are_split_as_was_the_fastest() -> None:
+@pytest.mark.parametrize(
+    ("record", "kind", "name"),
+    [
+        ("decode", "sliding", "MANY"),
+        ("decode", "full", "MANY_WIDE"),
+        ("decode-paired", "sliding", "MANY_PAIRED"),
+    ],
+)
+def test_crowds_are_split_as_was_the_fastest(record: str, kind: str, name: str) -> None:
     """By the geometric mean over the layers of a kind; of ways with four splits or more."""
     results = Path(__file__).parents[3] / "benchmarks" / "results" / "kernels"
-    rows = json.loads((results / "decode-H200.json").read_text())["rows"]
-    for kind, many in (("sliding", decode.MANY), ("full", decode.MANY_WIDE)):
-        found = [row for name, row in rows.items() if f" {kind} " in name]
-        ways = set.intersection(*(set(row["tried"]) for row in found))
-        ways = {way for way in ways if int(way.split()[-2]) >= 4}
-        best = min(ways, key=lambda way: geometric_mean(row["tried"][way] for row in found))
-        assert best == " ".join(map(str, (*many.tile, many.splits, many.least)))
+    rows = json.loads((results / f"{record}-H200.json").read_text())["rows"]
+    many: decode.Many = getattr(decode, name)
+    found = [row for title, row in rows.items() if f" {kind} " in title]
+    ways = set.intersection(*(set(row["tried"]) for row in found))
+    ways = {way for way in ways if int(way.split()[-2]) >= 4}
+    best = min(ways, key=lambda way: geometric_mean(row["tried"][way] for row in found))
+    streamed = "stream " if isinstance(many.tile, decode.Stream) else ""
+    assert best == streamed + " ".join(map(str, (*many.tile, many.splits, many.least)))
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4, 8, 16])
