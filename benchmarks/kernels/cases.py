@@ -7,7 +7,7 @@ Without SGLang its launches are replaced by PyTorch's operations (``against`` sa
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -261,28 +262,33 @@ def _query(heads: tuple[int, int, int], rows: int, number: int) -> Calls:
     return partial(attention.norm_rope_query, q, w, table, positions, EPS), separate
 
 
-def decode_cases(v: Variant, rows: int, contexts: Iterable[int]) -> Iterator[Case]:
-    """Attention of ``rows`` requests at the variant's layers."""
+def decode_cases(v: Variant, rows: int, contexts: Iterable[int], longer: int = 0) -> Iterator[Case]:
+    """Attention of ``rows`` requests at the variant's layers; one has ``longer`` tokens, if any."""
     for kind in ("sliding", "full"):
         heads = (v.attention_heads, getattr(v.kv_heads, kind), getattr(v.head_dim, kind))
         window = v.sliding_window - 1 if kind == "sliding" else None
         for context in sorted({min(one, window or one) for one in contexts}):
-            size = 2 * BF16 * rows * context * heads[1] * heads[2]
+            lengths, name = [context] * rows, f"decode {kind} {context}"
+            if longer:
+                lengths[rows // 2] = min(longer, window or longer)
+                name += f" and {lengths[rows // 2]}"
+            size = 2 * BF16 * sum(lengths) * heads[1] * heads[2]
             if size <= LARGEST:
-                make = partial(_decode, heads, window, context, rows)
-                yield Case(f"decode {kind} {context}", size, make)
+                yield Case(name, size, partial(_decode, heads, window, lengths))
 
 
 def _decode(
-    heads: tuple[int, int, int], window: int | None, context: int, rows: int, number: int
+    heads: tuple[int, int, int], window: int | None, lengths: Sequence[int], number: int
 ) -> Calls:
-    """Requests of one length, each in one piece of the pools, as prefill leaves them."""
-    queries, kv, size = heads
+    """Requests of these lengths, each in one piece of the pools, as prefill leaves them."""
+    (queries, kv, size), rows = heads, len(lengths)
     q = random(number, rows, queries, size, spread=size**-0.5)
-    pools = [random(number + seed, rows * context, kv, size) for seed in range(2)]
-    places = torch.randperm(rows, generator=torch.Generator().manual_seed(number))
-    slots = (places[:, None] * context + torch.arange(context)).flatten()
-    starts = torch.arange(rows + 1, dtype=torch.int32) * context
+    pools = [random(number + seed, sum(lengths), kv, size) for seed in range(2)]
+    pieces = list(torch.arange(sum(lengths)).split(list(lengths)))
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(number))
+    counts = torch.tensor(lengths)[order]
+    starts = torch.cat((torch.zeros(1, dtype=torch.int64), counts.cumsum(0))).int()
+    slots = torch.cat([pieces[request] for request in order])
     batch = starts.to(DEVICE), slots.to(DEVICE)
     return (
         partial(decode.attend, q, *pools, *batch, 1.0, window),
@@ -424,12 +430,15 @@ def _pytorch() -> Any:
         return (made.squeeze(-1) * shares[..., None]).sum(1).to(x.dtype)
 
     def attend(q: Any, k_pool: Any, v_pool: Any, starts: Any, slots: Any) -> Callable[[], Any]:
+        counts = starts.diff().tolist()
+        rows = pad_sequence(slots.split(counts), batch_first=True)
+        present = torch.arange(rows.shape[1], device=DEVICE) < starts.diff()[:, None]
+        mask = None if present.all() else present[:, None, None]
+
         def gathered() -> torch.Tensor:
-            k, v = (
-                pool[slots].unflatten(0, (len(q), -1)).transpose(1, 2) for pool in (k_pool, v_pool)
-            )
+            k, v = (pool[rows].transpose(1, 2) for pool in (k_pool, v_pool))
             made: torch.Tensor = functional.scaled_dot_product_attention(
-                q[:, :, None], k, v, scale=1.0, enable_gqa=True
+                q[:, :, None], k, v, mask, scale=1.0, enable_gqa=True
             )
             return made[:, :, 0]
 

@@ -19,12 +19,12 @@ from cases import Case
 
 from gemma4ctl.sglang_model.kernels import decode
 
-CONTEXTS = (448, 1536)  # tokens of each request
+LOADS = ((448, 0), (1536, 0), (448, 32768))  # tokens of each request, and of one, if longer
 TILES = tuple(
     decode.Tile(1 << bits, warps, stages)
     for bits, warps, stages in ((14, 8, 1), (13, 4, 1), (12, 4, 1), (13, 4, 2), (13, 4, 5))
 )
-SPLITS = ((1, 512), (2, 256), (4, 128), (4, 256), (8, 128))  # and tokens of each at least
+SPLITS = ((1, 512), (2, 256), (4, 128), (4, 256), (8, 128), (8, 256))  # and tokens of each at least
 CANDIDATES = tuple(decode.Many(tile, *split) for tile, split in product(TILES, SPLITS))
 STREAMS = tuple(  # where two query heads share KV
     decode.Many(decode.Stream(*stream), *split)
@@ -59,8 +59,8 @@ def every_case(
     variants: Sequence[str], rows: Sequence[int], kinds: Sequence[str]
 ) -> Iterator[tuple[str, Case]]:
     """Attention of so many requests in layers of the variants, named for the record."""
-    for context, count, variant in product(CONTEXTS, rows, variants):
-        for case in cases.decode_cases(cases.VARIANTS[variant], count, (context,)):
+    for (context, longer), count, variant in product(LOADS, rows, variants):
+        for case in cases.decode_cases(cases.VARIANTS[variant], count, (context,), longer):
             if case.name.split()[1] in kinds:
                 yield f"{variant} {count} {case.name}", case
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -125,10 +126,10 @@ def tiny(script: Script, monkeypatch: pytest.MonkeyPatch) -> Any:
     return cases.VARIANTS["26B-A4B"].model_copy(update={**heads, **narrow})
 
 
-@pytest.mark.parametrize("context", [1, 33, 70])
-def test_every_candidate_is_right(script: Script, tiny: Any, context: int) -> None:
+@pytest.mark.parametrize(("context", "longer"), [(1, 0), (33, 0), (70, 0), (5, 70)])
+def test_every_candidate_is_right(script: Script, tiny: Any, context: int, longer: int) -> None:
     cases, crowds, micro = script("cases"), script("crowds"), script("micro")
-    sliding, full = cases.decode_cases(tiny, 2, (context,))
+    sliding, full = cases.decode_cases(tiny, 2, (context,), longer)
     for case, streams in ((sliding, True), (full, False)):
         fused, stock = case.make(0)
         ways = list(crowds.ways(fused))
@@ -147,6 +148,21 @@ def test_a_wrong_candidate_is_seen(script: Script, tiny: Any) -> None:
     shorter = starts - torch.tensor([0, 1, 2], dtype=starts.dtype)
     wrong = cases.partial(fused.func, q, k_pool, v_pool, shorter, slots, *rest)
     assert micro.difference(wrong, stock) > 0.02
+
+
+def test_one_request_may_be_longer(script: Script, tiny: Any) -> None:
+    """In sliding layers by no more than the window; each request is in one piece of its own."""
+    cases = script("cases")
+    narrow = tiny.model_copy(update={"sliding_window": 41})
+    sliding, full = cases.decode_cases(narrow, 3, (33,), 70)
+    assert (sliding.name, full.name) == ("decode sliding 33 and 40", "decode full 33 and 70")
+    assert full.bytes == 2 * 2 * (33 + 33 + 70) * 64
+    *_, starts, slots, _, window = full.make(1)[0].args
+    assert (starts.dtype, window) == (torch.int32, None)
+    assert sorted(starts.diff().tolist()) == [33, 33, 70]
+    assert sorted(slots.tolist()) == list(range(136))
+    for first, end in pairwise(starts.tolist()):
+        assert (slots[first:end].diff() == 1).all()
 
 
 def test_names_tell_candidates_apart(script: Script) -> None:
