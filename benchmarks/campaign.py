@@ -26,6 +26,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,10 +40,10 @@ MARK = "GEMMA4CTL_CAMPAIGN_LOG"  # names a job of one campaign, also where sever
 VARIANTS = ("E2B", "E4B", "12B", "26B-A4B", "31B")
 ON_ONE_GPU = "--logs {out}/servers/{name} --port {port} --gpus {gpus}"
 # Of model.py, which goes on where an earlier call stopped (model.py estimate): stock and fused, and
-# tuned stock, which fits beside them with the first two; the same without one request at a time.
+# tuned stock, which fits beside them with the first two; 100 at once alone; one tuned stock alone.
 SPEED_S = {"E2B": 520, "E4B": 600, "12B": 400, "26B-A4B": 350, "31B": 600}
-MANY_S = {"E2B": 110, "E4B": 140, "12B": 190, "26B-A4B": 170, "31B": 400}
-TUNED_S = {"12B": 260, "26B-A4B": 350, "31B": 450}
+MANY_S = {"E2B": 110, "E4B": 140, "12B": 170, "26B-A4B": 135, "31B": 320}
+TUNED_S = {"12B": 180, "26B-A4B": 210, "31B": 250}
 SPARE_S = 10  # of a job's deadline, to end its servers
 
 
@@ -162,10 +163,10 @@ def kernel_speeds() -> Iterator[Job]:
     """How fast the fused kernels are."""
     bandwidth = "kernels/roofline.py bandwidth {out}/kernels"
     yield Job("kernels-bandwidth", 20, bandwidth, flags=False)
-    words = "kernels/micro.py decode {out}/kernels --rows 100 --seconds 170 --variants 26B-A4B,"
-    yield Job("kernels-decode-tiles", 190, f"{words}E4B,E2B,12B,31B", flags=False)
+    words = "kernels/micro.py decode {out}/kernels --rows 100 --seconds 250 --variants 26B-A4B,"
+    yield Job("kernels-decode-tiles", 270, f"{words}E4B,E2B,12B,31B", flags=False)
     words = words.replace("{out}/kernels", "{out}/kernels/paired") + "31B --kinds sliding"
-    yield Job("kernels-decode-paired", 120, words, flags=False)  # where two heads share KV
+    yield Job("kernels-decode-paired", 130, words, flags=False)  # where two heads share KV
     for variant in VARIANTS:
         words = f"kernels/micro.py tune {{out}}/tiles-{variant} --variants {variant} --rows 1,8"
         yield Job(f"kernels-tiles-{variant}", 190, f"{words} --seconds 170", flags=False)
@@ -177,10 +178,10 @@ def kernel_speeds() -> Iterator[Job]:
     for variant, seconds in MANY_S.items():
         words = f"{run} --variants {variant} --measures profile c100 --campaign many"
         yield Job(f"kernels-many-{variant}", seconds, f"{words} --contenders stock fused", part=150)
-    for variant, seconds in TUNED_S.items():
-        words = f"{run} --variants {variant} --measures c1 --campaign tuned --contenders fused"
-        words += " stock-splits-16 stock-compile"
-        yield Job(f"kernels-tuned-{variant}", seconds, words, part=200)
+    for variant, kind in product(TUNED_S, ("splits-16", "compile")):
+        words = f"{run} --variants {variant} --measures c1 --contenders fused stock-{kind}"
+        words += f" --campaign {kind.removesuffix('-16')}"
+        yield Job(f"kernels-tuned-{variant}-{kind}", TUNED_S[variant], words)
     for variant in VARIANTS:
         words = f"{run} --variants {variant} --contenders stock fused --measures start"
         yield Job(f"kernels-start-{variant}", 250, f"{words} --campaign start", part=130)
