@@ -6,13 +6,13 @@
     check.py chain [--out PATH]
 
 ``compile`` needs no GPU: it compiles for sm_90 what a server of these models would launch, prints
-what each kernel needs, and fails where one spills registers, has too much shared memory, or reads
-what other kernels write before it waits for them. ``run`` needs one: it runs the check that a
-server makes at its start, in all types that a kernel takes and in larger batches too. ``chain``
-repeats layers of kernels in a CUDA graph with programmatic dependent launch, and compares them with
-the same kernels one by one without it, bit for bit. Each prints a line for each kernel and fails
-where one fails. ``--out`` gets the differences that were found beside their bounds, the machine and
-the releases as JSON.
+what each kernel needs, and fails where one spills registers, has too much shared memory, reads what
+other kernels write before it waits for them, or has barriers where it must not. ``run`` needs one:
+it runs the check that a server makes at its start, in all types that a kernel takes and in larger
+batches too. ``chain`` repeats layers of kernels in a CUDA graph with programmatic dependent launch,
+and compares them with the same kernels one by one without it, bit for bit. Each prints a line for
+each kernel and fails where one fails. ``--out`` gets the differences that were found beside their
+bounds, the machine and the releases as JSON.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ WRITTEN_EARLIER = {  # arguments that no kernel of a forward pass writes
 }
 # Its programs without work end at once; those of a request's first split always wait.
 SOME_WAIT = {"split_attention", "stream_attention"}
+STREAMS = {"stream_attention"}  # whose warps meet once
 BATCHES = (*selfcheck.TOKENS, 128)
 # What the kernels take: attention and products of decoding are for two types only.
 PARTS = {
@@ -59,7 +60,9 @@ PARTS = {
 }
 DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in PARTS}
 DEVICE = torch.device("cuda")
-LAYERS, REPLAYS, HEADS = 8, 100, 8
+LAYERS, REPLAYS = 8, 100
+ROUNDS = 4  # how often a request of the chain has every earlier row of the pools
+CHAINS = (("E2B", 1), ("E2B", linear.SMALL_BATCH), ("31B", linear.SMALL_BATCH))  # a crowd last
 METRICS = {
     "run": "difference of each kernel from its reference, as a share of the reference",
     "chain": "replays of overlapping launches that differ from launches one after the other",
@@ -183,6 +186,8 @@ def compile_all(models: list[Variant], tp: int) -> Iterator[str]:
             yield f"{kernel.name} needs {kernel.shared} bytes of shared memory"
         if not kernel.waits and kernel.name not in SOME_WAIT:
             yield f"{kernel.name} can end without waiting"
+        if kernel.barriers and kernel.name in STREAMS:
+            yield f"{kernel.name} has {kernel.barriers} barriers in its loops"
         if wrong := set(kernel.before) - WRITTEN_EARLIER:
             yield f"{kernel.name} reads {', '.join(sorted(wrong))} before it waits"
 
@@ -238,17 +243,18 @@ def worst(shares: Iterable[float]) -> float | None:
 
 def chain_rows() -> list[Row]:
     """How often launches that overlap give other values than launches one after the other."""
-    v, rows = VARIANTS["E2B"], []
-    for tokens in (1, linear.SMALL_BATCH):
-        layers = Chain(v.hidden_size, v.intermediate_size, v.head_dim.sliding, tokens, DEVICE)
+    rows: list[Row] = []
+    for variant, tokens in CHAINS:
+        layers = Chain(VARIANTS[variant], tokens, DEVICE)
         with dependent_launch(False):
             expected = [one.clone() for one in layers.run()]
         with dependent_launch(True):
             different = repeated(layers.run, expected)
-        print(f"chain of {LAYERS} layers, {tokens} tokens: {different} of {REPLAYS} differ")
-        problem = f"{different} of {REPLAYS} replays with {tokens} tokens differ"
+        print(f"{LAYERS} layers of {variant}, {tokens} tokens: {different} of {REPLAYS} differ")
+        problem = f"{different} of {REPLAYS} replays of {variant} with {tokens} tokens differ"
         rows.append(
             {
+                "variant": variant,
                 "chain": LAYERS,
                 "tokens": tokens,
                 "passed": not different,
@@ -286,31 +292,32 @@ def repeated(run: Callable[[], list[torch.Tensor]], expected: list[torch.Tensor]
 
 
 class Chain:
-    """Dense layers of our kernels, each reading what the one before has just written.
+    """Sliding layers of our kernels, each reading what the one before has just written.
 
-    All layers write the newest tokens of the same pools, which attention reads last.
+    All layers write the newest tokens of the same pools, which attention reads last. A variant's
+    dense MLP stands for all of its feed-forward part.
     """
 
-    def __init__(
-        self, hidden: int, inner: int, head: int, tokens: int, device: torch.device
-    ) -> None:
+    def __init__(self, v: Variant, tokens: int, device: torch.device) -> None:
         make = selfcheck.Tensors(torch.bfloat16, device)
+        hidden, inner, head = v.hidden_size, v.intermediate_size, v.head_dim.sliding
+        self.heads, kv_heads = v.attention_heads, v.kv_heads.sliding
         self.x = make.normal(tokens, hidden)
-        self.norm, self.heads = make.normal(hidden), [make.normal(head) for _ in range(2)]
+        self.norm, self.norms = make.normal(hidden), [make.normal(head) for _ in range(2)]
         self.scalar, self.table = make.scalar(), make.angles(head)
         self.places = make.places(tokens)
-        self.pools = [make.normal(selfcheck.SLOTS, 1, head) for _ in range(2)]
+        self.pools = [make.normal(selfcheck.SLOTS, kv_heads, head) for _ in range(2)]
         new = self.places.tolist()
-        old = [slot for slot in range(selfcheck.SLOTS) if slot not in new]
+        old = [slot for slot in range(selfcheck.SLOTS) if slot not in new] * ROUNDS
         slots = [slot for own in new for slot in (*old, own)]
         self.slots = torch.tensor(slots, device=device)
         starts = range(0, len(slots) + 1, len(old) + 1)
         self.starts = torch.tensor(starts, dtype=torch.int32, device=device)
-        self.sizes = [HEADS * head, head, head]
+        self.sizes = [self.heads * head, kv_heads * head, kv_heads * head]
         self.layers = [
             (
                 make.weight(sum(self.sizes), hidden),
-                make.weight(hidden, HEADS * head),
+                make.weight(hidden, self.sizes[0]),
                 make.weight(2 * inner, hidden),
                 make.weight(hidden, inner),
             )
@@ -324,11 +331,11 @@ class Chain:
         for number, (qkv, out, gate_up, down) in enumerate(self.layers):
             parts = linear.linear(normed, qkv).split(self.sizes, dim=-1)
             attention.norm_rope_store(
-                *parts, *self.heads, self.table, self.places, self.places, *self.pools, eps,
+                *parts, *self.norms, self.table, self.places, self.places, *self.pools, eps,
                 keep=True,
             )  # fmt: skip
-            q = parts[0].unflatten(1, (HEADS, -1))
-            longest = None if number % 2 else selfcheck.SLOTS  # two launches, or one
+            q = parts[0].unflatten(1, (self.heads, -1))
+            longest = None if number % 2 else selfcheck.SLOTS * ROUNDS  # two launches, or one
             made = decode.attend(q, *self.pools, self.starts, self.slots, 1.0, longest)
             activated, residual = linear.attention_tail_gate_up(
                 linear.linear(made.flatten(1), out), self.norm, residual, self.norm, gate_up, eps

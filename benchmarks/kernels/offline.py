@@ -32,6 +32,7 @@ class Compiled(NamedTuple):
     spilled: int  # bytes of a thread that did not fit into registers
     shared: int  # bytes of a block
     waits: bool  # for the launches before it, on every path
+    barriers: int  # of a block's warps in loops
     before: tuple[str, ...]
     after: tuple[str, ...]
 
@@ -86,11 +87,13 @@ def _recorded(architecture: int) -> list[Any]:
 def _described(kernel: Any) -> Compiled:
     kinds = {name: kind for name, kind in kernel.src.signature.items() if kind != "constexpr"}
     names = [name if kind.startswith("*") else None for name, kind in kinds.items()]
-    before, after = reads(kernel.asm["ptx"], names)
+    ptx = kernel.asm["ptx"]
+    before, after = reads(ptx, names)
     registers, spilled = _usage(kernel.asm["cubin"])
-    waits = always_waits(kernel.asm["ptx"])
-    name = kernel.metadata.name
-    return Compiled(name, registers, spilled, kernel.metadata.shared, waits, before, after)
+    needs = (registers, spilled, kernel.metadata.shared)
+    return Compiled(
+        kernel.metadata.name, *needs, always_waits(ptx), barriers_in_loops(ptx), before, after
+    )
 
 
 def always_waits(ptx: str) -> bool:
@@ -104,6 +107,17 @@ def always_waits(ptx: str) -> bool:
     targets = set(re.findall(r"\bbra(?:\.uni)?\s+(\$?\w+);", before))
     labels = set(re.findall(r"^\s*(\$?\w+):", after, re.MULTILINE))
     return bool(found) and not leaves and not targets & labels
+
+
+def barriers_in_loops(ptx: str) -> int:
+    """Barriers between a label and the last branch back to it."""
+    found = set()
+    for label in re.finditer(r"^\s*(\$?\w+):", ptx, re.MULTILINE):
+        jumps = re.finditer(rf"\bbra(?:\.uni)?\s+{re.escape(label[1])};", ptx[label.end() :])
+        end = label.end() + max((jump.end() for jump in jumps), default=0)
+        inside = re.finditer(r"\b(?:bar|barrier)(?:\.cta)?\.sync\b", ptx[label.end() : end])
+        found.update(label.end() + barrier.start() for barrier in inside)
+    return len(found)
 
 
 def _usage(cubin: bytes) -> tuple[int, int]:

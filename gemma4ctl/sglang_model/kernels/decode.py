@@ -18,8 +18,8 @@ Here
 Requests are slices ``slots[starts[i]:starts[i + 1]]`` of pool rows, the newest token's last, as
 SGLang's Triton backend keeps them: ``kv_indptr`` and ``kv_indices`` of full layers,
 ``window_kv_indptr`` and ``window_kv_indices`` of sliding ones, whose rows are of their own pool.
-Scores and sums are fp32, weights are rounded before they multiply V, as in stock. Offsets into the
-pools are 64-bit.
+Scores and sums are fp32. Weights are rounded before they multiply V, as in stock; streams, which
+need no tensor cores, keep them in fp32. Offsets into the pools are 64-bit.
 """
 
 from __future__ import annotations
@@ -77,11 +77,14 @@ class Many(NamedTuple):
 
 
 TILE = Tile(1 << 14, 8)  # 32 KiB each of K and V: one program on a multiprocessor
-# Of 40 the fastest with 100 requests in the layers of all variants on an H200 (decode-H200.json)
-# that split a request into four or more: one may be much longer than the others.
+# Of 40 ways with 100 requests on an H200 the fastest that split a request into four or more, since
+# one may be much longer than the others: in sliding layers and in full ones (decode-H200.json).
 MANY = Many(Tile(1 << 12, 4), 4, 128)
-MANY_PAIRED = Many(Stream(4, 2), 4, 512)  # where two query heads share KV
-MANY_WIDE = Many(Tile(1 << 13, 4, 5), 4, 256)  # of heads wider than 256
+MANY_WIDE = Many(Tile(1 << 13, 4, 5), 4, 256)
+# The fastest in sliding layers where two query heads share KV, of 26B-A4B and 31B
+# (decode-paired-H200.json). Their window has room for two such shares.
+MANY_PAIRED = Many(Stream(4, 2), 4, 512)
+PAIRED = (2, 256)  # query heads of a KV head and head dimension where streams need no barriers
 
 
 class Plan(NamedTuple):
@@ -127,7 +130,7 @@ def _many(group: int, head_dim: int) -> Many:
     """What the table says of layers of these sizes."""
     if head_dim > 256:
         return MANY_WIDE
-    return MANY_PAIRED if group == 2 else MANY
+    return MANY_PAIRED if (group, head_dim) == PAIRED else MANY
 
 
 def crowded(pairs: int, multiprocessors: int) -> bool:

@@ -26,7 +26,9 @@ experts = check.VARIANTS["26B-A4B"].experts.model_copy(update={"intermediate_siz
 e2b = check.VARIANTS["E2B"]
 draft = e2b.draft.model_copy(update={"intermediate_size": 512})
 check.VARIANTS["tiny"] = e2b.model_copy(update={**sizes, "experts": experts, "draft": draft})
-raise SystemExit(check.main(["compile", "--variants", "tiny"]))
+heads = {"attention_heads": 2, "kv_heads": e2b.kv_heads, "experts": None}
+check.VARIANTS["paired"] = check.VARIANTS["tiny"].model_copy(update=heads)
+raise SystemExit(check.main(["compile", "--variants", "tiny,paired"]))
 """
 PTX = """
     ld.param.b64 %rd1, [kernel_param_0];
@@ -57,6 +59,14 @@ def test_paths_around_the_wait(script: Script) -> None:
     assert not waits("ret;")
     assert not waits("@%p1 ret; griddepcontrol.wait; ret;")
     assert not waits("@%p1 bra $L2;\ngriddepcontrol.wait;\n$L2:\nret;")
+
+
+def test_barriers_of_loops(script: Script) -> None:
+    barriers = script("offline").barriers_in_loops
+    loop = "bar.sync 0;\n$L1:\nmov.b32 %r1, %r2;\n{}\n@%p1 bra $L1;\nbar.sync 0;\nret;"
+    assert barriers(loop.format("add.s32 %r1, %r1, 1;")) == 0
+    assert barriers(loop.format("bar.sync 0;")) == 1
+    assert barriers(loop.format("$L2:\nbarrier.sync 0;\nbar.sync 0;\n@%p2 bra $L2;")) == 2
 
 
 @pytest.fixture
@@ -192,6 +202,7 @@ def test_the_chain_leaves_a_record(
     assert [(one["tokens"], one["different"], one["replays"]) for one in record["rows"]] == [
         (1, different, 100),
         (8, different, 100),
+        (8, different, 100),
     ]
 
 
@@ -212,7 +223,7 @@ def test_kernels_compile_for_hopper() -> None:
     kernels = {line.split()[0] for line in done.stdout.splitlines()[1:-1]}
     expected = {"norm", "tail", "dual_tail", "gelu_times", "inputs", "norm_rope_store"}
     assert kernels >= expected | {"row", "rows", "gate_up", "down"}
-    assert kernels >= {"split_attention", "merge"}
+    assert kernels >= {"split_attention", "merge", "stream_attention"}
 
 
 @pytest.mark.parametrize("tokens", [1, 8])
@@ -224,11 +235,34 @@ def test_the_chain_gives_the_same_bits_again(
     import torch
 
     monkeypatch.setattr(check, "LAYERS", 2)
-    monkeypatch.setattr(check, "HEADS", 2)
-    chain = check.Chain(hidden=32, inner=24, head=32, tokens=tokens, device=torch.device("cpu"))
+    small = {"hidden_size": 32, "intermediate_size": 24, "attention_heads": 2}
+    v = check.VARIANTS["E2B"]
+    heads = v.head_dim.model_copy(update={"sliding": 32})
+    v = v.model_copy(update={**small, "head_dim": heads})
+    chain = check.Chain(v, tokens, torch.device("cpu"))
     before = [pool.clone() for pool in chain.pools]
     first = [one.clone() for one in chain.run()]
     assert all(one.isfinite().all() for one in first)
     changed = [(one != pool).any(-1).any(-1) for one, pool in zip(first[2:], before, strict=True)]
     assert all(torch.equal(rows.nonzero()[:, 0], chain.places.sort()[0]) for rows in changed)
     assert all(map(torch.equal, chain.run(), first))
+
+
+def test_the_last_chain_is_attended_to_by_streams(check: Any) -> None:
+    """By several shares of a request: its crowd has contexts longer than one."""
+    import torch
+
+    from gemma4ctl.sglang_model.kernels import decode
+
+    variant, tokens = check.CHAINS[-1]
+    v = check.VARIANTS[variant]
+    kv_heads = v.kv_heads.sliding
+    group = v.attention_heads // kv_heads
+    planned = decode.plan(tokens * kv_heads, group, v.head_dim.sliding, None, 132)
+    assert isinstance(planned.tile, decode.Stream)
+    made = check.Chain(
+        v.model_copy(update={"hidden_size": 16, "intermediate_size": 16}),
+        tokens,
+        torch.device("cpu"),
+    )
+    assert int(made.starts[1]) > planned.least

@@ -228,9 +228,14 @@ def test_small_batches_fill_the_gpu_and_large_ones_have_small_shares() -> None:
         assert decode.plan(pairs, 8, 256, None, 132, many)[:3] == many
         assert decode.plan(pairs, 8, 256, 300, 132, many)[:3] == (many.tile, 3, 128)
         assert decode.plan(pairs, 8, 256, 100, 132, many).splits == 1
-        assert decode.plan(pairs, 8, 256, None, 132)[:3] == decode.MANY
-        assert decode.plan(pairs, 8, 512, None, 132)[:3] == decode.MANY_WIDE
-    assert decode.plan(66, 8, 512, None, 132).tile == decode.TILE
+        for group in (1, 4, 8):
+            assert decode.plan(pairs, group, 256, None, 132)[:3] == decode.MANY
+        for group in (2, 8):
+            assert decode.plan(pairs, group, 512, None, 132)[:3] == decode.MANY_WIDE
+        assert decode.plan(pairs, 2, 256, None, 132)[:3] == decode.MANY_PAIRED
+        assert decode.plan(pairs, 2, 128, None, 132)[:3] == decode.MANY
+    for group, head_dim in ((8, 512), (2, 256)):
+        assert decode.plan(66, group, head_dim, None, 132).tile == decode.TILE
 
 
 def test_more_pairs_than_are_counted_are_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,6 +249,13 @@ def test_more_pairs_than_are_counted_are_not_split(monkeypatch: pytest.MonkeyPat
     assert off(batch.run(), batch.run(reference)) < BOUND[torch.bfloat16]
 
 
+def way_of(name: str) -> decode.Many:
+    """The way that a record calls so."""
+    *tile, splits, least = map(int, name.removeprefix("stream ").split())
+    kind = decode.Stream if name.startswith("stream ") else decode.Tile
+    return decode.Many(kind(*tile), splits, least)
+
+
 @pytest.mark.parametrize(
     ("record", "kind", "name"),
     [
@@ -253,16 +265,26 @@ def test_more_pairs_than_are_counted_are_not_split(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_crowds_are_split_as_was_the_fastest(record: str, kind: str, name: str) -> None:
-    """By the geometric mean over the layers of a kind; of ways with four splits or more."""
+    """By the geometric mean over the layers that it is for; of ways with four splits or more.
+
+    Ways are the same that give the same shares of a window.
+    """
     results = Path(__file__).parents[3] / "benchmarks" / "results" / "kernels"
     rows = json.loads((results / f"{record}-H200.json").read_text())["rows"]
     many: decode.Many = getattr(decode, name)
-    found = [row for title, row in rows.items() if f" {kind} " in title]
-    ways = set.intersection(*(set(row["tried"]) for row in found))
-    ways = {way for way in ways if int(way.split()[-2]) >= 4}
-    best = min(ways, key=lambda way: geometric_mean(row["tried"][way] for row in found))
-    streamed = "stream " if isinstance(many.tile, decode.Stream) else ""
-    assert best == streamed + " ".join(map(str, (*many.tile, many.splits, many.least)))
+    found, windows = [], []
+    for title, row in rows.items():
+        v = load().variants[title.split()[0]]
+        group = v.attention_heads // getattr(v.kv_heads, kind)
+        if f" {kind} " in title and decode._many(group, getattr(v.head_dim, kind)) == many:
+            found.append(row["tried"])
+            windows.append(v.sliding_window - 1 if kind == "sliding" else None)
+    assert found
+    ways = [way for way in set.intersection(*map(set, found)) if way_of(way).splits >= 4]
+    best = way_of(min(ways, key=lambda way: geometric_mean(tried[way] for tried in found)))
+    for window in windows:
+        shares = [decode.plan(1000, 2, 256, window, 132, way) for way in (best, many)]
+        assert shares[0] == shares[1]
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4, 8, 16])
@@ -306,31 +328,83 @@ def launches_of(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
 
 @pytest.mark.parametrize("splits", [1, 3, 20])
 @pytest.mark.parametrize(
-    ("group", "head_dim", "tile"),
+    ("group", "head_dim", "tile", "dtype"),
     [
-        (2, 256, decode.Tile(1 << 12, 4)),
-        (8, 512, decode.Tile(1 << 12, 4, 5)),
-        (2, 256, decode.Stream(4, 4)),
-        (2, 64, decode.Stream(2, 8)),
+        (2, 256, decode.Tile(1 << 12, 4), torch.bfloat16),
+        (8, 512, decode.Tile(1 << 12, 4, 5), torch.bfloat16),
+        (2, 256, decode.Stream(4, 4), torch.bfloat16),
+        (2, 256, decode.Stream(4, 2), torch.float16),
+        (2, 64, decode.Stream(2, 8), torch.bfloat16),
     ],
 )
 def test_crowds_of_every_length(
     group: int,
     head_dim: int,
     tile: decode.Tile | decode.Stream,
+    dtype: torch.dtype,
     splits: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whole, in shares with a last one of one token, and in more tokens than shares have."""
+    """Whole, in shares with a last one of one token, in more tokens than shares have, and none."""
     gpu_of(2, monkeypatch)
     many = decode.Many(tile, splits, 32)
-    batch = Batch([1, 31, 32, 33, 65, 96, 97, 150], group, 1, head_dim)
-    arguments = (*batch.pools, batch.starts, batch.slots, 1.0, None)
+    batch = Batch([0, 1, 31, 32, 33, 65, 96, 97, 150], 2 * group, 2, head_dim, dtype)
+    arguments = (*batch.pools, batch.starts, batch.slots, 0.5, None)
     launched = launches_of(monkeypatch)
     made = decode.attend(batch.q, *arguments, many)
     assert launched == [getattr(tile, "stages", None)]
-    assert off(made, batch.run(reference)) < BOUND[torch.bfloat16]
+    assert not made[0].any()
+    assert off(made[1:], reference.attend(batch.q, *arguments)[1:]) < BOUND[dtype]
     assert not decode.arrivals(batch.q.device).any()
+
+
+@pytest.mark.parametrize(("group", "stages"), [(2, None), (4, 1), (1, 1)])
+def test_streams_are_for_crowds_where_two_query_heads_share_kv(
+    group: int, stages: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu_of(5, monkeypatch)
+    launched = launches_of(monkeypatch)
+    for requests, expected in ((1, decode.TILE.stages), (2, stages)):
+        batch = Batch([100, 7][:requests], 2 * group, 2, 256)
+        assert off(batch.run(), batch.run(reference)) < BOUND[torch.bfloat16]
+        assert launched.pop() == expected
+
+
+@pytest.mark.skipif(DEVICE != "cpu", reason="only the interpreter's wait can be replaced")
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.parametrize(
+    ("group", "tile"),
+    [
+        (8, decode.Tile(1 << 12, 4)),
+        (8, decode.Tile(1 << 12, 4, 5)),
+        (2, decode.Stream(4, 2)),
+    ],
+)
+def test_the_newest_token_is_read_after_the_wait(
+    group: int,
+    tile: decode.Tile | decode.Stream,
+    written: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While programs wait, the launch before writes the newest rows; or does not, the control."""
+    gpu_of(2, monkeypatch)
+    batch = Batch([1, 16, 17, 50], group, 1, 256)
+    batch.slots = torch.randperm(ROWS, generator=torch.Generator().manual_seed(1))
+    newest = batch.slots[batch.starts[1:] - 1]
+    right = [pool[newest] for pool in batch.pools]
+    expected = batch.run(reference)
+
+    def write(rows: list[torch.Tensor]) -> None:
+        for pool, values in zip(batch.pools, rows, strict=True):
+            pool[newest] = values
+
+    kernels, streams = decode._kernels()
+    for module in (kernels, streams):
+        monkeypatch.setattr(module, "begin", lambda pdl: write([10 - rows for rows in right]))
+        monkeypatch.setattr(module, "wait", lambda pdl: write(right) if written else None)
+    arguments = (*batch.pools, batch.starts, batch.slots, 1.0, None)
+    made = decode.attend(batch.q, *arguments, decode.Many(tile, 3, 32))
+    assert (off(made, expected) < BOUND[torch.bfloat16]) is written
 
 
 def launches(v: Variant, requests: int) -> int:

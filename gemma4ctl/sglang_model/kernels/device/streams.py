@@ -1,8 +1,9 @@
 """Triton: attention of one new token a request where two query heads share KV, by streams.
 
 Every warp reads tokens of its own and keeps its own maxima and sums; the warps of a program meet
-once, at the end of its share. No barrier and no shared memory stands between a tile and the next,
-and no tensor cores are used, of whose rows two heads would fill few.
+once, at the end of its share. No tensor cores are used, of whose rows two heads would fill few,
+and with heads of 256 values, which the lanes of a warp hold between them, no barrier and no shared
+memory stands between a tile and the next (other widths work, with barriers).
 """
 
 # ruff: noqa: N803 (compile-time arguments are written in capitals)
