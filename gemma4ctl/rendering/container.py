@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple
 from gemma4ctl import folders
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.planning.plan import Plan
-from gemma4ctl.rendering import command
+from gemma4ctl.rendering import command, own_package
 from gemma4ctl.sglang_model import switches
 
 BIND_ADDRESS = "0.0.0.0"  # noqa: S104 - inside the container; the published address is the plan's
@@ -39,9 +39,6 @@ HF_HOME = f"{CACHE_HOME}/huggingface"
 OWNER_NOTE = "The container runs as root: weights that it downloads into your cache belong to root."
 CONFIG_TARGET = "/run/secrets/sglang.yaml"  # SGLang insists on the suffix
 MODULE_HOME = "/opt/gemma4ctl"  # of the bundled model module, where the plan switches it on
-MODULE_NOTE = (
-    "The model module is mounted from this host's gemma4ctl: a host that runs this needs the same."
-)
 
 # Compilers whose caches are outside ~/.cache by default. FlashInfer, TVM-FFI, DeepGEMM and SGLang
 # itself already write below it, and images ship prebuilt FlashInfer kernels there.
@@ -132,19 +129,6 @@ def this_host(environ: Mapping[str, str] = os.environ, dev: Path = Path("/dev"))
     )
 
 
-def _own_folders() -> tuple[str, ...]:
-    """The folder of this package, and of its metadata where it is installed with one."""
-    package = Path(__file__).parents[1]
-    from importlib import metadata
-
-    try:
-        files = metadata.distribution(package.name).files or []
-    except metadata.PackageNotFoundError:
-        return (str(package),)
-    entries = [Path(str(file.locate())) for file in files if file.name == "entry_points.txt"]
-    return (str(package), *(str(entry.parent) for entry in entries[:1]))
-
-
 def container(plan: Plan, host: HostContext | None = None) -> ContainerSpec:
     """The container that runs ``plan``, as made on ``host`` (default: this machine).
 
@@ -181,7 +165,12 @@ def container(plan: Plan, host: HostContext | None = None) -> ContainerSpec:
         cap_add=_capabilities(on_cpu),
         security_options=_security_options(plan),
         stop_timeout_s=STOP_TIMEOUT_S,
-        notes=(*_image_notes(plan), *notes, *([MODULE_NOTE] if module else []), OWNER_NOTE),
+        notes=(
+            *_image_notes(plan),
+            *notes,
+            *own_package.notes([mount.source for mount in module]),
+            OWNER_NOTE,
+        ),
     )
 
 
@@ -240,7 +229,7 @@ def _module(host: HostContext) -> tuple[Mount, ...]:
     """The bundled model module: SGLang's own packages stay the container's."""
     return tuple(
         Mount("bind", folder, f"{MODULE_HOME}/{Path(folder).name}", read_only=True)
-        for folder in host.module or _own_folders()
+        for folder in host.module or own_package.folders()
     )
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import PackageNotFoundError, PathDistribution
 from pathlib import Path
 
 import pytest
@@ -213,13 +213,33 @@ def test_the_module_that_runs_is_mounted_with_its_metadata() -> None:
     assert all((folder / "entry_points.txt").is_file() for folder in folders[1:])
 
 
+def test_metadata_without_a_list_of_files_are_mounted_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Some installers write no RECORD; SGLang finds the plugin by the entry point."""
+    info = tmp_path / "gemma4ctl-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: gemma4ctl\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[sglang.srt.plugins]\ngemma4ctl = gemma4ctl.sglang_model.plugin:load\n"
+    )
+    found = PathDistribution(info)
+    assert found.files is None
+    monkeypatch.setattr("importlib.metadata.distribution", lambda name: found)
+    spec = container(switched_on(), HOST)
+    assert str(info) in [mount.source for mount in spec.mounts]
+    assert not any("KV pools" in note for note in spec.notes)
+
+
 def test_a_module_without_metadata_is_mounted_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr("importlib.metadata.distribution", missing)
-    module = [m for m in container(switched_on(), HOST).mounts if m.target.startswith("/opt/")]
+    spec = container(switched_on(), HOST)
+    module = [mount for mount in spec.mounts if mount.target.startswith("/opt/")]
     assert [mount.target for mount in module] == ["/opt/gemma4ctl/gemma4ctl"]
+    assert any("KV pools stay SGLang's" in note for note in spec.notes)
 
 
 def test_no_module_no_mount() -> None:

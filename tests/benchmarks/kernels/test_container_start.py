@@ -54,7 +54,8 @@ def test_the_module_comes_from_the_mounts_alone(
     monkeypatch.setattr(container.Image, "found", found)
     status, record = run(container, tmp_path)
     assert (status, record["passed"]) == (0, True)
-    assert record["mounts"][0] == "gemma4ctl"
+    package, info = record["mounts"]
+    assert package == "gemma4ctl" and info.endswith(".dist-info")
     assert record["environment"]["GEMMA4CTL_SGLANG_KERNELS"] == "fused"
     assert record["command"][:2] == ["sglang", "serve"]
     host = record["command"].index("--host")
