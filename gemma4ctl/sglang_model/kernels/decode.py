@@ -77,10 +77,13 @@ class Many(NamedTuple):
 
 
 TILE = Tile(1 << 14, 8)  # 32 KiB each of K and V: one program on a multiprocessor
-# Of 40 ways with 100 requests on an H200 the fastest that split a request into four or more, since
-# one may be much longer than the others: in sliding layers and in full ones (decode-H200.json).
+# Of the ways tried with 100 requests on an H200, the fastest that split a request into four or more,
+# since one may be much longer than the others: in sliding layers, in full ones, and in full ones of
+# more than 8 query heads a KV head, of which 8 splits are too many for one of them to merge
+# (decode-H200.json).
 MANY = Many(Tile(1 << 12, 4), 4, 128)
-MANY_WIDE = Many(Tile(1 << 13, 4, 5), 4, 256)
+MANY_WIDE = Many(Tile(1 << 13, 4, 2), 8, 128)
+MANY_WIDE_GROUPS = Many(Tile(1 << 13, 4, 5), 4, 256)
 # The fastest in sliding layers where two query heads share KV, of 26B-A4B and 31B
 # (decode-paired-H200.json). Their window has room for two such shares.
 MANY_PAIRED = Many(Stream(4, 2), 4, 512)
@@ -129,7 +132,7 @@ def plan(
 def _many(group: int, head_dim: int) -> Many:
     """What the table says of layers of these sizes."""
     if head_dim > 256:
-        return MANY_WIDE
+        return MANY_WIDE if group <= 8 else MANY_WIDE_GROUPS
     return MANY_PAIRED if (group, head_dim) == PAIRED else MANY
 
 

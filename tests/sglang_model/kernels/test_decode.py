@@ -231,7 +231,10 @@ def test_small_batches_fill_the_gpu_and_large_ones_have_small_shares() -> None:
         for group in (1, 4, 8):
             assert decode.plan(pairs, group, 256, None, 132)[:3] == decode.MANY
         for group in (2, 8):
-            assert decode.plan(pairs, group, 512, None, 132)[:3] == decode.MANY_WIDE
+            wide = decode.plan(pairs, group, 512, None, 132)
+            assert wide[:3] == decode.MANY_WIDE and wide.inside >= wide.splits
+        wide = decode.plan(pairs, 16, 512, None, 132)
+        assert wide[:3] == decode.MANY_WIDE_GROUPS and wide.inside >= wide.splits
         assert decode.plan(pairs, 2, 256, None, 132)[:3] == decode.MANY_PAIRED
         assert decode.plan(pairs, 2, 128, None, 132)[:3] == decode.MANY
     for group, head_dim in ((8, 512), (2, 256)):
@@ -261,6 +264,7 @@ def way_of(name: str) -> decode.Many:
     [
         ("decode", "sliding", "MANY"),
         ("decode", "full", "MANY_WIDE"),
+        ("decode", "full", "MANY_WIDE_GROUPS"),
         ("decode-paired", "sliding", "MANY_PAIRED"),
     ],
 )
@@ -332,6 +336,7 @@ def launches_of(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     [
         (2, 256, decode.Tile(1 << 12, 4), torch.bfloat16),
         (8, 512, decode.Tile(1 << 12, 4, 5), torch.bfloat16),
+        (8, 512, decode.Tile(1 << 13, 4, 2), torch.bfloat16),
         (2, 256, decode.Stream(4, 4), torch.bfloat16),
         (2, 256, decode.Stream(4, 2), torch.float16),
         (2, 64, decode.Stream(2, 8), torch.bfloat16),
