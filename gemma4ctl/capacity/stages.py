@@ -69,9 +69,10 @@ def cuda_graphs(v: Variant, largest_batch: int) -> int:
     return GRAPHS_FIXED + largest_batch * v.vocab_size * LOGIT_BYTES
 
 
-# Beside the buffers of the largest: what a graph takes for each layer. The 6 of 31B took 0.33 GiB
+# Beside the buffers of the largest: what a graph takes for each layer. On servers that had the GPU
+# to themselves it was 505 (31B) to 908 KiB (26B-A4B), what they loaded on the way included
 # (benchmarks/results/kernels/prefill-graphs-memory-H200.json).
-GRAPH_OF_A_LAYER = 640 * 1024
+GRAPH_OF_A_LAYER = 960 * 1024
 
 
 def prefill_graphs(v: Variant, sizes: Sequence[int], tp: int) -> int:

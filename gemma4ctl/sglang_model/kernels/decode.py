@@ -77,10 +77,9 @@ class Many(NamedTuple):
 
 
 TILE = Tile(1 << 14, 8)  # 32 KiB each of K and V: one program on a multiprocessor
-# Of the ways tried with 100 requests on an H200, the fastest that split a request into four or more,
-# since one may be much longer than the others: in sliding layers, in full ones, and in full ones of
-# more than 8 query heads a KV head, of which 8 splits are too many for one of them to merge
-# (decode-H200.json).
+# With 100 requests on an H200, the fastest ways that split a request into four or more, since one
+# may be much longer than the others: in sliding layers, in full ones, and in full ones of more than
+# 8 query heads a KV head, of which 8 splits are too many for the last to merge (decode-H200.json).
 MANY = Many(Tile(1 << 12, 4), 4, 128)
 MANY_WIDE = Many(Tile(1 << 13, 4, 2), 8, 128)
 MANY_WIDE_GROUPS = Many(Tile(1 << 13, 4, 5), 4, 256)

@@ -455,7 +455,7 @@ def test_workloads_have_the_lengths_that_are_published(script: Script) -> None:
 def run_of(contender: str, number: int, session: str, value: float) -> dict[str, Any]:
     return {
         "contender": contender, "round": number, "session": session, "measure": "c1", "failed": 0,
-        "figures": {"tpot_ms.mean": value},
+        "retractions": 0, "figures": {"tpot_ms.mean": value},
     }  # fmt: skip
 
 
@@ -504,6 +504,54 @@ def test_starts_under_equal_conditions_are_pairs(script: Script) -> None:
     assert results.start_pairs(starts, "stock", cold=True) == {("a", 1): (66.0, 58.0)}
 
 
+def campaign(name: str, servers: list[dict[str, Any]], *runs: dict[str, Any]) -> dict[str, Any]:
+    """A record of ``model.py``, its name in place of the module's digest."""
+    for server in servers:
+        server |= {"command": [name], "announced": ["kernels: fused"]}
+    return {
+        "variant": "12B", "gpu": "H200", "model_module": name, "date": name, "runs": list(runs),
+        "servers": servers, "failures": [],
+    }  # fmt: skip
+
+
+def both(session: str, **options: bool) -> list[dict[str, Any]]:
+    return [start_of(kind, 50.0, session=session, **options) for kind in ("stock", "fused")]
+
+
+def test_start_up_is_of_the_campaign_for_it(script: Script) -> None:
+    """Others' servers come up beside other loads; without one, theirs have to do."""
+    results = script("results")
+    metric = results.METRICS["start-up"]
+    loaded = campaign("many", both("m"), run_of("stock", 1, "m", 4.0))
+    servers = [*both("s"), start_of("stock-splits-16", 50.0, session="s", cold=True)]
+    alone = campaign("start", servers)
+    found = results.latest(results.measuring([loaded, alone], metric), "start-up", None)
+    assert [pair["session"] for pair in found["pairs"]] == ["s"]
+    assert found["model_module"] == "start"
+    assert found["commands"] == {"stock": ["start"], "fused": ["start"]}  # only those with runs
+    found = results.latest(results.measuring([loaded], metric), "start-up", None)
+    assert [pair["session"] for pair in found["pairs"]] == ["m"]
+
+
+def test_a_result_is_of_the_module_whose_pairs_it_has(script: Script) -> None:
+    """Tuned stock met fused in other campaigns, perhaps of another module: each row says which."""
+    results = script("results")
+    main = campaign("main", both("m"), run_of("stock", 1, "m", 4.0), run_of("fused", 1, "m", 2.0))
+    tuned = campaign(
+        "tuned",
+        [start_of("stock-compile", 50.0, session="t"), start_of("fused", 50.0, session="t")],
+        *(run_of(kind, 1, "t", 3.0) for kind in ("stock-compile", "fused")),
+    )
+    for order in ([main, tuned], [tuned, main]):
+        found = results.latest(order, "tpot-c1", None)
+        assert (found["model_module"], found["ratio"]) == ("main", 2.0)
+        assert found["commands"]["fused"] == ["main"] and found["runs"]["fused"] == [2.0]
+        row = found["tuned_stock"]["stock-compile"]
+        assert (row["model_module"], row["date"], row["ratio"]) == ("tuned", "tuned", 1.0)
+        assert found["commands"]["stock-compile"] == ["tuned"]
+    assert results.latest([tuned], "tpot-c1", None) is None
+
+
 def test_servers_that_are_started_together_are_a_pair_of_start_up(
     model: ModuleType, machine: Callable[..., list[str]], tmp_path: Path, script: Script,
     capsys: pytest.CaptureFixture[str],
@@ -536,19 +584,30 @@ def test_servers_wait_for_themselves_only(
     assert len(record(tmp_path)["servers"]) == 2
 
 
-def test_first_tokens_are_judged_by_the_median(script: Script) -> None:
+@pytest.mark.parametrize(
+    ("measure", "judged", "other"), [("c1", "median", "mean"), ("c100", "mean", "median")]
+)
+def test_first_tokens_are_judged_by_the_median_and_of_a_burst_by_the_mean(
+    script: Script, measure: str, judged: str, other: str
+) -> None:
     results = script("results")
     figures = {"ttft_ms.median": 40.0, "ttft_ms.mean": 70.0}
     runs = [
-        {**run_of(name, 1, "a", 1.0), "figures": figures, "retractions": 3 * (name == "stock")}
+        {
+            **run_of(name, 1, "a", 1.0), "measure": measure, "figures": figures,
+            "retractions": 3 * (name == "stock"),
+        }
         for name in ("stock", "fused")
-    ]
+    ]  # fmt: skip
     about = ("gpu", "driver_version", "sglang_version", "torch_version", "triton_version",
              "gemma4ctl_version", "date")  # fmt: skip
     found = {**dict.fromkeys(about, ""), "variant": "E2B", "runs": runs, "servers": []}
-    result = results.result(found, "ttft-c1")
-    assert (result["figure"], result["stock"]) == ("ttft_ms.median", 40.0)
-    assert result["ttft_ms.mean"]["stock"] == 70.0
+    result = results.result(found, f"ttft-{measure}")
+    assert (result["figure"], result["stock"]) == (
+        f"ttft_ms.{judged}",
+        figures[f"ttft_ms.{judged}"],
+    )
+    assert result[f"ttft_ms.{other}"]["stock"] == figures[f"ttft_ms.{other}"]
     assert result["retractions"] == {"stock": [3], "fused": [0]}
 
 
