@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, PathDistribution
 from pathlib import Path
 
@@ -211,6 +213,22 @@ def test_the_module_that_runs_is_mounted_with_its_metadata() -> None:
     folders = [Path(mount.source) for mount in module]
     assert (folders[0] / "sglang_model" / "plugin.py").is_file()
     assert all((folder / "entry_points.txt").is_file() for folder in folders[1:])
+
+
+def test_the_plugin_is_found_in_the_mounts_alone(tmp_path: Path) -> None:
+    """As SGLang in the container looks for it, where nothing else is installed."""
+    module = [m for m in container(switched_on(), HOST).mounts if m.target.startswith("/opt/")]
+    for mount in module:
+        (tmp_path / Path(mount.target).name).symlink_to(mount.source)
+    code = (
+        "from importlib.metadata import entry_points; "
+        "(found,) = entry_points(group='sglang.srt.plugins'); print(found.load().__module__)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    answer = subprocess.run(
+        [sys.executable, "-S", "-c", code], env=environment, cwd="/", capture_output=True, text=True
+    )
+    assert answer.stdout == "gemma4ctl.sglang_model.plugin\n", answer.stderr
 
 
 def test_metadata_without_a_list_of_files_are_mounted_too(

@@ -220,6 +220,17 @@ def test_memory_of_prefill_graphs() -> None:
     assert (low, high) == (counted["31B"], counted["E4B"])
 
 
+def test_starts_as_a_container() -> None:
+    for variant in ("E2B", "26B-A4B", "12B"):
+        found = record(f"container-{variant}-H200.json")
+        assert (
+            found["found_in_the_mounts"] and found["answered"] and not found["found_without_them"]
+        )
+        said = " ".join(found["announced"])
+        assert "kernels: fused" in said and "prefill: graphs" in said and "KV: shared" not in said
+    assert "(E2B, 26B-A4B and 12B, `container-*-H200.json`). KV stayed SGLang's own there" in PLAIN
+
+
 def test_answers_with_prefill_from_graphs() -> None:
     cases = record("prefill-graphs-answers-H200.json")["cases"]
     (case,) = [case for case in cases if case["case"] == "E2B"]
