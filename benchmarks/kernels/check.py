@@ -335,7 +335,9 @@ class Chain:
                 keep=True,
             )  # fmt: skip
             q = parts[0].unflatten(1, (self.heads, -1))
-            longest = None if number % 2 else selfcheck.SLOTS * ROUNDS  # two launches, or one
+            longest = (
+                None if number % 2 else selfcheck.SLOTS * ROUNDS
+            )  # one request of E2B: two launches, or one
             made = decode.attend(q, *self.pools, self.starts, self.slots, 1.0, longest)
             activated, residual = linear.attention_tail_gate_up(
                 linear.linear(made.flatten(1), out), self.norm, residual, self.norm, gate_up, eps

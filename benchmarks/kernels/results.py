@@ -288,12 +288,13 @@ def campaigns(out: Path) -> dict[str, list[Record]]:
 def measuring(records: Iterable[Record], metric: Metric) -> list[Record]:
     """The campaigns whose pairs, commands and module a metric's file has.
 
-    Those with runs of the metric. Of start-up those that were made for it, which have no runs, or
-    else all.
+    Those with runs of the metric. Of start-up those that were made for it, which have pairs and no
+    runs, or else all.
     """
     every = list(records)
     if metric.measure == "start":
-        return [one for one in every if not one["runs"]] or every
+        made = [one for one in every if not one["runs"] and compared(one, metric, BASE)]
+        return made or every
     return [one for one in every if any(r["measure"] == metric.measure for r in one["runs"])]
 
 

@@ -168,7 +168,9 @@ def container(plan: Plan, host: HostContext | None = None) -> ContainerSpec:
         notes=(
             *_image_notes(plan),
             *notes,
-            *own_package.notes([mount.source for mount in module]),
+            *own_package.notes(
+                [mount.source for mount in module], switches.shared_kv_asked(environment)
+            ),
             OWNER_NOTE,
         ),
     )

@@ -9,8 +9,8 @@ MOUNTED = (
     "The model module is mounted from this host's gemma4ctl: a host that runs this needs the same."
 )
 NO_METADATA = (
-    "This gemma4ctl has no package metadata, by which SGLang finds plugins: KV pools stay SGLang's "
-    "own, which hold fewer tokens. Install it (pip install gemma4ctl)."
+    "This gemma4ctl has no metadata of an installed package, by which SGLang finds plugins: KV "
+    "pools stay SGLang's own, which may hold fewer tokens. Install it (pip install gemma4ctl)."
 )
 
 
@@ -28,9 +28,12 @@ def folders() -> tuple[str, ...]:
     return (str(package), *([str(info)] if (info / "entry_points.txt").is_file() else []))
 
 
-def notes(mounted: Sequence[str]) -> tuple[str, ...]:
-    """What to know of a container with these folders; nothing where it has none."""
+def notes(mounted: Sequence[str], shared_kv: bool) -> tuple[str, ...]:
+    """What to know of a container with these folders; nothing where it has none.
+
+    ``shared_kv``: the plan asks for the plugin's KV pools.
+    """
     if not mounted:
         return ()
     plugin = any(folder.endswith(".dist-info") for folder in mounted)
-    return (MOUNTED,) if plugin else (MOUNTED, NO_METADATA)
+    return (MOUNTED,) if plugin or not shared_kv else (MOUNTED, NO_METADATA)

@@ -10,6 +10,7 @@ import pytest
 
 from gemma4ctl.errors import NoPlanError, UsageError
 from gemma4ctl.planning.plan import Plan
+from gemma4ctl.rendering import own_package
 from gemma4ctl.rendering.container import HostContext, Mount, container, this_host
 from gemma4ctl.sglang_model.switches import fused_environment, shared_kv_environment
 
@@ -258,6 +259,12 @@ def test_a_module_without_metadata_is_mounted_alone(monkeypatch: pytest.MonkeyPa
     module = [mount for mount in spec.mounts if mount.target.startswith("/opt/")]
     assert [mount.target for mount in module] == ["/opt/gemma4ctl/gemma4ctl"]
     assert any("KV pools stay SGLang's" in note for note in spec.notes)
+
+
+def test_pools_are_not_spoken_of_where_the_plan_leaves_them_to_sglang() -> None:
+    mounted = ("/venv/gemma4ctl",)
+    assert len(own_package.notes(mounted, shared_kv=True)) == 2
+    assert own_package.notes(mounted, shared_kv=False) == (own_package.MOUNTED,)
 
 
 def test_no_module_no_mount() -> None:

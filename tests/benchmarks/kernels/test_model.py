@@ -529,8 +529,11 @@ def test_start_up_is_of_the_campaign_for_it(script: Script) -> None:
     assert [pair["session"] for pair in found["pairs"]] == ["s"]
     assert found["model_module"] == "start"
     assert found["commands"] == {"stock": ["start"], "fused": ["start"]}  # only those with runs
-    found = results.latest(results.measuring([loaded], metric), "start-up", None)
-    assert [pair["session"] for pair in found["pairs"]] == ["m"]
+    unfinished = campaign("start", both("s", cold=True))  # first starts only
+    ended = campaign("tuned", [])  # before its first run
+    for others in ([], [unfinished], [ended]):
+        found = results.latest(results.measuring([loaded, *others], metric), "start-up", None)
+        assert [pair["session"] for pair in found["pairs"]] == ["m"]
 
 
 def test_a_result_is_of_the_module_whose_pairs_it_has(script: Script) -> None:

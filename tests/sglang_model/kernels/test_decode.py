@@ -397,6 +397,7 @@ def test_the_newest_token_is_read_after_the_wait(
     batch.slots = torch.randperm(ROWS, generator=torch.Generator().manual_seed(1))
     newest = batch.slots[batch.starts[1:] - 1]
     right = [pool[newest] for pool in batch.pools]
+    poison = [torch.full_like(rows, torch.nan) for rows in right]
     expected = batch.run(reference)
 
     def write(rows: list[torch.Tensor]) -> None:
@@ -405,7 +406,7 @@ def test_the_newest_token_is_read_after_the_wait(
 
     kernels, streams = decode._kernels()
     for module in (kernels, streams):
-        monkeypatch.setattr(module, "begin", lambda pdl: write([10 - rows for rows in right]))
+        monkeypatch.setattr(module, "begin", lambda pdl: write(poison))
         monkeypatch.setattr(module, "wait", lambda pdl: write(right) if written else None)
     arguments = (*batch.pools, batch.starts, batch.slots, 1.0, None)
     made = decode.attend(batch.q, *arguments, decode.Many(tile, 3, 32))
